@@ -1,0 +1,250 @@
+// The contract between the executor and every kernel: one table of function pointers, filled by
+// `portable` in every slot and overridden slot by slot by an instruction set.
+//
+// Only plain structs and constants live here. Nothing in this header may generate code: a function
+// compiled for AVX-512 in one unit could otherwise be chosen by the linker for all of them.
+//
+// Numerics are part of the contract. Every kernel of a slot gives the same bits as `portable` for
+// finite inputs. The order of float operations is therefore written down beside each slot; `fma` means
+// one fused multiply-add, everything else is one IEEE operation rounded to nearest even.
+#pragma once
+
+#include <cstdint>
+
+namespace honed {
+
+// ---- layout constants ---------------------------------------------------------------------------
+
+inline constexpr int kPanelColumns = 32;  // output columns of one packed panel, streamed in sequence
+inline constexpr int kTileColumns = 16;   // columns of one int8 tile (half a panel)
+inline constexpr int kTileDepth = 64;     // k of one int8 tile: 16 quads of 4 consecutive k
+inline constexpr int kBlock = 32;         // k of the smallest group; activation sums are kept per block
+inline constexpr int kPageTokens = 32;    // keys of one KV page, and the fixed span of attention
+inline constexpr int kLanes = 16;         // partial sums of every float reduction (lane j takes j mod 16)
+
+enum class Epilogue : int32_t {
+  store = 0,           // y = result
+  add = 1,             // y = y + result (residual stream)
+  gated_silu = 2,      // panel = 16 gate columns then 16 up columns; y = silu(gate) * up
+  gated_gelu_tanh = 3  // the same with gelu (tanh form)
+};
+
+enum class Activation : int32_t { silu = 0, gelu_tanh = 1 };
+
+// How an int4 group stores its offset. w = scale * (code - zero)  or  w = scale * code + minimum.
+enum class Int4Offset : int32_t {
+  symmetric = 0,   // zero is 8 everywhere, nothing stored
+  zero_point = 1,  // one uint8 per group and column
+  minimum = 2      // one fp16 per group and column
+};
+
+// ---- matmul -------------------------------------------------------------------------------------
+//
+// y[m, n] = epilogue(sum_k x[m, k] * w[n, k] + bias[n]) over rows [row_begin, row_end) and panels
+// [panel_begin, panel_end). Columns are counted in packed order; with a gated epilogue output column
+// 16 * panel + c comes from gate column c and up column 16 + c of that panel.
+//
+// Packed panels (each panel follows the one before it, so a GEMV is one linear stream):
+//   f32, bf16  [k_padded][32]                                    k_padded = k
+//   int8       [k_padded / 64][2 halves][16 quads][16 columns][4 k]        k_padded = k up to 64
+//   int4       per group of `group` k:  [group / 32] blocks of [2 halves][4][64 bytes], where byte
+//              16-column x 4-k cell of row i holds quad i (low nibble) and quad i + 4 (high nibble) of
+//              the 8 quads of that block; then 32 fp16 scales; then, by Int4Offset, nothing, 32 uint8
+//              zero points, or 32 fp16 minimums.                 k_padded = k up to group
+//
+// Quantized activation row (x_row_bytes apart):
+//   int8 [k_padded], at scales_offset f32 scales (1, or k_padded / activation_group),
+//   at sums_offset int32 sums of each block of 32 k. Padding is zero.
+//
+// Order of operations for one output:
+//   f32/bf16  acc = 0; for k ascending: acc = fma(x[k], w[k], acc)
+//   int8, one scale a row   (float(dot) * row_scale) * column_scale
+//   int8, activation groups acc = 0; for g ascending: acc = fma(float(dot_g), scale_g, acc);
+//                           then acc * column_scale
+//   int4, one scale a row   acc = 0; for g: acc = fma(float(dot_g), wscale_g, acc), then, if minimum,
+//                           acc = fma(float(sum_g), min_g, acc); then acc * row_scale
+//   int4, activation groups (activation_group == group)
+//                           acc = fma(float(dot_g) * scale_g, wscale_g, acc), then, if minimum,
+//                           acc = fma(float(sum_g) * scale_g, min_g, acc)
+//   dot_g is exact int32 with the zero point already subtracted.
+//   then + bias, then the epilogue. silu(g) * u is (g / (1 + exp(-g))) * u;
+//   gelu_tanh(g) * u is (g / (1 + exp(-2 * t))) * u, t = 0.7978845608f * fma(0.044715f * g * g, g, g).
+struct MatmulArgs {
+  const void* x;          // f32 rows, or quantized activation rows
+  int64_t x_row_bytes;
+  int64_t scales_offset;  // quantized only
+  int64_t sums_offset;    // quantized only
+  int64_t row_begin, row_end;
+
+  const void* panels;
+  int64_t panel_bytes;
+  int64_t panel_begin, panel_end;
+  int64_t k, k_padded;
+  int64_t columns;                // valid output columns, after gating: nothing is written beyond
+  const float* column_scales;     // int8: [panels * 32], zero in padding
+  const float* bias;              // [panels * 32] in packed order, or null
+  int64_t group;                  // int4: 32, 64 or 128
+  int64_t activation_group;       // 0: one scale a row; else 32, 64 or 128
+  Int4Offset offset;              // int4
+  Epilogue epilogue;
+
+  float* y;               // output column 0 of row 0
+  int64_t y_stride;       // floats between rows
+};
+
+// ---- the other slots ----------------------------------------------------------------------------
+
+enum class TableType : int32_t { f32 = 0, bf16 = 1, f16 = 2 };
+
+// y[t] = table[token[t]] widened to f32. Tokens are already checked against the table.
+struct EmbedArgs {
+  const int32_t* tokens;
+  int64_t row_begin, row_end;
+  const void* table;
+  TableType type;
+  int64_t width;
+  float* y;
+  int64_t y_stride;
+};
+
+// sum = lanes j of fma(x, x, lane) over k = j mod 16 ascending, then lanes folded 16 to 8 to 4 to 2 to 1
+// (l[i] + l[i + half]); r = 1 / sqrt(sum / width + eps); y = (x * r) * weight.
+struct RmsNormArgs {
+  const float* x;
+  int64_t x_stride;
+  int64_t row_begin, row_end;
+  const float* weight;
+  int64_t width;
+  float eps;
+  float* y;  // may equal x
+  int64_t y_stride;
+};
+
+// For each row and group (or whole row): m = max |x|; scale = m / 127; inverse = m > 0 ? 127 / m : 0;
+// q = round_to_even(x * inverse) within [-127, 127]. Also the int32 sum of q over each block of 32.
+struct QuantizeArgs {
+  const float* x;
+  int64_t x_stride;
+  int64_t row_begin, row_end;
+  int64_t width;             // valid x
+  int64_t width_padded;      // zero filled up to here; a multiple of activation_group and of 32
+  int64_t activation_group;  // 0: one scale a row
+  void* y;
+  int64_t y_row_bytes;
+  int64_t scales_offset;
+  int64_t sums_offset;
+};
+
+// One layer of the paged KV cache. Page p of kv head h starts at (p * kv_heads + h) * head_dim * 32.
+struct KvLayer {
+  float* keys;    // [pages][kv_heads][head_dim][32]: keys in lanes, so that a dot product needs no fold
+  float* values;  // [pages][kv_heads][32][head_dim]
+};
+
+// Rotates the heads of q and k in place of their qkv row (rotate-half over rotary_dim), after an RMS norm
+// of each head where q_norm / k_norm are given, and writes k and v to the page of the token.
+//   t = x2 * sin; y1 = fma(x1, cos, -t);  t = x1 * sin; y2 = fma(x2, cos, t)
+struct RopeKvArgs {
+  float* qkv;  // row: q [heads * head_dim], k [kv_heads * head_dim], v [kv_heads * head_dim]
+  int64_t stride;
+  int64_t row_begin, row_end;
+  const int32_t* positions;       // [rows]
+  const int32_t* sequences;       // [rows], row of page_tables
+  const int32_t* page_tables;     // [sequences][pages_per_table]
+  int64_t pages_per_table;
+  const float* cos;               // [rows][rotary_dim / 2]
+  const float* sin;
+  int64_t heads, kv_heads, head_dim, rotary_dim;
+  const float* q_norm;            // [head_dim] or null
+  const float* k_norm;
+  float eps;
+  KvLayer cache;
+};
+
+// Causal attention of one token over keys (position - window, position], window 0 meaning all.
+// Work items are (row, kv head) pairs, item = row * kv_heads + kv_head, over [item_begin, item_end).
+//   score_j = (acc over d ascending of fma(q[d], k[d], acc)) * scale;  m = max score
+//   p_j = exp(score_j - m); sum = 16 lanes over absolute j mod 16 ascending, folded as in RmsNormArgs
+//   y[d] = (acc over j ascending of fma(p_j, v[j][d], acc)) / sum
+struct AttentionArgs {
+  const float* q;
+  int64_t q_stride;
+  int64_t item_begin, item_end;
+  const int32_t* positions;
+  const int32_t* sequences;
+  const int32_t* page_tables;
+  int64_t pages_per_table;
+  int64_t heads, kv_heads, head_dim;
+  int64_t window;
+  float scale;
+  KvLayer cache;
+  float* scratch;        // (heads / kv_heads) * scratch_stride floats, this thread's own
+  int64_t scratch_stride;  // at least (position + 1) rounded up to 32, plus 32
+  float* y;
+  int64_t y_stride;
+};
+
+// y[row, i] = activation(x[row, i]) * x[row, width + i], the same formulas as the gated epilogues.
+struct GatedArgs {
+  const float* x;
+  int64_t x_stride;
+  int64_t row_begin, row_end;
+  int64_t width;
+  Activation activation;
+  float* y;
+  int64_t y_stride;
+};
+
+// y = y + x
+struct AddArgs {
+  const float* x;
+  int64_t x_stride;
+  int64_t row_begin, row_end;
+  int64_t width;
+  float* y;
+  int64_t y_stride;
+};
+
+// exp(x), everywhere: x clamped to [-87.33654f, 88.0f] (a score of -infinity gives exactly 0 where
+// masked, since masked keys are skipped, not exponentiated); n = round_to_even(x * 1.44269504f);
+// r = fma(n, -0.693359375f, x); r = fma(n, 2.12194440e-4f, r);
+// p = 1.9875691500e-4f; p = fma(p, r, 1.3981999507e-3f); p = fma(p, r, 8.3334519073e-3f);
+// p = fma(p, r, 4.1665795894e-2f); p = fma(p, r, 1.6666665459e-1f); p = fma(p, r, 5.0000001201e-1f);
+// p = fma(p, r * r, r) + 1; result = p * 2^n, by adding n to the exponent (two steps never needed).
+// Coefficients: S. Moshier, Cephes, expf.
+
+struct KernelTable {
+  const char* isa;
+  void (*embed)(const EmbedArgs&);
+  void (*rms_norm)(const RmsNormArgs&);
+  void (*quantize)(const QuantizeArgs&);
+  void (*matmul_f32)(const MatmulArgs&);
+  void (*matmul_bf16)(const MatmulArgs&);
+  void (*matmul_int8)(const MatmulArgs&);
+  void (*matmul_int4)(const MatmulArgs&);
+  void (*rope_kv)(const RopeKvArgs&);
+  void (*attention)(const AttentionArgs&);
+  void (*gated)(const GatedArgs&);
+  void (*add)(const AddArgs&);
+
+  // Probes of the machine's limits, for the benchmark's fractions. `integer_peak` runs the fastest int8
+  // multiply-add of the set from registers `iterations` times and returns how many multiply-adds that was;
+  // `read_memory` reads `bytes` (a multiple of 256, aligned to 64) once and returns a value that depends on them.
+  int64_t (*integer_peak)(int64_t iterations);
+  uint64_t (*read_memory)(const void* data, int64_t bytes);
+};
+
+// Each overrides the slots that it has; compiled with the flags of its own instruction set, so none may
+// be called before features() says that the machine has it.
+void fill_portable(KernelTable& table);
+#if defined(HONED_HAVE_AVX2)
+void fill_avx2(KernelTable& table);
+#endif
+#if defined(HONED_HAVE_AVX512VNNI)
+void fill_avx512vnni(KernelTable& table);
+#endif
+#if defined(HONED_HAVE_NEON)
+void fill_neon(KernelTable& table);
+#endif
+
+}  // namespace honed

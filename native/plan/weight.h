@@ -1,0 +1,50 @@
+// Weights as the executor reads them. Packed ones own their memory; a table may borrow a mapped file that the
+// binding keeps alive.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "cpu/kernel_table.h"
+
+namespace honed {
+
+enum class WeightKind : int32_t { vector = 0, table = 1, dense_f32 = 2, dense_bf16 = 3, int8 = 4, int4 = 5 };
+
+// Memory aligned to 2 MiB where it is large, asked for in huge pages, zero at first touch.
+class AlignedBuffer {
+ public:
+  AlignedBuffer() = default;
+  explicit AlignedBuffer(std::size_t bytes);
+  AlignedBuffer(AlignedBuffer&&) noexcept;
+  AlignedBuffer& operator=(AlignedBuffer&&) noexcept;
+  AlignedBuffer(const AlignedBuffer&) = delete;
+  AlignedBuffer& operator=(const AlignedBuffer&) = delete;
+  ~AlignedBuffer();
+  std::byte* data() const { return data_; }
+  std::size_t size() const { return size_; }
+
+ private:
+  std::byte* data_ = nullptr;
+  std::size_t size_ = 0;
+  std::size_t mapped_ = 0;
+};
+
+struct Weight {
+  WeightKind kind;
+  int64_t rows = 0;     // vector: length; table: entries; matrix: packed columns n, padded to 32
+  int64_t columns = 0;  // table: width; matrix: k
+  int64_t k_padded = 0;
+  int64_t panel_bytes = 0;
+  int64_t group = 0;                                // int4
+  Int4Offset offset = Int4Offset::symmetric;        // int4
+  TableType table_type = TableType::f32;
+  AlignedBuffer buffer;                             // packed panels, or the vector
+  std::vector<float> column_scales;                 // int8
+  const void* borrowed = nullptr;                   // table
+  std::shared_ptr<void> keep_alive;                 // what `borrowed` points into
+};
+
+}  // namespace honed

@@ -1,0 +1,61 @@
+"""What runs a model: interfaces only.
+
+A backend takes ragged batches: the tokens of several sequences back to back, prefill and decode mixed, each
+sequence's keys and values in pages of a cache that the backend owns. `runtime/` knows this file and no other
+backend.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+PAGE_TOKENS = 32
+"""Tokens of one KV page, the same for every backend."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step. T token rows, S sequences, R rows whose logits are asked for.
+
+    tokens, positions, sequences: int32 [T]; `sequences[t]` is the row of `page_tables` that token t belongs to.
+    page_tables: int32 [S, pages]; entry i of a row is the page of positions 32 i to 32 i + 31.
+    selected: int32 [R], indices into the T rows, ascending.
+    The tokens of one sequence stand in ascending position; all earlier positions are already in its pages.
+    """
+
+    tokens: NDArray[np.int32]
+    positions: NDArray[np.int32]
+    sequences: NDArray[np.int32]
+    page_tables: NDArray[np.int32]
+    selected: NDArray[np.int32]
+
+
+class Backend(Protocol):
+    """A loaded model. Not safe for two threads at once."""
+
+    @property
+    def name(self) -> str:
+        """native, pytorch, ..."""
+
+    @property
+    def vocabulary(self) -> int:
+        """Columns of the logits."""
+
+    @property
+    def context(self) -> int:
+        """Positions that the model was made for."""
+
+    @property
+    def pages(self) -> int:
+        """Pages of the KV cache, numbered from 0."""
+
+    @property
+    def step_tokens(self) -> int:
+        """The largest T of one batch."""
+
+    def forward(self, batch: Batch) -> NDArray[np.float32]:
+        """Logits [R, vocabulary] of the selected rows; keys and values are written to the pages on the way."""
