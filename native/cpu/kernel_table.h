@@ -46,7 +46,11 @@ enum class Int4Offset : int32_t {
 //
 // Packed panels (each panel follows the one before it, so a GEMV is one linear stream):
 //   f32, bf16  [k_padded][32]                                    k_padded = k
-//   int8       [k_padded / 64][2 halves][16 quads][16 columns][4 k]        k_padded = k up to 64
+//   int8, one scale a column
+//              [k_padded / 64][2 halves][16 quads][16 columns][4 k]        k_padded = k up to 64
+//   int8, groups
+//              per group of `group` k: [2 halves][group / 4 quads][16 columns][4 k], then 32 fp16 scales.
+//                                                              k_padded = k up to group
 //   int4       per group of `group` k:  [group / 32] blocks of [2 halves][4][64 bytes], where byte
 //              16-column x 4-k cell of row i holds quad i (low nibble) and quad i + 4 (high nibble) of
 //              the 8 quads of that block; then 32 fp16 scales; then, by Int4Offset, nothing, 32 uint8
@@ -61,6 +65,7 @@ enum class Int4Offset : int32_t {
 //   int8, one scale a row   (float(dot) * row_scale) * column_scale
 //   int8, activation groups acc = 0; for g ascending: acc = fma(float(dot_g), scale_g, acc);
 //                           then acc * column_scale
+//   int8, weight groups     as int4 without minimum, with one scale a row or activation_group == group
 //   int4, one scale a row   acc = 0; for g: acc = fma(float(dot_g), wscale_g, acc), then, if minimum,
 //                           acc = fma(float(sum_g), min_g, acc); then acc * row_scale
 //   int4, activation groups (activation_group == group)
@@ -81,9 +86,9 @@ struct MatmulArgs {
   int64_t panel_begin, panel_end;
   int64_t k, k_padded;
   int64_t columns;                // valid output columns, after gating: nothing is written beyond
-  const float* column_scales;     // int8: [panels * 32], zero in padding
+  const float* column_scales;     // int8 with group 0: [panels * 32], zero in padding
   const float* bias;              // [panels * 32] in packed order, or null
-  int64_t group;                  // int4: 32, 64 or 128
+  int64_t group;                  // int4: 32, 64 or 128; int8: those, or 0 for one scale a column
   int64_t activation_group;       // 0: one scale a row; else 32, 64 or 128
   Int4Offset offset;              // int4
   Epilogue epilogue;

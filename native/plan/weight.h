@@ -38,11 +38,11 @@ struct Weight {
   int64_t columns = 0;  // table: width; matrix: k
   int64_t k_padded = 0;
   int64_t panel_bytes = 0;
-  int64_t group = 0;                                // int4
+  int64_t group = 0;                                // int4, and int8 in groups
   Int4Offset offset = Int4Offset::symmetric;        // int4
   TableType table_type = TableType::f32;
   AlignedBuffer buffer;                             // packed panels, or the vector
-  std::vector<float> column_scales;                 // int8
+  std::vector<float> column_scales;                 // int8, one scale a column
   const void* borrowed = nullptr;                   // table
   std::shared_ptr<void> keep_alive;                 // what `borrowed` points into
 };

@@ -1,0 +1,169 @@
+"""Types of the native extension. Imported through `honed.native` only.
+
+Arrays must be C-contiguous and of exactly the named type; nothing is converted silently. Bad values raise
+ValueError, wrong types TypeError; none of the functions may crash the process for any input.
+"""
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+PAGE_TOKENS: int
+PANEL_COLUMNS: int
+LAYOUT_VERSION: int
+
+class Weight:
+    """An opaque weight that a plan can refer to."""
+
+    @property
+    def kind(self) -> str: ...  # vector, table, dense_f32, dense_bf16, int8, int4
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def rows(self) -> int: ...
+    @property
+    def columns(self) -> int: ...
+
+def vector(values: NDArray[np.float32]) -> Weight:
+    """Copies a vector (norm weight, bias in packed order, inverse frequencies)."""
+
+def table(values: NDArray[Any], dtype: Literal["float32", "bfloat16", "float16"]) -> Weight:
+    """Borrows a matrix [rows, width] for row look-ups; a mapped file stays mapped. bfloat16 is uint16 bits."""
+
+# Builders of packed matrices with n columns (output features; padded to panels of 32 with zeros) and depth k.
+# `place` puts the rows of a weight at packed columns: row r of the array goes to packed column
+#     first_column + (r // 16) * 16 * tile_step + r % 16
+# so tile_step 1 with a running first_column concatenates (q, k, v), and tile_step 2 with first_column 0 and 16
+# interleaves gate and up. Each packed column may be placed once; columns never placed are zero.
+# The work is spread over `threads`, and the GIL is released.
+class DenseBuilder:
+    def __init__(self, n: int, k: int, dtype: Literal["float32", "bfloat16"], threads: int = 1) -> None: ...
+    def place(
+        self,
+        values: NDArray[Any],
+        dtype: Literal["float32", "bfloat16", "float16"],
+        first_column: int,
+        tile_step: int,
+    ) -> None:
+        """Converts to the builder's type (float32 to bfloat16 rounds to nearest even)."""
+    def finish(self) -> Weight: ...
+
+class Int8Builder:
+    def __init__(self, n: int, k: int, group: int | None, threads: int = 1) -> None: ...
+    def place(
+        self,
+        codes: NDArray[np.int8],
+        scales: NDArray[np.float32] | NDArray[np.float16],
+        first_column: int,
+        tile_step: int,
+    ) -> None:
+        """group None: float32 scales [rows]; else float16 [rows, ceil(k / group)]. Code -128 is refused."""
+    def finish(self) -> Weight: ...
+
+class Int4Builder:
+    def __init__(
+        self,
+        n: int,
+        k: int,
+        group: int,
+        offset: Literal["symmetric", "zero_point", "minimum"],
+        threads: int = 1,
+    ) -> None: ...
+    def place(
+        self,
+        codes: NDArray[np.uint8],
+        scales: NDArray[np.float16],
+        offsets: NDArray[np.uint8] | NDArray[np.float16] | None,
+        first_column: int,
+        tile_step: int,
+    ) -> None:
+        """codes [rows, k], one code 0..15 a byte; scales, offsets [rows, ceil(k / group)]."""
+    def finish(self) -> Weight: ...
+
+class Op:
+    """One record of native/plan/op.h, which says what each field means."""
+
+    def __init__(
+        self,
+        code: str,  # the names of OpCode
+        input: int = 0,
+        output: int = 0,
+        weights: list[int] = ...,  # up to 3, missing ones are none
+        sizes: list[int] = ...,  # up to 5
+        scalars: list[float] = ...,  # up to 2
+    ) -> None: ...
+
+class Slot:
+    def __init__(
+        self,
+        kind: Literal["f32", "quantized"],
+        rows: Literal["tokens", "selected"],
+        width: int,
+        activation_group: int,  # quantized: 0 for one scale a row
+        stretch: int,
+    ) -> None: ...
+
+class Plan:
+    """Validated when made: ValueError names op, field, value and what would be right."""
+
+    def __init__(
+        self,
+        ops: list[Op],
+        slots: list[Slot],
+        weights: list[Weight],
+        layers: int,
+        kv_heads: int,
+        head_dim: int,
+        vocabulary: int,
+        logits: int,
+    ) -> None: ...
+    @property
+    def weight_bytes(self) -> int: ...
+
+class Cache:
+    """KV pages of all layers, float32; memory is taken from the system at first touch."""
+
+    def __init__(self, layers: int, kv_heads: int, head_dim: int, pages: int) -> None: ...
+    @property
+    def pages(self) -> int: ...
+    @property
+    def page_bytes(self) -> int: ...
+
+class Executor:
+    def __init__(
+        self, plan: Plan, cache: Cache, max_tokens: int, max_selected: int, threads: int, isa: str | None = None
+    ) -> None: ...
+    @property
+    def isa(self) -> str: ...
+    @property
+    def threads(self) -> int: ...
+    @property
+    def arena_bytes(self) -> int: ...
+    def run(
+        self,
+        tokens: NDArray[np.int32],
+        positions: NDArray[np.int32],
+        sequences: NDArray[np.int32],
+        page_tables: NDArray[np.int32],
+        selected: NDArray[np.int32],
+    ) -> NDArray[np.float32]:
+        """Logits [R, logits]; a fresh array. Every index is checked before anything runs. The GIL is released."""
+    def timings(self) -> list[tuple[str, float]]:
+        """(op code, seconds) of each op of the last run, when profiling is on."""
+    def set_profiling(self, on: bool) -> None: ...
+
+def features() -> dict[str, Any]:
+    """Instruction sets found (cpuid and xgetbv), cores, caches, CPUs allowed by affinity and cgroup quota."""
+
+def isas() -> list[str]:
+    """Sets that are compiled in and that this machine runs, best first; portable is last and always there."""
+
+def default_threads() -> int:
+    """CPUs allowed by affinity and by the cgroup quota (rounded down, at least one)."""
+
+def measure_read_bandwidth(threads: int, mebibytes: int, seconds: float, isa: str | None = None) -> float:
+    """Bytes a second read by `threads` from a buffer of that size, the best pass of those that fit the time."""
+
+def measure_integer_peak(threads: int, seconds: float, isa: str | None = None) -> float:
+    """int8 operations (two a multiply-add) a second from registers."""

@@ -1,0 +1,41 @@
+"""What every kind of checkpoint offers. Interfaces only; one file a kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from honed.encodings.base import Encoded
+from honed.text.tokenizer import Tokenizer
+
+Kind = Literal["huggingface", "gguf", "artifact"]
+
+
+class Checkpoint(Protocol):
+    """Files on disk that hold weights. Opening one reads headers only; weights are mapped and read on use."""
+
+    @property
+    def kind(self) -> Kind: ...
+
+    @property
+    def path(self) -> Path:
+        """The directory or file."""
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """In the form of a Hugging Face config.json, whatever the file."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that hold weights, for sizes and hashes."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Weight names as Hugging Face spells them."""
+
+    def weight(self, name: str) -> Encoded:
+        """The weight as stored. Unknown name: KeyError."""
+
+    def tokenizer(self) -> Tokenizer:
+        """Tokenizer, special tokens and chat template of the checkpoint."""
