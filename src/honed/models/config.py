@@ -1,0 +1,172 @@
+"""Reading a config: every field typed, bounded and named in the error. What a field means is said by the model files.
+
+Here: the fields that all decoders share. Not here: rotary embeddings (`rope_scaling.py`) and anything that only one
+family has.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from honed.errors import FormatError, UnsupportedError
+from honed.models.base import Config, Dimensions
+from honed.ops.table import Activation
+
+# Far over every published model, and low enough that no product of them overflows or takes memory by itself.
+MAX_LAYERS = 1024
+MAX_HEADS = 1024
+MAX_WIDTH = 1 << 17
+MAX_VOCABULARY = 1 << 22
+MAX_CONTEXT = 1 << 27
+
+ACTIVATION_NAMES: dict[str, Activation] = {
+    "silu": "silu",
+    "swish": "silu",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_new": "gelu_tanh",
+}
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Typed access to a config. `source` is the file named in errors; `prefix` the path of a nested object."""
+
+    values: Config
+    source: Path | str
+    prefix: str = ""
+
+    def wrong(self, name: str, expected: str) -> FormatError:
+        """The error for a field whose value is not what it must be."""
+        found = f"is {_shown(self.values[name])}, but" if name in self.values else "is missing;"
+        return FormatError(self.source, self.prefix + name, f"{found} {expected}")
+
+    def integer(self, name: str, low: int, high: int, *, default: int | None = None) -> int:
+        """An integer from `low` to `high`; missing or null gives the default, or the error if there is none."""
+        value = self.values.get(name)
+        if value is None and default is not None:
+            return default
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise self.wrong(name, f"must be an integer from {low} to {high}")
+        return value
+
+    def number(self, name: str, low: float, high: float, *, default: float | None = None) -> float:
+        """A finite number over `low` and at most `high`."""
+        value = self.values.get(name)
+        if value is None and default is not None:
+            return default
+        if not isinstance(value, int | float) or isinstance(value, bool) or not low < value <= high:
+            raise self.wrong(name, f"must be a number over {low:g} and at most {high:g}")
+        return float(value)
+
+    def boolean(self, name: str, *, default: bool) -> bool:
+        value = self.values.get(name)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            raise self.wrong(name, "must be true or false")
+        return value
+
+    def text(self, name: str, *, default: str | None = None) -> str:
+        value = self.values.get(name)
+        if value is None and default is not None:
+            return default
+        if not isinstance(value, str):
+            raise self.wrong(name, "must be a string")
+        return value
+
+    def nested(self, name: str) -> Fields | None:
+        """The object under `name`, or None if it is missing or null."""
+        value = self.values.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            raise self.wrong(name, "must be an object")
+        return Fields(value, self.source, f"{self.prefix}{name}.")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float) and math.isnan(value):
+        return "NaN"
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """What every decoder here has: sizes, norm epsilon, activation of the MLP, and whether the head is tied."""
+
+    dimensions: Dimensions
+    hidden: int
+    intermediate: int
+    eps: float
+    activation: Activation
+    tied: bool
+
+
+def read_decoder(fields: Fields, *, head_dim: int | None = None, kv_heads_default: bool = False) -> DecoderConfig:
+    """The shared fields, checked against each other.
+
+    `head_dim` is what a config without that field means in this family (None: hidden_size over heads);
+    `kv_heads_default` says that a config may leave out num_key_value_heads, which is then the number of heads.
+    """
+    hidden = fields.integer("hidden_size", 1, MAX_WIDTH)
+    heads = fields.integer("num_attention_heads", 1, MAX_HEADS)
+    kv_heads = fields.integer("num_key_value_heads", 1, MAX_HEADS, default=heads if kv_heads_default else None)
+    if heads % kv_heads:
+        raise fields.wrong("num_key_value_heads", f"must divide num_attention_heads {heads}")
+    if fields.values.get("head_dim") is None and head_dim is None:
+        if hidden % heads:
+            raise fields.wrong("hidden_size", f"must be a multiple of num_attention_heads {heads} without a head_dim")
+        head_dim = hidden // heads
+    head_dim = fields.integer("head_dim", 2, 1024, default=head_dim)
+    if head_dim % 2:
+        raise fields.wrong("head_dim", f"must be even, and {head_dim} is not")
+    return DecoderConfig(
+        dimensions=Dimensions(
+            vocabulary=fields.integer("vocab_size", 1, MAX_VOCABULARY),
+            context=fields.integer("max_position_embeddings", 1, MAX_CONTEXT),
+            layers=fields.integer("num_hidden_layers", 1, MAX_LAYERS),
+            heads=heads,
+            kv_heads=kv_heads,
+            head_dim=head_dim,
+        ),
+        hidden=hidden,
+        intermediate=fields.integer("intermediate_size", 1, MAX_WIDTH),
+        eps=fields.number("rms_norm_eps", 0.0, 1.0, default=1e-6),
+        activation=read_activation(fields),
+        tied=fields.boolean("tie_word_embeddings", default=False),
+    )
+
+
+def read_activation(fields: Fields) -> Activation:
+    name = fields.text("hidden_act", default="silu")
+    if name not in ACTIVATION_NAMES:
+        supported = ", ".join(sorted(ACTIVATION_NAMES))
+        raise UnsupportedError(f"{fields.source}: hidden_act {name!r} is not supported; supported are {supported}")
+    return ACTIVATION_NAMES[name]
+
+
+def read_layer_windows(fields: Fields, layers: int) -> tuple[int | None, ...]:
+    """Sliding window of each layer of the Qwen families, None for full attention.
+
+    Newer configs name each layer in layer_types; older ones slide from layer max_window_layers upwards.
+    """
+    if not fields.boolean("use_sliding_window", default=False) or fields.values.get("sliding_window") is None:
+        return (None,) * layers
+    window = fields.integer("sliding_window", 1, MAX_CONTEXT)
+    types = fields.values.get("layer_types")
+    if types is None:
+        first = fields.integer("max_window_layers", 0, MAX_LAYERS, default=28)
+        return tuple(window if layer >= first else None for layer in range(layers))
+    kinds: dict[str, int | None] = {"full_attention": None, "sliding_attention": window}
+    if not isinstance(types, list | tuple) or len(types) != layers:
+        raise fields.wrong("layer_types", f"must be a list of num_hidden_layers {layers} names")
+    for name in types:
+        if name not in kinds:
+            raise UnsupportedError(
+                f"{fields.source}: layer_types {name!r} is not supported; supported are {', '.join(kinds)}"
+            )
+    return tuple(kinds[name] for name in types)
