@@ -83,16 +83,17 @@ class Reference:
         )
 
     def rms_norm(self, x: Tensor, weight: Weight, eps: float) -> Tensor:
-        runs = x.unflatten(-1, (-1, *weight.shape))
+        runs = x.reshape(*x.shape[:-1], -1, *weight.shape)
         scale = torch.rsqrt(runs.square().mean(-1, keepdim=True) + eps)
-        return (runs * scale * self.weights[weight.name]).flatten(-2)
+        normed: Tensor = runs * scale * self.weights[weight.name]
+        return normed.reshape(x.shape)
 
     def rope(self, x: Tensor, rotary: Rotary, head_dim: int) -> Tensor:
         frequencies = torch.tensor(rotary.inverse_frequencies, dtype=torch.float32, device=x.device)
         angles = self.rows.positions[:, None].to(torch.float32) * frequencies
         cos = (angles.cos() * rotary.attention_factor)[:, None]
         sin = (angles.sin() * rotary.attention_factor)[:, None]
-        heads = x.unflatten(-1, (-1, head_dim))
+        heads = x.reshape(*x.shape[:-1], -1, head_dim)
         half = frequencies.numel()
         first, second, rest = heads.split((half, half, head_dim - 2 * half), dim=-1)
         return torch.cat((first * cos - second * sin, second * cos + first * sin, rest), dim=-1).flatten(-2)
@@ -100,13 +101,13 @@ class Reference:
     def attention(
         self, q: Tensor, k: Tensor, v: Tensor, *, layer: int, head_dim: int, scale: float, window: int | None = None
     ) -> Tensor:
-        queries, keys, values = (x.unflatten(-1, (-1, head_dim)) for x in (q, k, v))
+        queries, keys, values = (x.reshape(x.shape[0], -1, head_dim) for x in (q, k, v))
         parts, order = [], []
-        for sequence in self.rows.sequences.unique().tolist():
+        for sequence in sorted(set(self.rows.sequences.tolist())):
             own = torch.nonzero(self.rows.sequences == sequence).flatten()
             positions = self.rows.positions[own]
             all_keys, all_values = self.store.extend(layer, sequence, positions, keys[own], values[own])
-            parts.append(_attend(queries[own], all_keys, all_values, positions, scale, window))
+            parts.append(_attend(queries[own], all_keys, all_values, positions=positions, scale=scale, window=window))
             order.append(own)
         if not parts:
             return q
@@ -124,9 +125,9 @@ class Reference:
         return x[self.rows.selected]
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, positions: Tensor, scale: float, window: int | None) -> Tensor:
+def _attend(q: Tensor, k: Tensor, v: Tensor, *, positions: Tensor, scale: float, window: int | None) -> Tensor:
     """q [N, heads, d] at `positions` over k, v [L, kv_heads, d] at 0 to L - 1; the result is like q."""
-    grouped = q.unflatten(1, (k.shape[1], -1))
+    grouped = q.reshape(q.shape[0], k.shape[1], -1, q.shape[2])
     scores = torch.einsum("nkgd,lkd->nkgl", grouped, k) * scale
     distance = positions[:, None] - torch.arange(k.shape[0], device=q.device)
     visible = distance >= 0 if window is None else (distance >= 0) & (distance < window)
