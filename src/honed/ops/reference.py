@@ -95,7 +95,7 @@ class Reference:
         sin = (angles.sin() * rotary.attention_factor)[:, None]
         heads = x.reshape(*x.shape[:-1], -1, head_dim)
         half = frequencies.numel()
-        first, second, rest = heads.split((half, half, head_dim - 2 * half), dim=-1)
+        first, second, rest = heads[..., :half], heads[..., half : 2 * half], heads[..., 2 * half :]
         return torch.cat((first * cos - second * sin, second * cos + first * sin, rest), dim=-1).flatten(-2)
 
     def attention(

@@ -1,0 +1,214 @@
+"""The graph that recording makes and fusing rewrites: statements in order, each giving one value.
+
+A value is named by a number that stays the same through all rewriting, so that a pass replaces, inserts or removes
+statements without renumbering the others. The first group of operations are those of `ops/table.py`; the second
+those that `legalize.py` and `fuse.py` put in their place, which are what the executor has ops for.
+Not here: shapes (`infer.py`) and memory (`buffers.py`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from honed.errors import PlanError
+from honed.ops.table import Activation, Rotary, Weight
+
+RowKind = Literal["tokens", "selected"]
+Epilogue = Literal["store", "add", "gated_silu", "gated_gelu_tanh"]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """`inputs` are the numbers of the values read, in the order that the class names."""
+
+    inputs: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        return type(self).__name__
+
+
+# ---- as recorded ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Embedding(Operation):
+    """No inputs."""
+
+    table: Weight
+
+
+@dataclass(frozen=True)
+class Linear(Operation):
+    """Input x."""
+
+    weight: Weight
+    bias: Weight | None
+
+
+@dataclass(frozen=True)
+class RmsNorm(Operation):
+    """Input x."""
+
+    weight: Weight
+    eps: float
+
+
+@dataclass(frozen=True)
+class Rope(Operation):
+    """Input x."""
+
+    rotary: Rotary
+    head_dim: int
+
+
+@dataclass(frozen=True)
+class Attention(Operation):
+    """Inputs q, k, v."""
+
+    layer: int
+    head_dim: int
+    scale: float
+    window: int | None
+
+
+@dataclass(frozen=True)
+class Gated(Operation):
+    """Inputs gate, up."""
+
+    activation: Activation
+
+
+@dataclass(frozen=True)
+class Add(Operation):
+    """Inputs a, b."""
+
+
+@dataclass(frozen=True)
+class Select(Operation):
+    """Input x."""
+
+
+# ---- as fused ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Part:
+    """One linear layer of a matmul that may hold several."""
+
+    weight: Weight
+    bias: Weight | None
+
+
+@dataclass(frozen=True)
+class Concat(Operation):
+    """Inputs side by side in one row. Costs nothing: each input is computed into its columns."""
+
+
+@dataclass(frozen=True)
+class Quantize(Operation):
+    """Input x; int8 with one scale a row, or one for each `group` columns."""
+
+    group: int | None
+
+
+@dataclass(frozen=True)
+class NormQuantize(Operation):
+    """Input x; RmsNorm, then Quantize."""
+
+    weight: Weight
+    eps: float
+    group: int | None
+
+
+@dataclass(frozen=True)
+class Matmul(Operation):
+    """Input x, and with the epilogue add the residual, which the result is added to in its place.
+
+    The outputs of the parts stand side by side; with a gated epilogue the two parts are gate and up and the output
+    is activation(gate) * up.
+    """
+
+    parts: tuple[Part, ...]
+    epilogue: Epilogue
+
+
+@dataclass(frozen=True)
+class PackedAttention(Operation):
+    """Input q, k and v side by side. Norm of each head, rotation, KV write, attention."""
+
+    rotary: Rotary
+    q_norm: Weight | None
+    k_norm: Weight | None
+    eps: float
+    layer: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    scale: float
+    window: int | None
+
+
+@dataclass(frozen=True)
+class PackedGated(Operation):
+    """Input gate and up side by side."""
+
+    activation: Activation
+
+
+# ---- the graph -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Value:
+    """What a value holds: a row for each token or each selected token, of `width` columns."""
+
+    rows: RowKind
+    width: int
+    quantized: bool = False
+    group: int | None = None
+
+
+@dataclass(frozen=True)
+class Statement:
+    number: int
+    operation: Operation
+    value: Value
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Statements in the order they run; the last one gives the logits."""
+
+    statements: tuple[Statement, ...]
+
+    def __iter__(self) -> Iterator[Statement]:
+        return iter(self.statements)
+
+    @property
+    def output(self) -> Statement:
+        if not self.statements:
+            raise PlanError("graph: holds no statements, must end in the logits")
+        return self.statements[-1]
+
+    def by_number(self) -> dict[int, Statement]:
+        return {statement.number: statement for statement in self.statements}
+
+    def users(self) -> dict[int, list[Statement]]:
+        """For each value, the statements that read it, in order."""
+        found: defaultdict[int, list[Statement]] = defaultdict(list)
+        for statement in self.statements:
+            for number in dict.fromkeys(statement.operation.inputs):
+                found[number].append(statement)
+        return found
+
+    def next_number(self) -> int:
+        return max((statement.number for statement in self.statements), default=-1) + 1
+
+
+def reading(operation: Operation, old: int, new: int) -> Operation:
+    """The operation with value `new` read in place of `old`."""
+    return replace(operation, inputs=tuple(new if number == old else number for number in operation.inputs))

@@ -1,0 +1,291 @@
+"""The lowered plan: ops over numbered slots and weights, the same for every backend that runs it.
+
+Each op class mirrors one code of native/plan/op.h, whose table says which field goes where in the native record;
+`record` puts it there. Weights are named, with the columns they take in packed matrices, and not yet read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from honed.ops.table import ACTIVATIONS, Activation
+from honed.plan.formats import Format
+from honed.plan.graph import Epilogue, RowKind
+
+PANEL_COLUMNS = 32
+TILE_COLUMNS = 16
+EPILOGUES: tuple[Epilogue, ...] = ("store", "add", "gated_silu", "gated_gelu_tanh")
+NO_WEIGHT = -1
+
+
+@dataclass(frozen=True)
+class Record:
+    """An op as the native side takes it."""
+
+    code: str
+    input: int
+    output: int
+    weights: tuple[int, ...] = ()
+    sizes: tuple[int, ...] = ()
+    scalars: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class EmbedOp:
+    output: int
+    table: int
+    width: int
+
+    def record(self) -> Record:
+        return Record("embed", 0, self.output, (self.table,), (self.width,))
+
+
+@dataclass(frozen=True)
+class RmsNormOp:
+    input: int
+    output: int
+    weight: int
+    width: int
+    eps: float
+
+    def record(self) -> Record:
+        return Record("rms_norm", self.input, self.output, (self.weight,), (self.width,), (self.eps,))
+
+
+@dataclass(frozen=True)
+class QuantizeOp:
+    input: int
+    output: int
+    width: int
+    activation_group: int
+
+    def record(self) -> Record:
+        return Record("quantize", self.input, self.output, (), (self.width, self.activation_group))
+
+
+@dataclass(frozen=True)
+class RmsNormQuantizeOp:
+    input: int
+    output: int
+    weight: int
+    width: int
+    activation_group: int
+    eps: float
+
+    def record(self) -> Record:
+        sizes = (self.width, self.activation_group)
+        return Record("rms_norm_quantize", self.input, self.output, (self.weight,), sizes, (self.eps,))
+
+
+@dataclass(frozen=True)
+class MatmulOp:
+    """`columns` are those written, from `output_column` of the output slot; half of the packed ones when gated."""
+
+    input: int
+    output: int
+    matrix: int
+    bias: int | None
+    k: int
+    columns: int
+    epilogue: Epilogue
+    activation_group: int
+    output_column: int
+
+    def record(self) -> Record:
+        epilogue = EPILOGUES.index(self.epilogue)
+        sizes = (self.k, self.columns, epilogue, self.activation_group, self.output_column)
+        return Record("matmul", self.input, self.output, (self.matrix, _number(self.bias)), sizes)
+
+
+@dataclass(frozen=True)
+class RopeKvOp:
+    slot: int
+    inverse_frequencies: int
+    q_norm: int | None
+    k_norm: int | None
+    layer: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    rotary_dim: int
+    eps: float
+    attention_factor: float
+
+    @property
+    def input(self) -> int:
+        return self.slot
+
+    @property
+    def output(self) -> int:
+        return self.slot
+
+    def record(self) -> Record:
+        weights = (self.inverse_frequencies, _number(self.q_norm), _number(self.k_norm))
+        sizes = (self.heads, self.kv_heads, self.head_dim, self.rotary_dim, self.layer)
+        return Record("rope_kv", self.slot, self.slot, weights, sizes, (self.eps, self.attention_factor))
+
+
+@dataclass(frozen=True)
+class AttentionOp:
+    input: int
+    output: int
+    layer: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    window: int | None
+    scale: float
+
+    def record(self) -> Record:
+        sizes = (self.heads, self.kv_heads, self.head_dim, self.layer, self.window or 0)
+        return Record("attention", self.input, self.output, (), sizes, (self.scale,))
+
+
+@dataclass(frozen=True)
+class GatedOp:
+    input: int
+    output: int
+    width: int
+    activation: Activation
+
+    def record(self) -> Record:
+        return Record("gated", self.input, self.output, (), (self.width, ACTIVATIONS.index(self.activation)))
+
+
+@dataclass(frozen=True)
+class AddOp:
+    input: int
+    output: int
+    width: int
+
+    def record(self) -> Record:
+        return Record("add", self.input, self.output, (), (self.width,))
+
+
+@dataclass(frozen=True)
+class SelectOp:
+    input: int
+    output: int
+    width: int
+
+    def record(self) -> Record:
+        return Record("select", self.input, self.output, (), (self.width,))
+
+
+PlanOp = (
+    EmbedOp
+    | RmsNormOp
+    | QuantizeOp
+    | RmsNormQuantizeOp
+    | MatmulOp
+    | RopeKvOp
+    | AttentionOp
+    | GatedOp
+    | AddOp
+    | SelectOp
+)
+
+
+def _number(weight: int | None) -> int:
+    return NO_WEIGHT if weight is None else weight
+
+
+# ---- slots and weights ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PlanSlot:
+    """`width` float32 a row, or one quantized row of `width` values; slots of one stretch overlap in memory."""
+
+    rows: RowKind
+    width: int
+    quantized: bool
+    activation_group: int
+    stretch: int
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Row r of the named weight goes to packed column first_column + (r // 16) * 16 * tile_step + r % 16."""
+
+    name: str
+    rows: int
+    first_column: int
+    tile_step: int
+
+    def column(self, row: int) -> int:
+        return self.first_column + row // TILE_COLUMNS * TILE_COLUMNS * self.tile_step + row % TILE_COLUMNS
+
+    @property
+    def end(self) -> int:
+        """One past the last column used."""
+        return self.column(self.rows - 1) + 1
+
+
+@dataclass(frozen=True)
+class TableWeight:
+    name: str
+    rows: int
+    width: int
+
+
+@dataclass(frozen=True)
+class VectorWeight:
+    name: str
+    length: int
+
+
+@dataclass(frozen=True)
+class ConstantWeight:
+    """Values that the plan itself carries: inverse frequencies."""
+
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class BiasWeight:
+    """Biases in packed order, zero in columns that no part takes."""
+
+    columns: int
+    parts: tuple[Placement, ...]
+
+
+@dataclass(frozen=True)
+class MatrixWeight:
+    """A packed matrix of `columns` (a multiple of 32) by k."""
+
+    format: Format
+    columns: int
+    k: int
+    parts: tuple[Placement, ...]
+
+
+PlanWeight = TableWeight | VectorWeight | ConstantWeight | BiasWeight | MatrixWeight
+
+
+@dataclass(frozen=True)
+class LoweredPlan:
+    ops: tuple[PlanOp, ...]
+    slots: tuple[PlanSlot, ...]
+    weights: tuple[PlanWeight, ...]
+    layers: int
+    kv_heads: int
+    head_dim: int
+    vocabulary: int
+    logits: int
+
+
+def reads(op: PlanOp) -> Iterator[int]:
+    """Slots whose contents the op needs."""
+    if not isinstance(op, EmbedOp):
+        yield op.input
+    if isinstance(op, AddOp) or (isinstance(op, MatmulOp) and op.epilogue == "add"):
+        yield op.output
+
+
+def written_columns(op: PlanOp, slots: tuple[PlanSlot, ...]) -> tuple[int, int]:
+    """First and one past the last column of its output slot that the op writes."""
+    if isinstance(op, MatmulOp):
+        return op.output_column, op.output_column + op.columns
+    return 0, slots[op.output].width
