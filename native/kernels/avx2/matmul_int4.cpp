@@ -1,0 +1,182 @@
+// int4 weights in groups times int8 activations: exact int32 dot products of each group, then float.
+//
+// Codes 0 to 15 are the unsigned operand of the byte multiply-add as they are. Eight results of it fit int16
+// (15 * 128 * 2 * 8 < 2^15), so a block of 32 k is widened to int32 once.
+#include "kernels/avx2/epilogue.h"
+#include "kernels/avx2/slots.h"
+
+namespace honed::avx2 {
+namespace {
+
+constexpr int kTileVectors = kTileColumns / kVector;
+constexpr int kCellBytes = kTileColumns * 4;
+constexpr int kHalfBlockBytes = 4 * kCellBytes;
+constexpr int kBlockBytes = 2 * kHalfBlockBytes;
+constexpr int kPrefetchBytes = 1024;
+
+template <int Rows>
+struct Block {
+  const int8_t* codes[Rows];
+  const float* scales[Rows];
+  const int32_t* sums[Rows];
+};
+
+template <int Rows>
+inline Block<Rows> block_of(const MatmulArgs& args, int64_t row) {
+  Block<Rows> block;
+  for (int r = 0; r < Rows; ++r) {
+    const char* bytes = static_cast<const char*>(args.x) + (row + r) * args.x_row_bytes;
+    block.codes[r] = reinterpret_cast<const int8_t*>(bytes);
+    block.scales[r] = reinterpret_cast<const float*>(bytes + args.scales_offset);
+    block.sums[r] = reinterpret_cast<const int32_t*>(bytes + args.sums_offset);
+  }
+  return block;
+}
+
+inline __m256i broadcast_quad(const int8_t* x) {
+  int32_t quad;
+  __builtin_memcpy(&quad, x, sizeof quad);
+  return _mm256_set1_epi32(quad);
+}
+
+// Adds one block of 32 k to the dot products of 16 columns with the raw codes.
+template <int Rows>
+[[gnu::always_inline]] inline void add_block(const Block<Rows>& x, int64_t k, const uint8_t* half_block,
+                                             __m256i (&dots)[Rows][kTileVectors]) {
+  const __m256i low_nibble = _mm256_set1_epi8(15);
+  __m256i words[Rows][kTileVectors];
+  for (int i = 0; i < 4; ++i) {
+    const uint8_t* cells = half_block + i * kCellBytes;
+    _mm_prefetch(reinterpret_cast<const char*>(cells + kPrefetchBytes), _MM_HINT_T0);
+    for (int v = 0; v < kTileVectors; ++v) {
+      const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(cells + v * 32));
+      const __m256i low = _mm256_and_si256(bytes, low_nibble);
+      const __m256i high = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), low_nibble);
+      for (int r = 0; r < Rows; ++r) {
+        const __m256i first = _mm256_maddubs_epi16(low, broadcast_quad(x.codes[r] + k + i * 4));
+        const __m256i second = _mm256_maddubs_epi16(high, broadcast_quad(x.codes[r] + k + 16 + i * 4));
+        words[r][v] = i == 0 ? first : _mm256_add_epi16(words[r][v], first);
+        words[r][v] = _mm256_add_epi16(words[r][v], second);
+      }
+    }
+  }
+  const __m256i ones = _mm256_set1_epi16(1);
+  for (int r = 0; r < Rows; ++r) {
+    for (int v = 0; v < kTileVectors; ++v) {
+      dots[r][v] = _mm256_add_epi32(dots[r][v], _mm256_madd_epi16(words[r][v], ones));
+    }
+  }
+}
+
+// Scales and offsets of 8 columns of a group.
+struct Scale {
+  __m256 scale;
+  __m256i zero;
+  __m256 minimum;
+};
+
+template <Int4Offset Offset>
+inline Scale scale_of(const uint8_t* scales, int first_column) {
+  Scale scale;
+  scale.scale = f16_to_f32(reinterpret_cast<const uint16_t*>(scales) + first_column);
+  scale.zero = _mm256_set1_epi32(8);
+  scale.minimum = _mm256_setzero_ps();
+  const uint8_t* offsets = scales + kPanelColumns * 2;
+  if constexpr (Offset == Int4Offset::zero_point) {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(offsets + first_column));
+    scale.zero = _mm256_cvtepu8_epi32(bytes);
+  }
+  if constexpr (Offset == Int4Offset::minimum) {
+    scale.minimum = f16_to_f32(reinterpret_cast<const uint16_t*>(offsets) + first_column);
+  }
+  return scale;
+}
+
+// The float step of one group for 8 columns of one row.
+template <Int4Offset Offset>
+inline __m256 add_group(__m256i dots, int32_t sum, const Scale& w, const float* x_scale, __m256 result) {
+  if constexpr (Offset != Int4Offset::minimum) {
+    // A group's sum fits int16 (128 * 127), so zero * sum is one 16-bit multiply-add with an empty upper half.
+    dots = _mm256_sub_epi32(dots, _mm256_madd_epi16(w.zero, _mm256_set1_epi32(sum & 0xffff)));
+  }
+  __m256 value = _mm256_cvtepi32_ps(dots);
+  if (x_scale != nullptr) value = _mm256_mul_ps(value, _mm256_set1_ps(*x_scale));
+  result = _mm256_fmadd_ps(value, w.scale, result);
+  if constexpr (Offset == Int4Offset::minimum) {
+    float total = static_cast<float>(sum);
+    if (x_scale != nullptr) total = total * *x_scale;
+    result = _mm256_fmadd_ps(_mm256_set1_ps(total), w.minimum, result);
+  }
+  return result;
+}
+
+template <Int4Offset Offset>
+int64_t group_bytes(const MatmulArgs& args) {
+  const int64_t bytes = args.group / kBlock * kBlockBytes + kPanelColumns * 2;
+  if constexpr (Offset == Int4Offset::zero_point) return bytes + kPanelColumns;
+  return Offset == Int4Offset::minimum ? bytes + kPanelColumns * 2 : bytes;
+}
+
+template <int Rows, Int4Offset Offset>
+void run_rows(const MatmulArgs& args, int64_t row, int64_t panel) {
+  const Block<Rows> x = block_of<Rows>(args, row);
+  const uint8_t* group = static_cast<const uint8_t*>(args.panels) + panel * args.panel_bytes;
+  const int64_t blocks = args.group / kBlock;
+  const bool scaled = args.activation_group != 0;
+  __m256 result[Rows][kPanelVectors];
+  for (int r = 0; r < Rows; ++r) {
+    for (int v = 0; v < kPanelVectors; ++v) result[r][v] = _mm256_setzero_ps();
+  }
+  for (int64_t g = 0; g < args.k_padded / args.group; ++g) {
+    int32_t sums[Rows] = {};
+    for (int r = 0; r < Rows; ++r) {
+      for (int64_t b = 0; b < blocks; ++b) sums[r] += x.sums[r][g * blocks + b];
+    }
+    for (int half = 0; half < 2; ++half) {
+      __m256i dots[Rows][kTileVectors];
+      for (int r = 0; r < Rows; ++r) dots[r][0] = dots[r][1] = _mm256_setzero_si256();
+      for (int64_t b = 0; b < blocks; ++b) {
+        add_block(x, g * args.group + b * kBlock, group + b * kBlockBytes + half * kHalfBlockBytes, dots);
+      }
+      for (int v = 0; v < kTileVectors; ++v) {
+        const Scale w = scale_of<Offset>(group + blocks * kBlockBytes, half * kTileColumns + v * kVector);
+        for (int r = 0; r < Rows; ++r) {
+          __m256& sum = result[r][half * kTileVectors + v];
+          sum = add_group<Offset>(dots[r][v], sums[r], w, scaled ? x.scales[r] + g : nullptr, sum);
+        }
+      }
+    }
+    group += group_bytes<Offset>(args);
+  }
+  for (int r = 0; r < Rows; ++r) {
+    for (int v = 0; v < kPanelVectors && !scaled; ++v) {
+      result[r][v] = _mm256_mul_ps(result[r][v], _mm256_set1_ps(x.scales[r][0]));
+    }
+    finish_panel(args, row + r, panel, result[r]);
+  }
+}
+
+template <Int4Offset Offset>
+void run(const MatmulArgs& args) {
+  for (int64_t panel = args.panel_begin; panel < args.panel_end; ++panel) {
+    int64_t row = args.row_begin;
+    for (; row + 4 <= args.row_end; row += 4) run_rows<4, Offset>(args, row, panel);
+    for (; row + 2 <= args.row_end; row += 2) run_rows<2, Offset>(args, row, panel);
+    for (; row < args.row_end; ++row) run_rows<1, Offset>(args, row, panel);
+  }
+}
+
+}  // namespace
+
+void matmul_int4(const MatmulArgs& args) {
+  switch (args.offset) {
+    case Int4Offset::symmetric:
+      return run<Int4Offset::symmetric>(args);
+    case Int4Offset::zero_point:
+      return run<Int4Offset::zero_point>(args);
+    case Int4Offset::minimum:
+      return run<Int4Offset::minimum>(args);
+  }
+}
+
+}  // namespace honed::avx2

@@ -1,0 +1,181 @@
+// int8 weights times int8 activations: exact int32 dot products, over the whole of k or over groups.
+//
+// The byte multiply-add of AVX2 wants one unsigned operand: |w|, with the sign of w moved to x. Two products stay
+// within int16 because activations never reach -128 (127 * 128 * 2 < 2^15, so even a weight of -128 is exact).
+#include "kernels/avx2/epilogue.h"
+#include "kernels/avx2/slots.h"
+
+namespace honed::avx2 {
+namespace {
+
+constexpr int kTileVectors = kTileColumns / kVector;
+constexpr int kQuadBytes = kTileColumns * 4;
+constexpr int kHalfTileBytes = kTileDepth * kTileColumns;
+constexpr int kPrefetchBytes = 1024;
+
+template <int Rows>
+struct Block {
+  const int8_t* codes[Rows];
+  const float* scales[Rows];
+};
+
+template <int Rows>
+inline Block<Rows> block_of(const MatmulArgs& args, int64_t row) {
+  Block<Rows> block;
+  for (int r = 0; r < Rows; ++r) {
+    const char* bytes = static_cast<const char*>(args.x) + (row + r) * args.x_row_bytes;
+    block.codes[r] = reinterpret_cast<const int8_t*>(bytes);
+    block.scales[r] = reinterpret_cast<const float*>(bytes + args.scales_offset);
+  }
+  return block;
+}
+
+inline __m256i broadcast_quad(const int8_t* x) {
+  int32_t quad;
+  __builtin_memcpy(&quad, x, sizeof quad);
+  return _mm256_set1_epi32(quad);
+}
+
+// Adds `quads` quads of [16 columns][4 k] to the dot products of 16 columns; activations start at k.
+template <int Rows>
+[[gnu::always_inline]] inline void add_quads(const Block<Rows>& x, int64_t k, const int8_t* tile, int64_t quads,
+                                             __m256i (&dots)[Rows][kTileVectors]) {
+  const __m256i ones = _mm256_set1_epi16(1);
+  for (int64_t quad = 0; quad < quads; ++quad) {
+    const int8_t* cells = tile + quad * kQuadBytes;
+    _mm_prefetch(reinterpret_cast<const char*>(cells + kPrefetchBytes), _MM_HINT_T0);
+    const __m256i w0 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(cells));
+    const __m256i w1 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(cells + 32));
+    const __m256i magnitude0 = _mm256_abs_epi8(w0);
+    const __m256i magnitude1 = _mm256_abs_epi8(w1);
+    for (int r = 0; r < Rows; ++r) {
+      const __m256i value = broadcast_quad(x.codes[r] + k + quad * 4);
+      const __m256i pairs0 = _mm256_maddubs_epi16(magnitude0, _mm256_sign_epi8(value, w0));
+      const __m256i pairs1 = _mm256_maddubs_epi16(magnitude1, _mm256_sign_epi8(value, w1));
+      dots[r][0] = _mm256_add_epi32(dots[r][0], _mm256_madd_epi16(pairs0, ones));
+      dots[r][1] = _mm256_add_epi32(dots[r][1], _mm256_madd_epi16(pairs1, ones));
+    }
+  }
+}
+
+template <int Rows>
+inline void clear(__m256i (&dots)[Rows][kTileVectors]) {
+  for (int r = 0; r < Rows; ++r) dots[r][0] = dots[r][1] = _mm256_setzero_si256();
+}
+
+// One scale a row and one a column.
+template <int Rows>
+inline void row_scaled(const MatmulArgs& args, const Block<Rows>& x, const int8_t* panel, const float* column_scales,
+                       __m256 (&result)[Rows][kPanelVectors]) {
+  __m256i dots[2][Rows][kTileVectors];
+  clear(dots[0]);
+  clear(dots[1]);
+  for (int64_t k = 0; k < args.k_padded; k += kTileDepth) {
+    const int8_t* tile = panel + k * kPanelColumns;
+    add_quads(x, k, tile, kTileDepth / 4, dots[0]);
+    add_quads(x, k, tile + kHalfTileBytes, kTileDepth / 4, dots[1]);
+  }
+  for (int r = 0; r < Rows; ++r) {
+    const __m256 row_scale = _mm256_set1_ps(x.scales[r][0]);
+    for (int v = 0; v < kPanelVectors; ++v) {
+      const __m256 value = _mm256_mul_ps(_mm256_cvtepi32_ps(dots[v / 2][r][v % 2]), row_scale);
+      result[r][v] = _mm256_mul_ps(value, _mm256_loadu_ps(column_scales + v * kVector));
+    }
+  }
+}
+
+// One scale a column, activation groups.
+template <int Rows>
+inline void activation_grouped(const MatmulArgs& args, const Block<Rows>& x, const int8_t* panel,
+                               const float* column_scales, __m256 (&result)[Rows][kPanelVectors]) {
+  for (int64_t begin = 0; begin < args.k_padded; begin += args.activation_group) {
+    const int64_t group_end = begin + args.activation_group;
+    const int64_t end = group_end < args.k_padded ? group_end : args.k_padded;
+    const int64_t run = args.activation_group < kTileDepth ? args.activation_group : kTileDepth;
+    for (int half = 0; half < 2; ++half) {
+      __m256i dots[Rows][kTileVectors];
+      clear(dots);
+      for (int64_t k = begin; k < end; k += run) {
+        const int64_t within = k % kTileDepth;
+        const int8_t* tile = panel + (k - within) * kPanelColumns + half * kHalfTileBytes + within * kTileColumns;
+        add_quads(x, k, tile, run / 4, dots);
+      }
+      for (int r = 0; r < Rows; ++r) {
+        const __m256 scale = _mm256_set1_ps(x.scales[r][begin / args.activation_group]);
+        for (int v = 0; v < kTileVectors; ++v) {
+          __m256& sum = result[r][half * kTileVectors + v];
+          sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[r][v]), scale, sum);
+        }
+      }
+    }
+  }
+  for (int r = 0; r < Rows; ++r) {
+    for (int v = 0; v < kPanelVectors; ++v) {
+      result[r][v] = _mm256_mul_ps(result[r][v], _mm256_loadu_ps(column_scales + v * kVector));
+    }
+  }
+}
+
+// Weight groups, with one activation scale a row or the same groups.
+template <int Rows>
+inline void weight_grouped(const MatmulArgs& args, const Block<Rows>& x, const int8_t* panel,
+                           __m256 (&result)[Rows][kPanelVectors]) {
+  const int64_t code_bytes = args.group * kPanelColumns;
+  const bool scaled = args.activation_group != 0;
+  const int8_t* codes = panel;
+  for (int64_t g = 0; g < args.k_padded / args.group; ++g) {
+    const uint16_t* scales = reinterpret_cast<const uint16_t*>(codes + code_bytes);
+    for (int half = 0; half < 2; ++half) {
+      __m256i dots[Rows][kTileVectors];
+      clear(dots);
+      add_quads(x, g * args.group, codes + half * args.group * kTileColumns, args.group / 4, dots);
+      for (int v = 0; v < kTileVectors; ++v) {
+        const __m256 w_scale = f16_to_f32(scales + half * kTileColumns + v * kVector);
+        for (int r = 0; r < Rows; ++r) {
+          __m256 value = _mm256_cvtepi32_ps(dots[r][v]);
+          if (scaled) value = _mm256_mul_ps(value, _mm256_set1_ps(x.scales[r][g]));
+          __m256& sum = result[r][half * kTileVectors + v];
+          sum = _mm256_fmadd_ps(value, w_scale, sum);
+        }
+      }
+    }
+    codes += code_bytes + kPanelColumns * 2;
+  }
+  if (scaled) return;
+  for (int r = 0; r < Rows; ++r) {
+    for (int v = 0; v < kPanelVectors; ++v) {
+      result[r][v] = _mm256_mul_ps(result[r][v], _mm256_set1_ps(x.scales[r][0]));
+    }
+  }
+}
+
+template <int Rows>
+void run_rows(const MatmulArgs& args, int64_t row, int64_t panel) {
+  const Block<Rows> x = block_of<Rows>(args, row);
+  const int8_t* codes = static_cast<const int8_t*>(args.panels) + panel * args.panel_bytes;
+  __m256 result[Rows][kPanelVectors];
+  for (int r = 0; r < Rows; ++r) {
+    for (int v = 0; v < kPanelVectors; ++v) result[r][v] = _mm256_setzero_ps();
+  }
+  if (args.group != 0) {
+    weight_grouped(args, x, codes, result);
+  } else if (args.activation_group != 0) {
+    activation_grouped(args, x, codes, args.column_scales + panel * kPanelColumns, result);
+  } else {
+    row_scaled(args, x, codes, args.column_scales + panel * kPanelColumns, result);
+  }
+  for (int r = 0; r < Rows; ++r) finish_panel(args, row + r, panel, result[r]);
+}
+
+}  // namespace
+
+void matmul_int8(const MatmulArgs& args) {
+  for (int64_t panel = args.panel_begin; panel < args.panel_end; ++panel) {
+    int64_t row = args.row_begin;
+    for (; row + 4 <= args.row_end; row += 4) run_rows<4>(args, row, panel);
+    for (; row + 2 <= args.row_end; row += 2) run_rows<2>(args, row, panel);
+    for (; row < args.row_end; ++row) run_rows<1>(args, row, panel);
+  }
+}
+
+}  // namespace honed::avx2

@@ -1,0 +1,22 @@
+// The functions of this folder that fill_avx2 puts into the table.
+#pragma once
+
+#include "cpu/kernel_table.h"
+
+namespace honed::avx2 {
+
+void embed(const EmbedArgs& args);
+void rms_norm(const RmsNormArgs& args);
+void quantize(const QuantizeArgs& args);
+void matmul_f32(const MatmulArgs& args);
+void matmul_bf16(const MatmulArgs& args);
+void matmul_int8(const MatmulArgs& args);
+void matmul_int4(const MatmulArgs& args);
+void rope_kv(const RopeKvArgs& args);
+void attention(const AttentionArgs& args);
+void gated(const GatedArgs& args);
+void add(const AddArgs& args);
+int64_t integer_peak(int64_t iterations);
+uint64_t read_memory(const void* data, int64_t bytes);
+
+}  // namespace honed::avx2
