@@ -1,0 +1,40 @@
+"""How fast a system could be on this machine, from what a token costs it and what the probes found.
+
+Decode of one sequence is bounded by the bytes it must read: its weights once, and the keys and values of the context.
+Prefill is bounded by the multiplications of its linear layers; attention is left out, which is a few percent at
+these lengths and makes the limit a little too high. (The roofline model: Williams, Waterman and Patterson 2009.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from honed.bench.peers.base import Footprint
+from honed.bench.probes import Probe
+from honed.bench.workload import Workload
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Tokens a second that memory or arithmetic allow. None where no probe measures the arithmetic in use."""
+
+    decode_tok_s: float
+    prefill_tok_s: float | None
+    prefill_basis: str | None
+    """The probe behind the prefill limit."""
+
+
+def limits(footprint: Footprint, workload: Workload, probes: list[Probe]) -> Limits:
+    """The limits from the best probe of a run: what the machine has shown that it can do."""
+    read = max(probe.read_bytes_s for probe in probes)
+    context_bytes = footprint.kv_bytes_per_position * workload.mean_decode_position
+    decode = read / (footprint.weight_bytes + context_bytes)
+    if footprint.arithmetic == "int8":
+        peak, basis = max(probe.int8_operations_s for probe in probes), "int8 multiply-adds from registers"
+    elif footprint.arithmetic == "float32":
+        peak, basis = max(probe.float32_operations_s for probe in probes), "float32 matrix product of numpy's BLAS"
+    else:
+        return Limits(decode, None, None)
+    # The head runs once, for the last token of the prompt.
+    operations = footprint.prompt_operations + footprint.head_operations / workload.prompt_tokens
+    return Limits(decode, peak / operations, basis)

@@ -1,0 +1,119 @@
+"""PyTorch through transformers: bfloat16 weights, eager mode, its own KV cache, greedy.
+
+The loop below calls the model directly and computes only the logits that it needs, which is a little faster than
+`generate()`: the comparison leans towards the peer. torch is imported in the measured process only.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from honed.bench.contender import Contender
+from honed.bench.peers.base import Footprint, Runner
+from honed.bench.peers.dense_copy import dense_directory
+from honed.bench.workload import Workload, prompt_ids
+from honed.checkpoints.base import Checkpoint
+
+DTYPE = "bfloat16"
+
+
+class PytorchPeer:
+    """Plans measurements of transformers' AutoModelForCausalLM."""
+
+    @property
+    def name(self) -> str:
+        return "pytorch"
+
+    def unavailable(self) -> str | None:
+        missing = [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]
+        if not missing:
+            return None
+        return f"{' and '.join(missing)} not installed (pip install 'honed[torch]')"
+
+    def contender(self, model: str, checkpoint: Checkpoint, workload: Workload) -> Contender:
+        directory = dense_directory(checkpoint)
+        return Contender(
+            system=self.name,
+            model=model,
+            open_function="honed.bench.peers.pytorch:open_runner",
+            arguments={"directory": str(directory), "threads": workload.threads, "dtype": DTYPE},
+            prompt=tuple(prompt_ids(checkpoint.tokenizer().encode, workload.prompt_tokens)),
+            file_bytes=sum(file.stat().st_size for file in directory.glob("*.safetensors")),
+            environment={
+                "OMP_NUM_THREADS": str(workload.threads),
+                "HF_HUB_OFFLINE": "1",
+                "TOKENIZERS_PARALLELISM": "false",
+            },
+            is_peer=True,
+        )
+
+
+def open_runner(arguments: Mapping[str, Any]) -> Runner:
+    """Loads in the worker. arguments: directory, threads, dtype."""
+    torch = importlib.import_module("torch")
+    transformers = importlib.import_module("transformers")
+    torch.set_num_threads(arguments["threads"])
+    dtype = getattr(torch, arguments["dtype"])
+    # The keyword was renamed in transformers 4.56.
+    version = tuple(int(part) for part in transformers.__version__.split(".")[:2])
+    keyword = {"dtype" if version >= (4, 56) else "torch_dtype": dtype}
+    model = transformers.AutoModelForCausalLM.from_pretrained(arguments["directory"], local_files_only=True, **keyword)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(arguments["directory"], local_files_only=True)
+    return PytorchRunner(torch, model.eval(), tokenizer, arguments["dtype"])
+
+
+class PytorchRunner:
+    """The measured side. `torch` is passed in, since this module must not import it."""
+
+    def __init__(self, torch: Any, model: Any, tokenizer: Any, dtype: str) -> None:
+        self._torch = torch
+        self._model = model
+        self._tokenizer = tokenizer
+        self._dtype = dtype
+
+    @property
+    def isa(self) -> str | None:
+        return str(self._torch.backends.cpu.get_cpu_capability()).lower()
+
+    @property
+    def dtype(self) -> str:
+        return self._dtype
+
+    @property
+    def footprint(self) -> Footprint:
+        """The limit on arithmetic is left open: which units run a bfloat16 product is the library's secret."""
+        head = self._model.get_output_embeddings().weight
+        table = self._model.get_input_embeddings().weight
+        matrices = [p for p in self._model.parameters() if p.ndim == 2 and p is not head and p is not table]
+        layers = sum(p.numel() for p in matrices)
+        config = self._model.config
+        head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        return Footprint(
+            weight_bytes=(layers + head.numel()) * head.element_size(),
+            kv_bytes_per_position=2
+            * config.num_hidden_layers
+            * config.num_key_value_heads
+            * head_dim
+            * head.element_size(),
+            prompt_operations=2 * layers,
+            head_operations=2 * head.numel(),
+            arithmetic="other",
+        )
+
+    def encode(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer(text)["input_ids"]
+        return ids
+
+    def generate(self, prompt: Sequence[int], new_tokens: int) -> Iterator[int]:
+        torch = self._torch
+        ids = torch.tensor([list(prompt)])
+        cache = None
+        for _ in range(new_tokens):
+            with torch.inference_mode():
+                out = self._model(ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+                cache = out.past_key_values
+                ids = out.logits[:, -1].argmax(dim=-1, keepdim=True)
+            yield int(ids)

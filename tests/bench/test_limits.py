@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+
+from honed.bench.limits import limits
+from honed.bench.peers.base import Arithmetic, Footprint
+from honed.bench.probes import Probe
+from honed.bench.workload import Workload
+
+WORKLOAD = Workload(prompt_tokens=100, new_tokens=20)
+PROBES = [Probe(9e9, 30e9, 12e9), Probe(10e9, 40e9, 10e9)]
+
+
+def footprint(arithmetic: Arithmetic) -> Footprint:
+    return Footprint(
+        weight_bytes=90_000_000,
+        kv_bytes_per_position=1000,
+        prompt_operations=4_000_000,
+        head_operations=1_000_000,
+        arithmetic=arithmetic,
+    )
+
+
+def test_decode_is_bytes_over_the_best_bandwidth() -> None:
+    # An average decode step reads 110 positions.
+    assert limits(footprint("int8"), WORKLOAD, PROBES).decode_tok_s == pytest.approx(10e9 / (90_000_000 + 110_000))
+
+
+@pytest.mark.parametrize(("arithmetic", "peak"), [("int8", 40e9), ("float32", 12e9)])
+def test_prefill_is_operations_over_the_best_peak(arithmetic: Arithmetic, peak: float) -> None:
+    found = limits(footprint(arithmetic), WORKLOAD, PROBES)
+    assert found.prefill_tok_s == pytest.approx(peak / (4_000_000 + 10_000))
+    assert found.prefill_basis is not None
+    assert found.prefill_basis.startswith(arithmetic)
+
+
+def test_no_probe_no_limit() -> None:
+    found = limits(footprint("other"), WORKLOAD, PROBES)
+    assert found.prefill_tok_s is None
+    assert found.prefill_basis is None

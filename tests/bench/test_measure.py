@@ -1,0 +1,65 @@
+"""The arithmetic of a measurement, on a runner whose every call moves a clock by a known time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from honed.bench.measure import WARM_UP_TOKENS, Sample, measure
+from honed.bench.peers.base import Footprint
+from honed.errors import HonedError
+
+FOOTPRINT = Footprint(1000, 10, 2000, 200, "int8")
+LOAD, PREFILL_PER_TOKEN, DECODE = 0.5, 0.125, 0.25
+
+
+class ClockedRunner:
+    isa = "portable"
+    dtype = "int8"
+    footprint = FOOTPRINT
+
+    def __init__(self, short_by: int = 0) -> None:
+        self.now = 100.0
+        self.short_by = short_by
+        self.calls: list[tuple[int, int]] = []
+
+    def open(self) -> ClockedRunner:
+        self.now += LOAD
+        return self
+
+    def encode(self, text: str) -> list[int]:
+        return [1, 2]
+
+    def generate(self, prompt: Sequence[int], new_tokens: int) -> Iterator[int]:
+        self.calls.append((len(prompt), new_tokens))
+        self.now += PREFILL_PER_TOKEN * len(prompt)
+        for i in range(new_tokens - self.short_by):
+            self.now += DECODE if i else 0
+            yield 7
+
+
+def test_each_time_is_what_its_name_says() -> None:
+    runner = ClockedRunner()
+    sample = measure(runner.open, [1] * 16, 9, spawned=98.0, clock=lambda: runner.now)
+    assert sample.load_s == LOAD
+    assert sample.start_to_first_token_s == 2.0 + LOAD + 2 * PREFILL_PER_TOKEN
+    assert sample.prefill_s == 16 * PREFILL_PER_TOKEN
+    assert sample.decoded == 8
+    assert sample.decode_s == 8 * DECODE
+    assert runner.calls == [(2, 1), (16, WARM_UP_TOKENS), (16, 9)]
+    assert sample.peak_rss_bytes > 1 << 20
+
+
+def test_early_end_is_an_error_and_not_a_speed() -> None:
+    runner = ClockedRunner(short_by=3)
+    with pytest.raises(HonedError, match="6 tokens came instead of 9"):
+        measure(runner.open, [1, 2], 9, spawned=0.0, clock=lambda: runner.now)
+
+
+def test_sample_comes_back_from_json() -> None:
+    import dataclasses
+    import json
+
+    sample = Sample(1.0, 2.0, 3.0, 4.0, 5, 6, None, "bfloat16", FOOTPRINT)
+    assert Sample.from_json(json.loads(json.dumps(dataclasses.asdict(sample)))) == sample

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from honed.bench import session
+from honed.bench.contender import Contender, Skipped
+from honed.bench.isolate import WorkerError
+from honed.bench.measure import Sample
+from honed.bench.peers.base import Footprint
+from honed.bench.probes import Probe
+from honed.bench.session import Measured, measure_all
+from honed.bench.workload import Workload
+
+
+class Machine:
+    """Stands in for processes: records what is run, in order."""
+
+    def __init__(self, failing: dict[str, int]) -> None:
+        self.order: list[str] = []
+        self.failing = failing
+
+    def measure_once(self, contender: Contender, workload: Workload) -> Sample:
+        self.order.append(contender.system)
+        if self.order.count(contender.system) > self.failing.get(contender.system, 99):
+            raise WorkerError("it broke")
+        return Sample(1, 1, 1, 1, 1, len(self.order), None, "d", Footprint(4 << 20, 0, 0, 0, "other"))
+
+    def probe(self, threads: int, weight_bytes: int) -> Probe:
+        self.order.append(f"probe {threads} {weight_bytes >> 20}")
+        return Probe(1, 1, 1)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, failing: dict[str, int], **settings: Any) -> tuple[Machine, list[Any]]:
+    machine = Machine(failing)
+    monkeypatch.setattr(session, "measure_once", machine.measure_once)
+    monkeypatch.setattr(session, "probe", machine.probe)
+    contenders = [Contender("a", "m", "", {}, (), None), Contender("b", "m", "", {}, (), None, is_peer=True)]
+    return machine, measure_all(contenders, Workload(threads=2, runs=2), **settings)
+
+
+def test_systems_take_turns_and_each_is_probed(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine, results = run(monkeypatch, {})
+    assert machine.order == ["a", "probe 2 4", "b", "probe 2 4"] * 2
+    assert [isinstance(result, Measured) for result in results] == [True, True]
+    assert [sample.peak_rss_bytes for sample in results[1].samples] == [3, 7]
+    assert len(results[0].probes) == 2
+
+
+def test_failing_peer_is_skipped_and_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine, results = run(monkeypatch, {"b": 0})
+    assert machine.order.count("b") == 1
+    assert isinstance(results[0], Measured)
+    assert results[1] == Skipped("b", "m", "it broke")
+
+
+def test_own_failure_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(WorkerError, match="it broke"):
+        run(monkeypatch, {"a": 1})
+
+
+def test_progress_counts_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[int, int, str]] = []
+    run(monkeypatch, {}, progress=lambda *call: calls.append(call))
+    assert [(done, total) for done, total, _ in calls] == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
+    assert calls[1][2] == "b m, run 1 of 2"
