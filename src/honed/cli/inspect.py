@@ -13,10 +13,10 @@ from honed.cli.output import print_json, print_pairs, print_table
 def examine(name: str, revision: str | None) -> dict[str, Any]:
     """Shape, encodings and sizes of a checkpoint; for an artifact its provenance too. Reads headers only."""
     from honed.checkpoints.open import open_checkpoint
-    from honed.models.registry import build
+    from honed.models.registry import read_model
 
     checkpoint = open_checkpoint(name, revision)
-    model = build(checkpoint.config)
+    model = read_model(checkpoint.config, checkpoint.path)
     count: Counter[str] = Counter()
     size: Counter[str] = Counter()
     parameters = 0
