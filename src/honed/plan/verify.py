@@ -7,6 +7,7 @@ side validates bounds once more before it runs anything.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 from honed.errors import PlanError
 from honed.plan import graph as g
@@ -137,9 +138,8 @@ def _verify_slots(plan: low.LoweredPlan) -> None:
                 raise PlanError(f"op {index} ({code}): reads slot {slot}, of which {missing} columns are not written")
         begin, end = low.written_columns(op, plan.slots)
         if not 0 <= begin <= end <= plan.slots[op.output].width:
-            raise PlanError(
-                f"op {index} ({code}): writes columns {begin} to {end} of {plan.slots[op.output].width} in slot {op.output}"
-            )
+            width = plan.slots[op.output].width
+            raise PlanError(f"op {index} ({code}): writes columns {begin} to {end} of {width} in slot {op.output}")
         written.setdefault(op.output, set()).update(range(begin, end))
     if not plan.ops or plan.slots[plan.ops[-1].output].rows != "selected":
         raise PlanError("plan: the last op must write the logits of the selected rows")
@@ -151,7 +151,7 @@ def _verify_stretches(plan: low.LoweredPlan) -> None:
         by_stretch.setdefault(plan.slots[slot].stretch, []).append((first, last, slot))
     for stretch, intervals in by_stretch.items():
         intervals.sort()
-        for (_, last, slot), (first, _, other) in zip(intervals, intervals[1:], strict=False):
+        for (_, last, slot), (first, _, other) in pairwise(intervals):
             if first <= last:
                 raise PlanError(f"stretch {stretch}: slots {slot} and {other} are both alive at op {first}")
 

@@ -1,0 +1,111 @@
+"""Packed matrices as the interpreter holds them: columns in packed order, but no tiles, and their products.
+
+The formulas and the order of float operations are those of the matmul slots in native/cpu/kernel_table.h.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honed.backends.float32 import Floats, fma
+from honed.encodings.base import Encoded
+from honed.encodings.dense import bfloat16_to_float32, float32_to_bfloat16
+from honed.encodings.int4 import Int4
+from honed.encodings.int8 import Int8
+from honed.plan.formats import DenseFormat
+from honed.plan.lowered import MatrixWeight, Placement
+from honed.plan.source import PlanSource
+
+
+@dataclass(frozen=True)
+class QuantizedRows:
+    """Codes [rows, width] and scales [rows, groups]."""
+
+    codes: NDArray[np.int8]
+    scales: Floats
+
+
+@dataclass(frozen=True)
+class DenseMatrix:
+    """Values [columns, k] as float32, rounded to bfloat16 before where they run so."""
+
+    values: Floats
+
+    def product(self, x: Floats) -> Floats:
+        """acc = fma(x[k], w[k], acc) for k ascending: [rows, columns]."""
+        result = np.zeros((x.shape[0], self.values.shape[0]), dtype=np.float32)
+        for k in range(x.shape[1]):
+            result = fma(x[:, k : k + 1], self.values[None, :, k], result)
+        return result
+
+
+@dataclass(frozen=True)
+class IntegerMatrix:
+    """Codes [columns, k], zero points already subtracted; scales [columns, groups], or [columns, 1] without groups."""
+
+    codes: NDArray[np.int64]
+    scales: Floats
+    group: int | None
+    activation: int | None
+
+    def product(self, x: QuantizedRows) -> Floats:
+        step = self.group or self.activation
+        if step is None:
+            return (_dot(x.codes, self.codes) * x.scales) * self.scales[:, 0]
+        result = np.zeros((x.codes.shape[0], self.codes.shape[0]), dtype=np.float32)
+        for g, start in enumerate(range(0, self.codes.shape[1], step)):
+            dot = _dot(x.codes[:, start : start + step], self.codes[:, start : start + step])
+            if self.group is None:
+                result = fma(dot, x.scales[:, g : g + 1], result)
+            else:
+                part = dot if self.activation is None else dot * x.scales[:, g : g + 1]
+                result = fma(part, self.scales[None, :, g], result)
+        if self.group is None:
+            return result * self.scales[:, 0]
+        return result * x.scales if self.activation is None else result
+
+
+def _dot(x: NDArray[np.int8], w: NDArray[np.int64]) -> Floats:
+    """Exact: float64 holds every integer that int32 does, whatever the order of summing."""
+    return (x.astype(np.float64) @ w.T.astype(np.float64)).astype(np.float32)
+
+
+def packed_columns(part: Placement) -> NDArray[np.int64]:
+    """The packed column of each row of a part."""
+    rows = np.arange(part.rows)
+    return part.first_column + rows // 16 * 16 * part.tile_step + rows % 16
+
+
+def pack(spec: MatrixWeight, source: PlanSource) -> DenseMatrix | IntegerMatrix:
+    """Reads the parts of a packed matrix; columns that no part takes are zero."""
+    parts = [(packed_columns(part), source.matrix(part.name)) for part in spec.parts]
+    if isinstance(spec.format, DenseFormat):
+        values = np.zeros((spec.columns, spec.k), dtype=np.float32)
+        for columns, encoded in parts:
+            part = encoded.decode()
+            rounded = spec.format.dtype == "bfloat16"
+            values[columns] = bfloat16_to_float32(float32_to_bfloat16(part)) if rounded else part
+        return DenseMatrix(values)
+    groups = 1 if spec.format.group is None else -(-spec.k // spec.format.group)
+    codes = np.zeros((spec.columns, spec.k), dtype=np.int64)
+    scales = np.zeros((spec.columns, groups), dtype=np.float32)
+    for columns, encoded in parts:
+        codes[columns], scales[columns] = _integers(encoded)
+    return IntegerMatrix(codes, scales, spec.format.group, spec.format.activation)
+
+
+def _integers(encoded: Encoded) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    match encoded:
+        case Int8():
+            return encoded.codes.astype(np.int64), encoded.scales.astype(np.float32).reshape(len(encoded.codes), -1)
+        case Int4():
+            zeros: NDArray[np.int64] | int = 8
+            if encoded.zeros is not None:
+                zeros = np.repeat(encoded.zeros.astype(np.int64), encoded.group, axis=1)[:, : encoded.codes.shape[1]]
+            return encoded.codes.astype(np.int64) - zeros, encoded.scales.astype(np.float32)
+        case _:
+            raise TypeError(f"{encoded.kind} holds no integer codes")

@@ -1,0 +1,59 @@
+"""The weights of a checkpoint as a plan asks for them: a matrix for a matmul, or anything else by its name.
+
+A checkpoint may offer, beside its weights, another encoding of the output head alone: `head()`. It is used where the
+head is multiplied with, not where a tied embedding table is looked up in.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from honed.encodings.base import Encoded
+from honed.errors import PlanError
+from honed.plan import graph as g
+from honed.plan.formats import DensePolicy, Format, format_of
+from honed.plan.graph import Graph
+
+
+class NamedWeights(Protocol):
+    """What is needed of a checkpoint."""
+
+    def weight(self, name: str) -> Encoded:
+        """The weight as stored. Unknown name: KeyError."""
+
+
+@runtime_checkable
+class HeadEncoding(Protocol):
+    """A checkpoint that may hold the head in an encoding of its own."""
+
+    def head(self) -> Encoded | None:
+        """The head as a matmul weight, or None where it is the weight of that name."""
+
+
+class PlanSource:
+    """The weights that a recorded graph names."""
+
+    def __init__(self, weights: NamedWeights, recorded: Graph) -> None:
+        self._weights = weights
+        self._matrices = [
+            statement.operation.weight.name for statement in recorded if isinstance(statement.operation, g.Linear)
+        ]
+        output = recorded.output.operation
+        if not isinstance(output, g.Linear):
+            raise PlanError(f"graph: ends in {output.name}, must end in the linear layer that gives the logits")
+        self._head_name = output.weight.name
+        self._head = weights.head() if isinstance(weights, HeadEncoding) else None
+
+    def weight(self, name: str) -> Encoded:
+        """A table, norm or bias."""
+        return self._weights.weight(name)
+
+    def matrix(self, name: str) -> Encoded:
+        """The weight of a matmul."""
+        if name == self._head_name and self._head is not None:
+            return self._head
+        return self._weights.weight(name)
+
+    def formats(self, policy: DensePolicy) -> dict[str, Format]:
+        """The form in which each matrix of the graph runs."""
+        return {name: format_of(self.matrix(name), policy) for name in self._matrices}
