@@ -1,0 +1,20 @@
+// The AVX-512 (F, BW, VL, DQ, VNNI) table.
+#include "kernels/avx512vnni/slots.h"
+
+namespace honed {
+
+void fill_avx512vnni(KernelTable& table) {
+  table.isa = "avx512vnni";
+  table.rms_norm = avx512vnni::rms_norm;
+  table.quantize = avx512vnni::quantize;
+  table.matmul_f32 = avx512vnni::matmul_f32;
+  table.matmul_bf16 = avx512vnni::matmul_bf16;
+  table.matmul_int8 = avx512vnni::matmul_int8;
+  table.matmul_int4 = avx512vnni::matmul_int4;
+  table.attention = avx512vnni::attention;
+  table.gated = avx512vnni::gated;
+  table.integer_peak = avx512vnni::integer_peak;
+  table.read_memory = avx512vnni::read_memory;
+}
+
+}  // namespace honed

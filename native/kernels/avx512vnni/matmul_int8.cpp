@@ -1,0 +1,174 @@
+// int8 weights times int8 activations: exact int32 dot products, over the whole of k or over groups.
+//
+// vpdpbusd multiplies unsigned by signed bytes. Flipping the top bit of a weight adds 128 to it and makes it
+// unsigned; starting the accumulator at -128 * (sum of the activations) takes that away again, exactly.
+#include "kernels/avx512vnni/epilogue.h"
+#include "kernels/avx512vnni/slots.h"
+
+namespace honed::avx512vnni {
+namespace {
+
+constexpr int kMostRows = 8;         // 16 accumulators for one scale a column
+constexpr int kMostGroupedRows = 4;  // as many again hold the float sums over groups
+constexpr int64_t kPrefetchBytes = 2048;
+constexpr int64_t kQuadBytes = kTileColumns * 4;
+
+// Row r of `Rows` quantized rows that follow one another.
+struct RowBlock {
+  const char* first;
+  int64_t row_bytes;
+  int64_t scales_offset;
+  int64_t sums_offset;
+
+  const int8_t* codes(int r) const { return reinterpret_cast<const int8_t*>(first + r * row_bytes); }
+  const float* scales(int r) const { return reinterpret_cast<const float*>(first + r * row_bytes + scales_offset); }
+  const int32_t* sums(int r) const { return reinterpret_cast<const int32_t*>(first + r * row_bytes + sums_offset); }
+};
+
+RowBlock rows_from(const MatmulArgs& args, int64_t row) {
+  return {static_cast<const char*>(args.x) + row * args.x_row_bytes, args.x_row_bytes, args.scales_offset,
+          args.sums_offset};
+}
+
+template <int Rows>
+struct Dots {
+  __m512i low[Rows];
+  __m512i high[Rows];
+};
+
+// Starts the dot products of k in [begin, end), multiples of 32, with what the flipped top bits will add.
+template <int Rows>
+static inline void start(const RowBlock& x, int64_t begin, int64_t end, Dots<Rows>& dots) {
+  for (int r = 0; r < Rows; ++r) {
+    const int32_t* sums = x.sums(r);
+    int32_t total = 0;
+    for (int64_t block = begin / kBlock; block < end / kBlock; ++block) total += sums[block];
+    dots.low[r] = dots.high[r] = _mm512_set1_epi32(-128 * total);
+  }
+}
+
+// Adds `quads` quads from k on; the other half of the panel lies half_bytes further.
+template <int Rows>
+static inline void add_quads(const RowBlock& x, int64_t k, const int8_t* w, int64_t half_bytes, int64_t quads,
+                             Dots<Rows>& dots) {
+  const __m512i top_bit = _mm512_set1_epi8(-128);
+  for (int64_t quad = 0; quad < quads; ++quad) {
+    const int8_t* cells = w + quad * kQuadBytes;
+    _mm_prefetch(reinterpret_cast<const char*>(cells + kPrefetchBytes), _MM_HINT_T0);
+    _mm_prefetch(reinterpret_cast<const char*>(cells + half_bytes + kPrefetchBytes), _MM_HINT_T0);
+    const __m512i low = _mm512_xor_si512(_mm512_loadu_si512(cells), top_bit);
+    const __m512i high = _mm512_xor_si512(_mm512_loadu_si512(cells + half_bytes), top_bit);
+    for (int r = 0; r < Rows; ++r) {
+      const __m512i activation = broadcast_quad(x.codes(r) + k + quad * 4);
+      dots.low[r] = _mm512_dpbusd_epi32(dots.low[r], low, activation);
+      dots.high[r] = _mm512_dpbusd_epi32(dots.high[r], high, activation);
+    }
+  }
+}
+
+// Dot products of k in [begin, end), multiples of 32, of a panel in tiles of 64.
+template <int Rows>
+static inline void dot_tiles(const RowBlock& x, const int8_t* panel, int64_t begin, int64_t end, Dots<Rows>& dots) {
+  constexpr int64_t kHalfBytes = kTileDepth * kTileColumns;
+  start(x, begin, end, dots);
+  for (int64_t k = begin; k < end;) {
+    const int64_t tile = k / kTileDepth * kTileDepth;
+    const int64_t stop = tile + kTileDepth < end ? tile + kTileDepth : end;
+    add_quads(x, k, panel + tile * kPanelColumns + (k - tile) * kTileColumns, kHalfBytes, (stop - k) / 4, dots);
+    k = stop;
+  }
+}
+
+template <int Rows>
+void column_scaled(const MatmulArgs& args, int64_t row, int64_t panel) {
+  const int8_t* weights = static_cast<const int8_t*>(args.panels) + panel * args.panel_bytes;
+  const float* column_scales = args.column_scales + panel * kPanelColumns;
+  const __m512 low_scale = _mm512_loadu_ps(column_scales);
+  const __m512 high_scale = _mm512_loadu_ps(column_scales + kVector);
+  const RowBlock x = rows_from(args, row);
+  Dots<Rows> dots;
+  dot_tiles(x, weights, 0, args.k_padded, dots);
+  for (int r = 0; r < Rows; ++r) {
+    const __m512 row_scale = _mm512_set1_ps(x.scales(r)[0]);
+    const __m512 low = _mm512_mul_ps(_mm512_cvtepi32_ps(dots.low[r]), row_scale);
+    const __m512 high = _mm512_mul_ps(_mm512_cvtepi32_ps(dots.high[r]), row_scale);
+    finish_panel(args, row + r, panel, {_mm512_mul_ps(low, low_scale), _mm512_mul_ps(high, high_scale)});
+  }
+}
+
+template <int Rows>
+void column_scaled_in_groups(const MatmulArgs& args, int64_t row, int64_t panel) {
+  const int8_t* weights = static_cast<const int8_t*>(args.panels) + panel * args.panel_bytes;
+  const float* column_scales = args.column_scales + panel * kPanelColumns;
+  const RowBlock x = rows_from(args, row);
+  PanelResult result[Rows];
+  for (int r = 0; r < Rows; ++r) result[r] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+  for (int64_t begin = 0, g = 0; begin < args.k_padded; begin += args.activation_group, ++g) {
+    const int64_t stop = begin + args.activation_group;
+    Dots<Rows> dots;
+    dot_tiles(x, weights, begin, stop < args.k_padded ? stop : args.k_padded, dots);
+    for (int r = 0; r < Rows; ++r) {
+      const __m512 scale = _mm512_set1_ps(x.scales(r)[g]);
+      result[r].low = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots.low[r]), scale, result[r].low);
+      result[r].high = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots.high[r]), scale, result[r].high);
+    }
+  }
+  for (int r = 0; r < Rows; ++r) {
+    finish_panel(args, row + r, panel, {_mm512_mul_ps(result[r].low, _mm512_loadu_ps(column_scales)),
+                                        _mm512_mul_ps(result[r].high, _mm512_loadu_ps(column_scales + kVector))});
+  }
+}
+
+template <int Rows>
+void group_scaled(const MatmulArgs& args, int64_t row, int64_t panel) {
+  const int8_t* codes = static_cast<const int8_t*>(args.panels) + panel * args.panel_bytes;
+  const RowBlock x = rows_from(args, row);
+  PanelResult result[Rows];
+  for (int r = 0; r < Rows; ++r) result[r] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+  for (int64_t g = 0; g < args.k_padded / args.group; ++g) {
+    Dots<Rows> dots;
+    start(x, g * args.group, (g + 1) * args.group, dots);
+    add_quads(x, g * args.group, codes, args.group * kTileColumns, args.group / 4, dots);
+    codes += args.group * kPanelColumns;
+    const __m512 low_scale = f16_to_f32(codes);
+    const __m512 high_scale = f16_to_f32(codes + kVector * 2);
+    codes += kPanelColumns * 2;
+    for (int r = 0; r < Rows; ++r) {
+      __m512 low = _mm512_cvtepi32_ps(dots.low[r]);
+      __m512 high = _mm512_cvtepi32_ps(dots.high[r]);
+      if (args.activation_group != 0) {
+        const __m512 scale = _mm512_set1_ps(x.scales(r)[g]);
+        low = _mm512_mul_ps(low, scale);
+        high = _mm512_mul_ps(high, scale);
+      }
+      result[r].low = _mm512_fmadd_ps(low, low_scale, result[r].low);
+      result[r].high = _mm512_fmadd_ps(high, high_scale, result[r].high);
+    }
+  }
+  for (int r = 0; r < Rows; ++r) {
+    if (args.activation_group == 0) {
+      const __m512 scale = _mm512_set1_ps(x.scales(r)[0]);
+      result[r] = {_mm512_mul_ps(result[r].low, scale), _mm512_mul_ps(result[r].high, scale)};
+    }
+    finish_panel(args, row + r, panel, result[r]);
+  }
+}
+
+}  // namespace
+
+void matmul_int8(const MatmulArgs& args) {
+  for (int64_t panel = args.panel_begin; panel < args.panel_end; ++panel) {
+    if (args.group != 0) {
+      for_blocks<kMostGroupedRows>(args.row_begin, args.row_end,
+                                   [&]<int Rows>(int64_t row) { group_scaled<Rows>(args, row, panel); });
+    } else if (args.activation_group != 0) {
+      for_blocks<kMostGroupedRows>(args.row_begin, args.row_end,
+                                   [&]<int Rows>(int64_t row) { column_scaled_in_groups<Rows>(args, row, panel); });
+    } else {
+      for_blocks<kMostRows>(args.row_begin, args.row_end,
+                            [&]<int Rows>(int64_t row) { column_scaled<Rows>(args, row, panel); });
+    }
+  }
+}
+
+}  // namespace honed::avx512vnni

@@ -1,0 +1,37 @@
+// The machine's limits as AVX-512 code reaches them.
+#include "kernels/avx512vnni/slots.h"
+#include "kernels/avx512vnni/vector.h"
+
+namespace honed::avx512vnni {
+
+int64_t integer_peak(int64_t iterations) {
+  constexpr int kChains = 16;  // two units of latency five are kept busy by ten
+  __m512i chains[kChains];
+  for (int i = 0; i < kChains; ++i) chains[i] = _mm512_set1_epi32(i);
+  __m512i w = _mm512_set1_epi8(97);
+  __m512i x = _mm512_set1_epi8(-30);
+  for (int64_t n = 0; n < iterations; ++n) {
+    for (int i = 0; i < kChains; ++i) {
+      chains[i] = _mm512_dpbusd_epi32(chains[i], w, x);
+      // Without the barrier the compiler may compute all iterations at once.
+      asm volatile("" : "+m"(chains[i]));
+    }
+  }
+  return iterations * kChains * 64;
+}
+
+uint64_t read_memory(const void* data, int64_t bytes) {
+  const char* source = static_cast<const char*>(data);
+  __m512i sums[4];
+  for (int i = 0; i < 4; ++i) sums[i] = _mm512_setzero_si512();
+  for (int64_t at = 0; at < bytes; at += 256) {
+    for (int i = 0; i < 4; ++i) {
+      _mm_prefetch(source + at + i * 64 + 2048, _MM_HINT_T0);
+      sums[i] = _mm512_add_epi64(sums[i], _mm512_loadu_si512(source + at + i * 64));
+    }
+  }
+  const __m512i total = _mm512_add_epi64(_mm512_add_epi64(sums[0], sums[1]), _mm512_add_epi64(sums[2], sums[3]));
+  return static_cast<uint64_t>(_mm512_reduce_add_epi64(total));
+}
+
+}  // namespace honed::avx512vnni
