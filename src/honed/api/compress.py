@@ -1,0 +1,201 @@
+"""`honed.compress`: a model and a recipe to an artifact on disk.
+
+Everything that can be known from names and shapes (recipe, output, space, supported weights) is checked before the
+first weight is touched, and the artifact is opened again and compared with what was asked before the call returns.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from honed.checkpoints.artifact import Artifact
+from honed.checkpoints.artifact_writer import Contents, DenseHead, is_artifact, layout_of, write_artifact
+from honed.checkpoints.base import Checkpoint
+from honed.checkpoints.fingerprint import file_sha256
+from honed.checkpoints.finite import check_finite
+from honed.checkpoints.huggingface import Directory
+from honed.checkpoints.manifest import FileRecord, Provenance
+from honed.checkpoints.open import open_checkpoint
+from honed.checkpoints.staging import check_target
+from honed.checkpoints.tokenizer_files import tokenizer_files
+from honed.compress.base import TensorReport
+from honed.compress.linears import find_linears
+from honed.compress.pipeline import Pipeline, SourceWeights, compress_weights
+from honed.compress.round_to_nearest import dense_scheme, to_dense
+from honed.encodings.base import Encoded
+from honed.encodings.scheme import DenseScheme
+from honed.errors import ArtifactError, ParameterError, UnsupportedError
+from honed.models.registry import read_model
+
+if TYPE_CHECKING:
+    from honed.compress.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`done` of `total` weights are written, `name` last."""
+
+    done: int
+    total: int
+    name: str
+
+
+@dataclass(frozen=True)
+class CompressReport:
+    """What was made. `source_bytes` and `bytes` count the weight files; `notes` say where the recipe gave way."""
+
+    source: str
+    path: Path
+    source_bytes: int
+    bytes: int
+    seconds: float
+    tensors: tuple[TensorReport, ...]
+    notes: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self), "path": str(self.path)}
+
+
+def compress(
+    model: str | Path | Checkpoint,
+    recipe: str | Path | Mapping[str, Any] | Recipe = "int8",
+    *,
+    out: str | Path,
+    overwrite: bool = False,
+    revision: str | None = None,
+    threads: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> CompressReport:
+    """Compresses a model into the directory `out`.
+
+    model: a name as `honed.load` takes it, or an open checkpoint. recipe: int8, int4, a .json file or a mapping
+    (`compress/recipe.py`). An existing artifact is replaced only with `overwrite`, and then only once the new one is
+    complete. The same model and recipe give the same bytes, whatever the number of threads.
+
+    Errors: ParameterError (recipe, threads), SourceError, FormatError (also for NaN and infinity), UnsupportedError,
+    ArtifactError (output exists, cannot be written, disk full).
+    """
+    from honed.compress.recipe import read_recipe
+
+    started = time.perf_counter()
+    if threads is not None and threads < 1:
+        raise ParameterError("threads", threads, "must be at least 1")
+    target = Path(out)
+    chosen = read_recipe(recipe)
+    check_target(target, overwrite=overwrite, replaceable=is_artifact)
+    checkpoint = open_checkpoint(str(model), revision) if isinstance(model, str | Path) else model
+    name = str(model) if isinstance(model, str) else checkpoint.path.name
+    contents, pipeline = _plan(checkpoint, _public_name(name), chosen, threads or _cpus())
+    total, done = len(contents.schemes), 0
+
+    def written(weight: str, _: int) -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(Progress(done, total, weight))
+
+    write_artifact(target, contents, overwrite=overwrite, written=written)
+    _check_written(target, contents)
+    reports = pipeline.reports()
+    return CompressReport(
+        source=name,
+        path=target,
+        source_bytes=sum(path.stat().st_size for path in checkpoint.files),
+        bytes=layout_of(contents).nbytes,
+        seconds=time.perf_counter() - started,
+        tensors=reports[-1].tensors,
+        notes=tuple(note for report in reports for note in report.notes),
+    )
+
+
+def _plan(checkpoint: Checkpoint, name: str, recipe: Recipe, threads: int) -> tuple[Contents, Pipeline]:
+    if checkpoint.kind == "artifact":
+        raise UnsupportedError(f"{checkpoint.path}: is compressed already; compress the model that it was made from")
+    decoder = read_model(checkpoint.config, checkpoint.path)
+    linears = find_linears(decoder)
+    source = SourceWeights(decoder, checkpoint.weight)
+    pipeline = compress_weights(decoder, source, recipe, threads=threads)
+    schemes = dict(pipeline.schemes)
+    head_name = linears.head_name
+    head: str | None = head_name
+    if isinstance(schemes[head_name], DenseScheme):
+        head = None
+        if linears.tied:
+            del schemes[head_name]  # the embedding is the head
+
+    def weight(name: str) -> Encoded:
+        if isinstance(schemes[name], DenseScheme):
+            check_finite(checkpoint.path, name, source[name])
+        return pipeline.weight(name)
+
+    def error(name: str) -> float | None:
+        return next((line.relative_error for line in pipeline.reports()[-1].tensors if line.name == name), None)
+
+    dense_head = None
+    if head is not None and not linears.tied:
+        as_stored = dense_scheme(source[head_name])
+        dense_head = DenseHead(as_stored, lambda: to_dense(source[head_name], as_stored))
+    contents = Contents(
+        config=_config(checkpoint.config),
+        schemes=schemes,
+        shapes={name: source[name].shape for name in schemes},
+        linear={weight.name for weight in linears.layers},
+        head=head,
+        dense_head=dense_head,
+        weight=weight,
+        error=error,
+        side_files=tokenizer_files(checkpoint),
+        provenance=Provenance(
+            source=name,
+            source_kind=checkpoint.kind,
+            source_files={
+                path.name: FileRecord(path.stat().st_size, file_sha256(path)) for path in _source_files(checkpoint)
+            },
+            recipe=recipe.as_json(),
+            notes=tuple(note for report in pipeline.reports() for note in report.notes),
+        ),
+    )
+    return contents, pipeline
+
+
+def _config(source: Mapping[str, Any]) -> dict[str, Any]:
+    """config.json as transformers needs it, whatever the source left out."""
+    config = dict(source)
+    config.pop("auto_map", None)
+    if not config.get("architectures"):
+        # The families of models/ are all named so in transformers.
+        config["architectures"] = [f"{str(config['model_type']).capitalize()}ForCausalLM"]
+    if "dtype" not in config and "torch_dtype" not in config:
+        config["dtype"] = "bfloat16"
+    return config
+
+
+def _source_files(checkpoint: Checkpoint) -> tuple[Path, ...]:
+    if not checkpoint.path.is_dir():
+        return checkpoint.files
+    return (*checkpoint.files, checkpoint.path / "config.json")
+
+
+def _check_written(target: Path, contents: Contents) -> None:
+    """Opens what was written, as a user would, and compares it with what was to be written."""
+    artifact = Artifact(Directory(target))
+    artifact.verify()
+    for name, scheme in contents.schemes.items():
+        found = artifact.scheme(name)
+        if found != scheme:
+            raise ArtifactError(f"{target}: {name}: reads back as {found}, not {scheme}")
+
+
+def _public_name(name: str) -> str:
+    """A name for the manifest: a path of this machine says nothing elsewhere, its last part does."""
+    return Path(name).name if os.sep in name and Path(name).exists() else name
+
+
+def _cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

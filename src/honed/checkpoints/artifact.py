@@ -1,0 +1,185 @@
+"""Reads an artifact: the weights in their encodings, checked against the manifest.
+
+Opening reads headers and small files; the large files are hashed on threads of their own while the caller loads,
+and `verify` waits for them. Call it before the first result leaves the process. Directories that other tools
+compressed are not artifacts: `compressed_checkpoint.py`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from honed.checkpoints.artifact_layout import HEAD_FILE
+from honed.checkpoints.base import Kind
+from honed.checkpoints.compressed_tensors import from_tensors, tensor_specs
+from honed.checkpoints.consistency import check_consistency
+from honed.checkpoints.fingerprint import file_sha256
+from honed.checkpoints.huggingface import Directory
+from honed.checkpoints.manifest import MANIFEST, FileRecord, Manifest, read_manifest
+from honed.checkpoints.safetensors import SafetensorsFile
+from honed.encodings.base import Encoded
+from honed.encodings.scheme import Scheme
+from honed.errors import ArtifactError, HonedError
+from honed.text.tokenizer import Tokenizer
+
+_SMALL = 1 << 20
+
+
+class Artifact:
+    """A directory with a honed.json. Weights are mapped; packed codes are unpacked when they are asked for.
+
+    Errors on opening: ArtifactError where a file is missing, has another size, or (small files) other bytes than the
+    manifest says; FormatError where files and manifest describe different weights.
+    """
+
+    def __init__(self, directory: Directory) -> None:
+        path = directory.path
+        self._manifest: Manifest = read_manifest(path / MANIFEST)
+        large = _check_files(path, self._manifest.files)
+        self._hashes = [_Hash(path / name, record) for name, record in large.items()]
+        self._directory = directory
+        self._head = _open_head(directory, self._manifest)
+        self._check_tensors()
+        head = self._manifest.head
+        tied = head is not None and head not in directory.names
+        self._names = tuple(name for name in self._manifest.weights if not (tied and name == head))
+        shapes = {name: self._manifest.weights[name].shape for name in self._names}
+        check_consistency(self.config, directory.config_path, shapes, path)
+
+    @property
+    def kind(self) -> Kind:
+        return "artifact"
+
+    @property
+    def path(self) -> Path:
+        return self._directory.path
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """As other tools see it, `quantization_config` included."""
+        return self._directory.config
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return self._directory.files if self._head is None else (*self._directory.files, self._head.path)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self._names
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """The whole of honed.json: source, recipe, versions, weights, checksums."""
+        return self._manifest.document
+
+    def weight(self, name: str) -> Encoded:
+        """A weight as it is encoded; an untied head in its own encoding. Unknown name: KeyError."""
+        if name not in self.names:
+            raise KeyError(name)
+        return self._read(name)
+
+    def head(self) -> Encoded | None:
+        """The encoded head. None where it is not encoded, so that it is `lm_head.weight` or the embedding."""
+        return None if self._manifest.head is None else self._read(self._manifest.head)
+
+    def tokenizer(self) -> Tokenizer:
+        from honed.checkpoints.huggingface_tokenizer import read_tokenizer
+
+        return read_tokenizer(self._directory)
+
+    def verify(self) -> None:
+        """Waits for the checksums of the large files. ArtifactError names the first file that was changed."""
+        for pending in self._hashes:
+            pending.check()
+
+    def scheme(self, name: str) -> Scheme:
+        """The encoding of a weight, that of a tied head under its own name too. Unknown name: KeyError."""
+        return self._manifest.weights[name].scheme
+
+    def _read(self, name: str) -> Encoded:
+        record = self._manifest.weights[name]
+        in_head_file = self._head is not None and name == self._manifest.head
+        read = self._head.tensor if self._head is not None and in_head_file else self._directory.tensor
+        return from_tensors(name, record.scheme, record.shape, read)
+
+    def _check_tensors(self) -> None:
+        """Every tensor has the type and shape that the manifest implies."""
+        for name, record in self._manifest.weights.items():
+            for spec in tensor_specs(name, record.scheme, record.shape):
+                in_head_file = self._head is not None and name == self._manifest.head
+                try:
+                    entry = (
+                        self._head.entries[spec.name]
+                        if self._head and in_head_file
+                        else self._directory.entry(spec.name)
+                    )
+                except KeyError:
+                    raise ArtifactError(f"{self.path}: {spec.name}: is in {MANIFEST} but in no weight file") from None
+                if (entry.dtype, entry.shape) != (spec.dtype, spec.shape):
+                    raise ArtifactError(
+                        f"{self.path}: {spec.name}: is {entry.dtype} {entry.shape}, "
+                        f"{MANIFEST} implies {spec.dtype} {spec.shape}"
+                    )
+
+
+class _Hash:
+    """The checksum of one file, computed on a thread (hashing lets other threads run)."""
+
+    def __init__(self, path: Path, record: FileRecord) -> None:
+        self._path, self._record = path, record
+        self._error: HonedError | OSError | None = None
+        self._thread = threading.Thread(target=self._run, name=f"hash {path.name}", daemon=True)
+        self._thread.start()
+
+    def check(self) -> None:
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            _check_hash(self._path, self._record)
+        except ArtifactError as error:
+            self._error = error
+        except OSError as error:
+            self._error = ArtifactError(f"{self._path}: cannot be read: {error.strerror or error}")
+
+
+def _check_files(path: Path, files: Mapping[str, FileRecord]) -> dict[str, FileRecord]:
+    """Checks that all files are there in their sizes, and the bytes of small ones; returns the large ones."""
+    large: dict[str, FileRecord] = {}
+    for name, record in files.items():
+        relative = PurePosixPath(name)
+        if relative.is_absolute() or ".." in relative.parts:
+            raise ArtifactError(f"{path / MANIFEST}: files: {name!r:.100} leads out of the directory")
+        file = path / name
+        if not file.is_file():
+            raise ArtifactError(f"{file}: is missing; {MANIFEST} lists it")
+        size = file.stat().st_size
+        if size != record.nbytes:
+            raise ArtifactError(f"{file}: has {size} bytes, {MANIFEST} says {record.nbytes}")
+        if size > _SMALL:
+            large[name] = record
+        else:
+            _check_hash(file, record)
+    return large
+
+
+def _check_hash(path: Path, record: FileRecord) -> None:
+    found = file_sha256(path)
+    if found != record.sha256:
+        raise ArtifactError(
+            f"{path}: SHA-256 is {found}, {MANIFEST} says {record.sha256}: the file is damaged or changed"
+        )
+
+
+def _open_head(directory: Directory, manifest: Manifest) -> SafetensorsFile | None:
+    if manifest.head is None:
+        return None
+    path = directory.member(HEAD_FILE)
+    if path is None:
+        raise ArtifactError(f"{directory.path / HEAD_FILE}: is missing; {MANIFEST} says that the head lies there")
+    return SafetensorsFile(path)

@@ -1,0 +1,214 @@
+"""The compressed-tensors format: how an int8 or int4 weight lies in safetensors, and the config that says so.
+
+Two of its layouts are written and read (https://github.com/vllm-project/compressed-tensors):
+
+pack-quantized   `weight_packed` int32 [out, in * bits / 32], codes with an offset of half their range, the first in
+                 the low bits; `weight_scale` [out, groups]; `weight_shape` int64 [2]; for a zero point
+                 `weight_zero_point` int32 [out / 8, groups], packed along the first axis.
+int-quantized    `weight` int8 [out, in]; `weight_scale` [out, 1].
+
+Only one scale a channel and a token is declared with its activations (int-quantized): that is the W8A8 scheme that
+other engines have. Grouped weights are declared weight-only: engines that run them read float activations, and
+the activation scales of this project stand in the manifest. The config of a foreign checkpoint is read in
+`compressed_tensors_config.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honed.encodings.base import Encoded
+from honed.encodings.dense import Dense
+from honed.encodings.int4 import Int4
+from honed.encodings.int8 import Int8
+from honed.encodings.scheme import DenseScheme, Int4Scheme, Int8Scheme, Scheme, activation_scales, scheme_of
+
+_DENSE_TYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
+_SIZES = {"I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I8": 1, "U8": 1}
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One entry of a safetensors header, before its offsets are known."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def nbytes(self) -> int:
+        count = 1
+        for extent in self.shape:
+            count *= extent
+        return count * _SIZES[self.dtype]
+
+
+def is_w8a8(scheme: Scheme) -> bool:
+    """Whether the scheme is stored int-quantized, activations declared."""
+    return isinstance(scheme, Int8Scheme) and scheme.group is None and scheme.activation_group is None
+
+
+def tensor_specs(name: str, scheme: Scheme, shape: tuple[int, ...]) -> tuple[TensorSpec, ...]:
+    """The tensors that a weight `module.weight` becomes."""
+    if isinstance(scheme, DenseScheme):
+        return (TensorSpec(name, _DENSE_TYPES[scheme.dtype], shape),)
+    rows, width = shape
+    module = name.removesuffix(".weight")
+    if is_w8a8(scheme):
+        return (TensorSpec(name, "I8", shape), TensorSpec(f"{module}.weight_scale", "F32", (rows, 1)))
+    bits = 8 if isinstance(scheme, Int8Scheme) else 4
+    groups = 1 if scheme.group is None else -(-width // scheme.group)
+    specs = (
+        TensorSpec(f"{module}.weight_packed", "I32", (rows, -(-width * bits // 32))),
+        TensorSpec(f"{module}.weight_scale", "F32" if scheme.group is None else "F16", (rows, groups)),
+        TensorSpec(f"{module}.weight_shape", "I64", (2,)),
+    )
+    if isinstance(scheme, Int4Scheme) and scheme.zero_point:
+        return (*specs, TensorSpec(f"{module}.weight_zero_point", "I32", (-(-rows // 8), groups)))
+    return specs
+
+
+def to_tensors(name: str, weight: Encoded) -> dict[str, Array]:
+    """The arrays of `tensor_specs` for an encoded weight; bfloat16 as its bits."""
+    module = name.removesuffix(".weight")
+    if isinstance(weight, Dense):
+        return {name: weight.values}
+    if isinstance(weight, Int8):
+        scales = weight.scales[:, None] if weight.group is None else weight.scales
+        if is_w8a8(scheme_of(weight)):
+            return {name: weight.codes, f"{module}.weight_scale": scales}
+        packed = _words(weight.codes.view(np.uint8) ^ np.uint8(0x80))
+        return {f"{module}.weight_packed": packed, f"{module}.weight_scale": scales, **_shape(module, weight)}
+    if isinstance(weight, Int4):
+        tensors: dict[str, Array] = {
+            f"{module}.weight_packed": _words(_join_nibbles(weight.codes)),
+            f"{module}.weight_scale": weight.scales,
+            **_shape(module, weight),
+        }
+        if weight.zeros is not None:
+            tensors[f"{module}.weight_zero_point"] = pack_zero_points(weight.zeros)
+        return tensors
+    raise TypeError(f"{name}: the encoding {weight.kind} has no compressed-tensors form")
+
+
+def from_tensors(name: str, scheme: Scheme, shape: tuple[int, ...], read: Callable[[str], Array]) -> Encoded:
+    """The weight whose tensors `read` gives by name, with the types and shapes of `tensor_specs`."""
+    module = name.removesuffix(".weight")
+    if isinstance(scheme, DenseScheme):
+        return Dense(read(name), scheme.dtype)
+    rows, width = shape
+    activation = activation_scales(scheme)
+    scales = read(f"{module}.weight_scale")
+    if isinstance(scheme, Int8Scheme):
+        if is_w8a8(scheme):
+            codes = read(name)
+        else:
+            codes = (_bytes(read(f"{module}.weight_packed")) ^ np.uint8(0x80)).view(np.int8)[:, :width]
+        return Int8(codes, scales[:, 0] if scheme.group is None else scales, scheme.group, activation)
+    codes4 = _split_nibbles(_bytes(read(f"{module}.weight_packed")))[:, :width]
+    zeros = unpack_zero_points(read(f"{module}.weight_zero_point"), rows) if scheme.zero_point else None
+    return Int4(codes4, scales, zeros, scheme.group, activation)
+
+
+def quantization_config(schemes: Mapping[str, Scheme], *, dense_modules: tuple[str, ...]) -> dict[str, Any]:
+    """The `quantization_config` of config.json for the weights of linear modules by name.
+
+    The scheme of most modules targets the class Linear, the others name theirs; `dense_modules` are ignored.
+    """
+    members: dict[tuple[str, str], list[str]] = {}
+    declared: dict[tuple[str, str], dict[str, Any]] = {}
+    for name, scheme in schemes.items():
+        group = _config_group(scheme)
+        key = (str(group["weights"]), group["format"])
+        members.setdefault(key, []).append(name.removesuffix(".weight"))
+        declared[key] = group
+    ordered = sorted(members, key=lambda key: -len(members[key]))
+    groups = {
+        f"group_{i}": {**declared[key], "targets": ["Linear"] if i == 0 else members[key]}
+        for i, key in enumerate(ordered)
+    }
+    formats = {group["format"] for group in groups.values()}
+    return {
+        "quant_method": "compressed-tensors",
+        "quantization_status": "compressed",
+        "format": formats.pop() if len(formats) == 1 else "mixed-precision",
+        "config_groups": groups,
+        "ignore": list(dense_modules),
+        "kv_cache_scheme": None,
+        "global_compression_ratio": None,
+    }
+
+
+def pack_zero_points(zeros: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """uint8 0..15 [out, groups] to int32 [ceil(out / 8), groups], the first row in the low bits."""
+    rows, groups = zeros.shape
+    # Filling with 8 is a zero point of 0 in the signed range of the format.
+    filled = np.pad(zeros, ((0, -rows % 8), (0, 0)), constant_values=8).reshape(-1, 8, groups).astype(np.uint32)
+    words = np.zeros((filled.shape[0], groups), np.uint32)
+    for i in range(8):
+        words |= filled[:, i] << np.uint32(4 * i)
+    return words.view(np.int32)
+
+
+def unpack_zero_points(packed: NDArray[np.int32], rows: int) -> NDArray[np.uint8]:
+    """The inverse of `pack_zero_points`."""
+    words = np.ascontiguousarray(packed).view(np.uint32)[:, None, :]
+    shifts = (np.arange(8, dtype=np.uint32) * np.uint32(4))[None, :, None]
+    zeros = ((words >> shifts) & np.uint32(15)).astype(np.uint8)
+    return np.ascontiguousarray(zeros.reshape(-1, packed.shape[1])[:rows])
+
+
+def _config_group(scheme: Scheme) -> dict[str, Any]:
+    assert not isinstance(scheme, DenseScheme)
+    weights: dict[str, Any] = {
+        "num_bits": 4 if isinstance(scheme, Int4Scheme) else 8,
+        "type": "int",
+        "symmetric": not (isinstance(scheme, Int4Scheme) and scheme.zero_point),
+        "strategy": "channel" if scheme.group is None else "group",
+        "group_size": scheme.group,
+        "dynamic": False,
+    }
+    activations = None
+    if is_w8a8(scheme):
+        activations = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "token", "dynamic": True}
+    return {
+        "weights": weights,
+        "input_activations": activations,
+        "output_activations": None,
+        "format": "int-quantized" if is_w8a8(scheme) else "pack-quantized",
+    }
+
+
+def _shape(module: str, weight: Encoded) -> dict[str, Array]:
+    return {f"{module}.weight_shape": np.array(weight.shape, np.int64)}
+
+
+def _words(rows_of_bytes: NDArray[np.uint8]) -> NDArray[np.int32]:
+    missing = -rows_of_bytes.shape[1] % 4
+    if missing:
+        rows_of_bytes = np.pad(rows_of_bytes, ((0, 0), (0, missing)))
+    return np.ascontiguousarray(rows_of_bytes).view("<i4")
+
+
+def _bytes(packed: NDArray[np.int32]) -> NDArray[np.uint8]:
+    return packed.view(np.uint8)
+
+
+def _join_nibbles(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if codes.shape[1] % 2:
+        codes = np.pad(codes, ((0, 0), (0, 1)))
+    return codes[:, 0::2] | (codes[:, 1::2] << np.uint8(4))
+
+
+def _split_nibbles(pairs: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    # Both codes of a byte at once: the low one stays, the high one moves into the next byte.
+    wide = pairs.astype("<u2")
+    wide |= wide << np.uint16(4)
+    wide &= np.uint16(0x0F0F)
+    return wide.view(np.uint8)

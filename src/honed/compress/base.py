@@ -1,0 +1,63 @@
+"""What every compression pass offers. Interfaces and the report only; one file a pass.
+
+A pass maps (model, weights) to new weights. It reads no files and tokenizes nothing. Nothing is computed when it is
+applied: each new weight is made when it is asked for, so that only one at a time is held in full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from honed.encodings.base import Encoded
+from honed.encodings.scheme import Scheme
+from honed.models.base import DecoderModel
+
+Weights = Mapping[str, Encoded]
+"""Every weight of a model by its Hugging Face name; a tied head stands under its own name too."""
+
+
+@dataclass(frozen=True)
+class TensorReport:
+    """What became of one weight. `relative_error` is |decoded - original| / |original| in the Frobenius norm."""
+
+    name: str
+    encoding: str
+    bytes_before: int
+    bytes_after: int
+    relative_error: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a pass did: one line for each weight that it changed, and what a reader should know beside."""
+
+    name: str
+    tensors: tuple[TensorReport, ...]
+    notes: tuple[str, ...]
+
+
+class Compressed(Protocol):
+    """New weights. `schemes` is known at once and exact; `weight` computes."""
+
+    @property
+    def schemes(self) -> Mapping[str, Scheme]:
+        """The encoding of every weight that this pass gives, dense ones included."""
+
+    def weight(self, name: str) -> Encoded:
+        """Computes one weight. Not kept: a second call computes it again."""
+
+    def report(self) -> Report:
+        """On the weights computed so far."""
+
+
+class Pass(Protocol):
+    """One compression step with its settings."""
+
+    @property
+    def name(self) -> str:
+        """As in a recipe."""
+
+    def apply(self, model: DecoderModel, weights: Weights, *, threads: int) -> Compressed:
+        """Plans the step from names and shapes alone. Errors that need no weight are raised here."""

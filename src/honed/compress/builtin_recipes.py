@@ -1,0 +1,25 @@
+"""The built-in recipes, as data. Chosen by measurement; docs/measurements.md has the numbers.
+
+Activations in groups of 32 everywhere: with one scale a token, the outliers in the inputs of q, k and v alone cost
+more than all the weights. The head stays at 8 bits: its errors go into the logits undamped.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_GROUPED_INT8: dict[str, Any] = {"weights": {"bits": 8, "group": 32}, "activations": {"group": 32}}
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "int8": {"passes": [{"pass": "round_to_nearest", **_GROUPED_INT8}]},
+    "int4": {
+        "passes": [
+            {
+                "pass": "round_to_nearest",
+                "weights": {"bits": 4, "group": 32, "symmetric": False, "search": True},
+                "activations": {"group": 32},
+                "overrides": [{"modules": "lm_head", "setting": _GROUPED_INT8}],
+            }
+        ]
+    },
+}

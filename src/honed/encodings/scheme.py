@@ -1,0 +1,142 @@
+"""What an encoding will be, known before any weight is read: for plans, sizes, manifests and checks.
+
+A scheme is to an encoding what a type is to a value. `nbytes` is exact, so free space can be checked and file
+headers laid out before the first weight is touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from honed.encodings.activation import ActivationScales
+from honed.encodings.base import Encoded
+from honed.encodings.dense import Dense, DenseType
+from honed.encodings.int4 import Int4
+from honed.encodings.int8 import Int8
+from honed.errors import ParameterError
+
+Group = Literal[32, 64, 128]
+_DENSE_BYTES: dict[DenseType, int] = {"float32": 4, "float16": 2, "bfloat16": 2}
+
+
+@dataclass(frozen=True)
+class DenseScheme:
+    """Value by value, in `dtype`."""
+
+    dtype: DenseType
+
+    def nbytes(self, shape: tuple[int, ...]) -> int:
+        return _DENSE_BYTES[self.dtype] * _count(shape)
+
+    def __str__(self) -> str:
+        return f"dense {self.dtype}"
+
+
+@dataclass(frozen=True)
+class Int8Scheme:
+    """`group` inputs share a float16 scale, or a row a float32 one; so many features share an activation scale."""
+
+    group: Group | None
+    activation_group: Group | None = None
+
+    def nbytes(self, shape: tuple[int, ...]) -> int:
+        rows, width = shape
+        scales = 4 * rows if self.group is None else 2 * rows * -(-width // self.group)
+        return rows * width + scales
+
+    def __str__(self) -> str:
+        weights = "per channel" if self.group is None else f"group {self.group}"
+        return f"int8 {weights}, {_activation(self.activation_group)}"
+
+
+@dataclass(frozen=True)
+class Int4Scheme:
+    """`group` inputs share a float16 scale and, if `zero_point`, an integer zero."""
+
+    group: Group
+    zero_point: bool
+    activation_group: Group | None = None
+
+    def nbytes(self, shape: tuple[int, ...]) -> int:
+        rows, width = shape
+        groups = -(-width // self.group)
+        return (rows * width + 1) // 2 + rows * groups * (3 if self.zero_point else 2)
+
+    def __str__(self) -> str:
+        kind = "zero point" if self.zero_point else "symmetric"
+        return f"int4 group {self.group} {kind}, {_activation(self.activation_group)}"
+
+
+Scheme = DenseScheme | Int8Scheme | Int4Scheme
+
+
+def scheme_of(weight: Encoded) -> Scheme:
+    """The scheme of an encoded weight. Encodings that only a source file has (gguf) have none: TypeError."""
+    if isinstance(weight, Dense):
+        return DenseScheme(weight.dtype)
+    if isinstance(weight, Int8):
+        return Int8Scheme(as_group(weight.group), as_group(weight.activation.group))
+    if isinstance(weight, Int4):
+        return Int4Scheme(_required(weight.group), weight.zeros is not None, as_group(weight.activation.group))
+    raise TypeError(f"no scheme describes the encoding {weight.kind}")
+
+
+def to_json(scheme: Scheme) -> dict[str, Any]:
+    """Plain values, for a manifest."""
+    if isinstance(scheme, DenseScheme):
+        return {"encoding": "dense", "dtype": scheme.dtype}
+    if isinstance(scheme, Int8Scheme):
+        return {"encoding": "int8", "group": scheme.group, "activation_group": scheme.activation_group}
+    return {
+        "encoding": "int4",
+        "group": scheme.group,
+        "zero_point": scheme.zero_point,
+        "activation_group": scheme.activation_group,
+    }
+
+
+def from_json(value: Mapping[str, Any]) -> Scheme:
+    """The inverse of `to_json`. ParameterError names the field that is wrong."""
+    encoding = value.get("encoding")
+    if encoding == "dense":
+        dtype = value.get("dtype")
+        if dtype not in _DENSE_BYTES:
+            raise ParameterError("dtype", dtype, f"must be one of {', '.join(_DENSE_BYTES)}")
+        return DenseScheme(dtype)
+    if encoding == "int8":
+        return Int8Scheme(as_group(value.get("group")), as_group(value.get("activation_group")))
+    if encoding == "int4":
+        zero_point = value.get("zero_point")
+        if not isinstance(zero_point, bool):
+            raise ParameterError("zero_point", zero_point, "must be true or false")
+        return Int4Scheme(_required(value.get("group")), zero_point, as_group(value.get("activation_group")))
+    raise ParameterError("encoding", encoding, "must be dense, int8 or int4")
+
+
+def as_group(value: object) -> Group | None:
+    """A group size or None; ParameterError for anything else."""
+    return None if value is None else _required(value)
+
+
+def activation_scales(scheme: Int8Scheme | Int4Scheme) -> ActivationScales:
+    return ActivationScales(scheme.activation_group)
+
+
+def _required(value: object) -> Group:
+    for group in get_args(Group):
+        if value == group and not isinstance(value, bool):
+            return group  # type: ignore[no-any-return]
+    raise ParameterError("group", value, "must be 32, 64 or 128")
+
+
+def _activation(group: int | None) -> str:
+    return "activations per token" if group is None else f"activations in groups of {group}"
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    count = 1
+    for extent in shape:
+        count *= extent
+    return count
