@@ -13,11 +13,14 @@ namespace honed {
 
 enum class WeightKind : int32_t { vector = 0, table = 1, dense_f32 = 2, dense_bf16 = 3, int8 = 4, int4 = 5 };
 
+// Small pages are for memory of which little may ever be touched, as the pages of a KV cache.
+enum class PageSize : int32_t { huge = 0, small = 1 };
+
 // Memory aligned to 2 MiB where it is large, asked for in huge pages, zero at first touch.
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
-  explicit AlignedBuffer(std::size_t bytes);
+  explicit AlignedBuffer(std::size_t bytes, PageSize pages = PageSize::huge);
   AlignedBuffer(AlignedBuffer&&) noexcept;
   AlignedBuffer& operator=(AlignedBuffer&&) noexcept;
   AlignedBuffer(const AlignedBuffer&) = delete;

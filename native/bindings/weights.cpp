@@ -1,0 +1,162 @@
+// Weight, the plain weights, and the builders of packed ones.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "bindings/arrays.h"
+#include "bindings/handles.h"
+#include "bindings/names.h"
+#include "packing/dense.h"
+#include "packing/int4.h"
+#include "packing/int8.h"
+#include "packing/plain.h"
+#include "plan/names.h"
+
+namespace honed::bindings {
+namespace {
+
+constexpr std::array kFloatNames{"float32", "bfloat16", "float16"};
+constexpr std::array kOffsetNames{"symmetric", "zero_point", "minimum"};
+
+FloatType float_type(const std::string& dtype) { return static_cast<FloatType>(index_of(kFloatNames, "dtype", dtype)); }
+
+Element element_of(FloatType type) {
+  return type == FloatType::f32 ? Element::float32 : type == FloatType::bf16 ? Element::uint16 : Element::float16;
+}
+
+// A builder with a lock: while the GIL is released another Python thread could call it.
+template <typename Builder>
+class Locked {
+ public:
+  template <typename... Args>
+  explicit Locked(Args... args) : builder_(args...) {}
+  const Builder& shape() const { return builder_; }
+  template <typename Fn>
+  auto use(const Fn& fn) {
+    const nb::gil_scoped_release released;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return fn(builder_);
+  }
+
+ private:
+  std::mutex mutex_;
+  Builder builder_;
+};
+
+using Dense = Locked<DenseBuilder>;
+using Int8 = Locked<Int8Builder>;
+using Int4 = Locked<Int4Builder>;
+
+WeightHandle vector(const AnyArray& array) {
+  require_array(array, "values", Element::float32, 1);
+  return {make_vector(values<float>(array), size(array, 0))};
+}
+
+WeightHandle table(const AnyArray& array, const std::string& dtype) {
+  const FloatType type = float_type(dtype);
+  require_array(array, "values", element_of(type), 2);
+  constexpr TableType kTypes[] = {TableType::f32, TableType::bf16, TableType::f16};
+  return {make_table(array.data(), kTypes[static_cast<std::size_t>(type)], size(array, 0), size(array, 1),
+                     std::make_shared<AnyArray>(array))};
+}
+
+void place_dense(Dense& self, const AnyArray& array, const std::string& dtype, int64_t first, int64_t step) {
+  const FloatType type = float_type(dtype);
+  require_array(array, "values", element_of(type), 2);
+  require_size(array, "values", 1, self.shape().k());
+  const Placement placement{size(array, 0), first, step};
+  self.use([&](DenseBuilder& builder) { builder.place(array.data(), type, placement); });
+}
+
+void place_int8(Int8& self, const AnyArray& codes, const AnyArray& scales, int64_t first, int64_t step) {
+  require_array(codes, "codes", Element::int8, 2);
+  require_size(codes, "codes", 1, self.shape().k());
+  const Placement placement{size(codes, 0), first, step};
+  if (self.shape().group() == 0) {
+    require_array(scales, "scales", Element::float32, 1);
+    require_size(scales, "scales", 0, placement.rows);
+    self.use([&](Int8Builder& b) { b.place(values<int8_t>(codes), values<float>(scales), placement); });
+  } else {
+    require_array(scales, "scales", Element::float16, 2);
+    require_size(scales, "scales", 0, placement.rows);
+    require_size(scales, "scales", 1, self.shape().groups());
+    self.use([&](Int8Builder& b) { b.place(values<int8_t>(codes), values<uint16_t>(scales), placement); });
+  }
+}
+
+void place_int4(Int4& self, const AnyArray& codes, const AnyArray& scales, const std::optional<AnyArray>& offsets,
+                int64_t first, int64_t step) {
+  require_array(codes, "codes", Element::uint8, 2);
+  require_size(codes, "codes", 1, self.shape().k());
+  const Placement placement{size(codes, 0), first, step};
+  require_array(scales, "scales", Element::float16, 2);
+  require_size(scales, "scales", 0, placement.rows);
+  require_size(scales, "scales", 1, self.shape().groups());
+  if (offsets) {
+    const bool bytes = self.shape().offset() == Int4Offset::zero_point;
+    require_array(*offsets, "offsets", bytes ? Element::uint8 : Element::float16, 2);
+    require_size(*offsets, "offsets", 0, placement.rows);
+    require_size(*offsets, "offsets", 1, self.shape().groups());
+  }
+  const void* pointer = offsets ? offsets->data() : nullptr;
+  self.use([&](Int4Builder& b) {
+    b.place(values<uint8_t>(codes), values<uint16_t>(scales), pointer, placement);
+  });
+}
+
+template <typename Builder>
+WeightHandle finish(Locked<Builder>& self) {
+  return {self.use([](Builder& builder) { return builder.finish(); })};
+}
+
+int64_t rows_of(const WeightHandle& self) { return self.weight->rows; }
+int64_t columns_of(const WeightHandle& self) { return self.weight->columns; }
+const char* kind_of(const WeightHandle& self) { return kWeightNames[static_cast<std::size_t>(self.weight->kind)]; }
+
+void make_dense(Dense* self, int64_t n, int64_t k, const std::string& dtype, int threads) {
+  constexpr std::array kNames{"float32", "bfloat16"};
+  const bool f32 = index_of(kNames, "dtype", dtype) == 0;
+  new (self) Dense(n, k, f32 ? WeightKind::dense_f32 : WeightKind::dense_bf16, threads);
+}
+
+void make_int8(Int8* self, int64_t n, int64_t k, std::optional<int64_t> group, int threads) {
+  if (group && *group == 0) throw std::invalid_argument("builder: group = 0: must be None, 32, 64 or 128");
+  new (self) Int8(n, k, group.value_or(0), threads);
+}
+
+void make_int4(Int4* self, int64_t n, int64_t k, int64_t group, const std::string& offset, int threads) {
+  new (self) Int4(n, k, group, static_cast<Int4Offset>(index_of(kOffsetNames, "offset", offset)), threads);
+}
+
+}  // namespace
+
+void bind_weights(nb::module_& module) {
+  using nb::literals::operator""_a;
+  const auto array = [](const char* name) { return nb::arg(name).noconvert(); };
+  nb::class_<WeightHandle>(module, "Weight")
+      .def_prop_ro("kind", kind_of)
+      .def_prop_ro("nbytes", [](const WeightHandle& self) { return weight_bytes(*self.weight); })
+      .def_prop_ro("rows", rows_of)
+      .def_prop_ro("columns", columns_of);
+  module.def("vector", vector, array("values"));
+  module.def("table", table, array("values"), "dtype"_a);
+  nb::class_<Dense>(module, "DenseBuilder")
+      .def("__init__", make_dense, "n"_a, "k"_a, "dtype"_a, "threads"_a = 1)
+      .def("place", place_dense, array("values"), "dtype"_a, "first_column"_a, "tile_step"_a)
+      .def("finish", finish<DenseBuilder>);
+  nb::class_<Int8>(module, "Int8Builder")
+      .def("__init__", make_int8, "n"_a, "k"_a, "group"_a.none(), "threads"_a = 1)
+      .def("place", place_int8, array("codes"), array("scales"), "first_column"_a, "tile_step"_a)
+      .def("finish", finish<Int8Builder>);
+  nb::class_<Int4>(module, "Int4Builder")
+      .def("__init__", make_int4, "n"_a, "k"_a, "group"_a, "offset"_a, "threads"_a = 1)
+      .def("place", place_int4, array("codes"), array("scales"), array("offsets").none(), "first_column"_a,
+           "tile_step"_a)
+      .def("finish", finish<Int4Builder>);
+}
+
+}  // namespace honed::bindings

@@ -1,0 +1,122 @@
+// Layers the sets: each fills its slots over those of the set below it.
+#include "cpu/select.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <stdexcept>
+
+#include "cpu/features.h"
+
+namespace honed {
+namespace {
+
+struct InstructionSet {
+  const char* name;
+  bool (*runs)(const Features&);
+  void (*fill)(KernelTable&);
+};
+
+bool always(const Features&) { return true; }
+#if defined(HONED_HAVE_AVX2)
+bool runs_avx2(const Features& f) { return f.avx2 && f.fma && f.f16c; }
+#endif
+#if defined(HONED_HAVE_AVX512VNNI)
+bool runs_avx512vnni(const Features& f) {
+  return f.avx2 && f.fma && f.f16c && f.avx512f && f.avx512bw && f.avx512vl && f.avx512dq && f.avx512vnni;
+}
+#endif
+#if defined(HONED_HAVE_NEON)
+bool runs_neon(const Features& f) { return f.neon && f.dotprod; }
+#endif
+
+// Lowest first: a set is filled over all of those before it.
+constexpr InstructionSet kSets[] = {
+    {"portable", always, fill_portable},
+#if defined(HONED_HAVE_AVX2)
+    {"avx2", runs_avx2, fill_avx2},
+#endif
+#if defined(HONED_HAVE_AVX512VNNI)
+    {"avx512vnni", runs_avx512vnni, fill_avx512vnni},
+#endif
+#if defined(HONED_HAVE_NEON)
+    {"neon", runs_neon, fill_neon},
+#endif
+};
+
+constexpr std::array kNames{"portable", "avx2", "avx512vnni", "amx", "neon"};
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const auto& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+[[noreturn]] void refuse(const std::string& name, const std::string& origin) {
+  const bool known = std::find(kNames.begin(), kNames.end(), name) != kNames.end();
+  std::string reason = "is not an instruction set";
+  if (name == "amx") {
+    reason = "is not implemented yet";
+  } else if (known) {
+    const bool compiled = std::any_of(std::begin(kSets), std::end(kSets),
+                                      [&name](const InstructionSet& set) { return name == set.name; });
+    reason = compiled ? "is not on this machine" : "is not compiled into this build";
+  }
+  throw std::invalid_argument(origin + " = '" + name + "' " + reason + "; available here: " + joined(available_isas()));
+}
+
+void require_every_slot(const KernelTable& table) {
+  const std::pair<const char*, bool> slots[] = {
+      {"embed", table.embed != nullptr},
+      {"rms_norm", table.rms_norm != nullptr},
+      {"quantize", table.quantize != nullptr},
+      {"matmul_f32", table.matmul_f32 != nullptr},
+      {"matmul_bf16", table.matmul_bf16 != nullptr},
+      {"matmul_int8", table.matmul_int8 != nullptr},
+      {"matmul_int4", table.matmul_int4 != nullptr},
+      {"rope_kv", table.rope_kv != nullptr},
+      {"attention", table.attention != nullptr},
+      {"gated", table.gated != nullptr},
+      {"add", table.add != nullptr},
+      {"integer_peak", table.integer_peak != nullptr},
+      {"read_memory", table.read_memory != nullptr},
+  };
+  for (const auto& [slot, filled] : slots) {
+    if (!filled) throw std::logic_error(std::string("kernel slot ") + slot + " is empty in " + table.isa);
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> available_isas() {
+  std::vector<std::string> names;
+  for (const auto& set : kSets) {
+    if (set.runs(features())) names.emplace_back(set.name);
+  }
+  std::reverse(names.begin(), names.end());
+  return names;
+}
+
+KernelTable select_kernels(const std::string& name) {
+  std::string wanted = name;
+  std::string origin = "isa";
+  if (wanted.empty()) {
+    const char* forced = std::getenv("HONED_ISA");
+    wanted = forced != nullptr ? forced : "";
+    origin = "HONED_ISA";
+  }
+  const auto names = available_isas();
+  if (wanted.empty()) wanted = names.front();
+  if (std::find(names.begin(), names.end(), wanted) == names.end()) refuse(wanted, origin);
+  KernelTable table{};
+  for (const auto& set : kSets) {
+    if (!set.runs(features())) continue;
+    set.fill(table);
+    table.isa = set.name;
+    if (wanted == set.name) break;
+  }
+  require_every_slot(table);
+  return table;
+}
+
+}  // namespace honed

@@ -1,0 +1,118 @@
+// Checks every index of a step before any kernel sees it.
+#include "executor/batch.h"
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+
+#include "cpu/kernel_table.h"
+
+namespace honed {
+namespace {
+
+[[noreturn]] void reject(const std::string& entry, int64_t value, const std::string& expected) {
+  throw std::invalid_argument("batch: " + entry + " = " + std::to_string(value) + ": " + expected);
+}
+
+std::string at(const char* name, int64_t index) { return std::string(name) + "[" + std::to_string(index) + "]"; }
+
+void check_counts(const Batch& b, const BatchLimits& limits) {
+  if (b.rows < 1) reject("tokens", b.rows, "a batch must have at least one token row");
+  if (b.rows > limits.max_tokens) {
+    reject("token rows", b.rows, "at most max_tokens = " + std::to_string(limits.max_tokens));
+  }
+  if (b.selected_rows > limits.max_selected) {
+    reject("selected rows", b.selected_rows, "at most max_selected = " + std::to_string(limits.max_selected));
+  }
+}
+
+// The page of row i, after checking that its table reaches so far and that the cache has it.
+int64_t page_of(const Batch& b, const BatchLimits& limits, int64_t i, int64_t position) {
+  const int64_t index = position / kPageTokens;
+  if (index >= b.pages_per_table) {
+    reject(at("positions", i), position, "the page table has room for " +
+                                             std::to_string(b.pages_per_table * kPageTokens) + " positions");
+  }
+  const int64_t entry = b.sequences[i] * b.pages_per_table + index;
+  const int64_t page = b.page_tables[entry];
+  if (page < 0 || page >= limits.pages) {
+    reject(at("page_tables", b.sequences[i]) + at("", index), page,
+           "must be a page from 0 to " + std::to_string(limits.pages - 1));
+  }
+  return page;
+}
+
+// Every page before the one that a sequence starts in is read by attention.
+void check_earlier_pages(const Batch& b, const BatchLimits& limits, int64_t i) {
+  for (int64_t position = 0; position < b.positions[i]; position += kPageTokens) page_of(b, limits, i, position);
+}
+
+void check_row(const Batch& b, const BatchLimits& limits, int64_t i, std::vector<bool>& seen) {
+  if (b.tokens[i] < 0 || b.tokens[i] >= limits.vocabulary) {
+    reject(at("tokens", i), b.tokens[i], "must be from 0 to " + std::to_string(limits.vocabulary - 1));
+  }
+  if (b.sequences[i] < 0 || b.sequences[i] >= b.tables) {
+    reject(at("sequences", i), b.sequences[i], "must be a row of page_tables, which has " + std::to_string(b.tables));
+  }
+  if (b.positions[i] < 0) reject(at("positions", i), b.positions[i], "must not be negative");
+  const bool continues = i > 0 && b.sequences[i] == b.sequences[i - 1];
+  if (continues) {
+    if (b.positions[i] != int64_t{b.positions[i - 1]} + 1) {
+      reject(at("positions", i), b.positions[i],
+             "must follow " + std::to_string(b.positions[i - 1]) + ", the position before it in the sequence");
+    }
+    return;
+  }
+  const auto sequence = static_cast<std::size_t>(b.sequences[i]);
+  if (seen[sequence]) reject(at("sequences", i), b.sequences[i], "the rows of a sequence must stand back to back");
+  seen[sequence] = true;
+  if (b.positions[i] >= limits.pages * kPageTokens) {
+    reject(at("positions", i), b.positions[i],
+           "the cache has room for " + std::to_string(limits.pages * kPageTokens) + " positions");
+  }
+  check_earlier_pages(b, limits, i);
+}
+
+// Two rows that write the same place would leave whichever came last.
+void check_distinct(std::vector<int64_t>& cells) {
+  std::sort(cells.begin(), cells.end());
+  const auto twice = std::adjacent_find(cells.begin(), cells.end());
+  if (twice != cells.end()) {
+    reject("page_tables: page", *twice / kPageTokens, "two rows of the batch write the same position of it");
+  }
+}
+
+void check_selected(const Batch& b) {
+  for (int64_t i = 0; i < b.selected_rows; ++i) {
+    if (b.selected[i] < 0 || b.selected[i] >= b.rows) {
+      reject(at("selected", i), b.selected[i], "must be from 0 to " + std::to_string(b.rows - 1));
+    }
+    if (i > 0 && b.selected[i] <= b.selected[i - 1]) {
+      reject(at("selected", i), b.selected[i], "must be over " + std::to_string(b.selected[i - 1]) + " before it");
+    }
+  }
+}
+
+}  // namespace
+
+int64_t check_batch(const Batch& batch, const BatchLimits& limits) {
+  check_counts(batch, limits);
+  std::vector<bool> seen(static_cast<std::size_t>(batch.tables), false);
+  std::vector<int64_t> cells(static_cast<std::size_t>(batch.rows));
+  int64_t highest = 0;
+  for (int64_t i = 0; i < batch.rows; ++i) {
+    check_row(batch, limits, i, seen);
+    const int64_t position = batch.positions[i];
+    highest = std::max(highest, position);
+    cells[static_cast<std::size_t>(i)] =
+        page_of(batch, limits, i, position) * kPageTokens + position % kPageTokens;
+  }
+  if (highest >= limits.pages * kPageTokens) {
+    reject("positions", highest, "the cache has room for " + std::to_string(limits.pages * kPageTokens) + " positions");
+  }
+  check_distinct(cells);
+  check_selected(batch);
+  return highest;
+}
+
+}  // namespace honed

@@ -1,0 +1,64 @@
+#include "packing/plain.h"
+
+#include <cstring>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "packing/placement.h"
+
+namespace honed {
+namespace {
+
+int64_t table_bytes(const Weight& weight) {
+  return weight.rows * weight.columns * (weight.table_type == TableType::f32 ? 4 : 2);
+}
+
+void require(bool ok, const char* field, int64_t value, int64_t most) {
+  if (!ok) {
+    throw std::invalid_argument(std::string(field) + " = " + std::to_string(value) + ": must be from 1 to " +
+                                std::to_string(most));
+  }
+}
+
+}  // namespace
+
+std::shared_ptr<const Weight> make_vector(const float* values, int64_t length) {
+  require(length >= 1 && length <= kMostColumns, "vector length", length, kMostColumns);
+  auto weight = std::make_shared<Weight>();
+  weight->kind = WeightKind::vector;
+  weight->rows = length;
+  weight->columns = 1;
+  weight->buffer = AlignedBuffer(static_cast<std::size_t>(length) * sizeof(float));
+  std::memcpy(weight->buffer.data(), values, weight->buffer.size());
+  return weight;
+}
+
+std::shared_ptr<const Weight> make_table(const void* values, TableType type, int64_t rows, int64_t width,
+                                         std::shared_ptr<void> keep_alive) {
+  constexpr int64_t kMostRows = (int64_t{1} << 31) - 1;
+  require(rows >= 1 && rows <= kMostRows, "table rows", rows, kMostRows);
+  require(width >= 1 && width <= kMostColumns, "table width", width, kMostColumns);
+  auto weight = std::make_shared<Weight>();
+  weight->kind = WeightKind::table;
+  weight->rows = rows;
+  weight->columns = width;
+  weight->table_type = type;
+  const std::uintptr_t alignment = type == TableType::f32 ? alignof(float) : alignof(uint16_t);
+  if (reinterpret_cast<std::uintptr_t>(values) % alignment == 0) {
+    weight->borrowed = values;
+    weight->keep_alive = std::move(keep_alive);
+  } else {
+    weight->buffer = AlignedBuffer(static_cast<std::size_t>(table_bytes(*weight)));
+    std::memcpy(weight->buffer.data(), values, weight->buffer.size());
+    weight->borrowed = weight->buffer.data();
+  }
+  return weight;
+}
+
+int64_t weight_bytes(const Weight& weight) {
+  if (weight.kind == WeightKind::table) return table_bytes(weight);
+  return static_cast<int64_t>(weight.buffer.size() + weight.column_scales.size() * sizeof(float));
+}
+
+}  // namespace honed

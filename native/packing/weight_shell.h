@@ -1,0 +1,31 @@
+// What the builders share: the record of a packed matrix before its panels are written.
+#pragma once
+
+#include <memory>
+#include <stdexcept>
+
+#include "packing/placement.h"
+#include "plan/weight.h"
+
+namespace honed {
+
+// Panels are zero, so columns never placed and the padding of k need no writing.
+inline std::shared_ptr<Weight> weight_shell(WeightKind kind, const Columns& columns, int64_t k_padded,
+                                            int64_t panel_bytes) {
+  auto weight = std::make_shared<Weight>();
+  weight->kind = kind;
+  weight->rows = columns.panels() * kPanelColumns;
+  weight->columns = columns.k();
+  weight->k_padded = k_padded;
+  weight->panel_bytes = panel_bytes;
+  weight->buffer = AlignedBuffer(static_cast<std::size_t>(columns.panels() * panel_bytes));
+  return weight;
+}
+
+// The weight of a builder, until it is finished.
+inline Weight& unfinished(const std::shared_ptr<Weight>& weight) {
+  if (weight == nullptr) throw std::invalid_argument("builder: finish() was already called");
+  return *weight;
+}
+
+}  // namespace honed
