@@ -19,8 +19,10 @@ _LAYER = re.compile(r"model\.layers\.([0-9]+)\.")
 
 def check_consistency(
     config: Mapping[str, Any], config_path: Path, shapes: Mapping[str, tuple[int, ...]], weights_path: Path
-) -> None:
-    """`shapes` by Hugging Face name. Weights that the model does not use are let be, whole layers are not.
+) -> frozenset[str]:
+    """The names of the weights that the model uses; `shapes` are those that are there, by Hugging Face name.
+
+    Others may be left over, but not whole layers.
 
     Errors: FormatError naming the field or the weight; UnsupportedError for an architecture without a model file,
     which a checkpoint's own code (`auto_map`) does not change, since it is never run.
@@ -38,6 +40,7 @@ def check_consistency(
         match = _LAYER.match(name)
         if match is not None and int(match[1][:9]) >= layers:
             raise FormatError(config_path, "num_hidden_layers", f"is {layers}, but the weights hold {name}")
+    return frozenset(needed)
 
 
 def _refuse_remote_code(config: Mapping[str, Any], path: Path) -> None:

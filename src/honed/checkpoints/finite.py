@@ -35,6 +35,8 @@ def check_finite(path: Path, name: str, weight: Encoded) -> None:
 
 
 def _check(path: Path, name: str, what: str, values: NDArray[np.generic], *, bfloat16: bool = False) -> None:
+    if not values.size:
+        return
     rows = values.reshape(len(values), -1)
     step = max(1, CHUNK_VALUES // max(1, rows.shape[1]))
     for start in range(0, len(rows), step):

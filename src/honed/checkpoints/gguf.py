@@ -49,8 +49,12 @@ class GgufCheckpoint:
         self._config = read_config(self.header.metadata, tensors, self._rope_factors())
         self._entries = self._named()
         shapes = {name: entry.shape for name, entry in self._entries.items()}
-        check_consistency(self._config, path, shapes, path)
+        used = check_consistency(self._config, path, shapes, path)
         self._check_vocabulary()
+        for name in shapes.keys() - used:
+            raise UnsupportedError(
+                f"{path}: tensor {self._entries[name].name}: the model as known here has no such weight"
+            )
 
     @property
     def kind(self) -> Kind:

@@ -72,14 +72,14 @@ def read_config(
         "rms_norm_eps": eps,
         "rope_theta": _default(metadata.number(keys.name("rope.freq_base")), 10000.0),
         "tie_word_embeddings": "output.weight" not in tensors,
-        "attention_bias": "blk.0.attn_q.bias" in tensors,
-        "mlp_bias": "blk.0.ffn_up.bias" in tensors,
+        "attention_bias": any(name.endswith(".attn_q.bias") for name in tensors),
+        "mlp_bias": any(name.endswith(".ffn_up.bias") for name in tensors),
     }
     if window is not None:
         config["sliding_window"] = window
-    for field, key in (("bos_token_id", "bos_token_id"), ("eos_token_id", "eos_token_id")):
-        token = metadata.integer(f"tokenizer.ggml.{key}")
-        if token is not None:
+    for field in ("bos_token_id", "eos_token_id"):
+        token = metadata.integer(f"tokenizer.ggml.{field}")
+        if token is not None and 0 <= token < config["vocab_size"]:
             config[field] = token
     return config | _rope_scaling(keys, config["head_dim"], config["rope_theta"], factors)
 

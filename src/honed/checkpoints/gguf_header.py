@@ -71,9 +71,7 @@ def parse_header(buffer: Buffer, path: Path) -> Header:
     pair_count = cursor.count("metadata_kv_count", SMALLEST_PAIR)
     metadata = Metadata(path, {}, buffer)
     for _ in range(pair_count):
-        key = cursor.text("metadata key", MAX_KEY)
-        if not key:
-            raise FormatError(path, "metadata key", f"is empty, before byte {cursor.position}")
+        key = cursor.name("metadata key", MAX_KEY)
         if key in metadata.values:
             raise FormatError(path, key, "the key appears twice")
         metadata.values[key] = cursor.value(key)
@@ -96,9 +94,7 @@ def _alignment(metadata: Metadata) -> int:
 
 def _read_entry(cursor: _Cursor) -> TensorEntry:
     """An entry whose `start` is still the offset within the data."""
-    name = cursor.text("tensor name", MAX_NAME)
-    if not name:
-        raise FormatError(cursor.path, "tensor name", f"is empty, before byte {cursor.position}")
+    name = cursor.name("tensor name", MAX_NAME)
     dimensions = cursor.number("I", f"{name}: n_dimensions")
     if not 1 <= dimensions <= MAX_DIMENSIONS:
         raise FormatError(cursor.path, f"{name}: n_dimensions", f"is {dimensions}, must be 1 to {MAX_DIMENSIONS}")
@@ -179,6 +175,13 @@ class _Cursor:
             return str(self.take(length, field), "utf-8")
         except UnicodeDecodeError:
             raise FormatError(self.path, field, f"is not UTF-8, before byte {self.position}") from None
+
+    def name(self, field: str, limit: int) -> str:
+        """A text that names something, and that error messages can show as it is."""
+        text = self.text(field, limit)
+        if not text or not text.isprintable():
+            raise FormatError(self.path, field, f"{text!r:.100} is empty or not printable, before byte {self.position}")
+        return text
 
     def value(self, key: str) -> Value:
         kind = self.number("I", f"{key}: type")

@@ -20,11 +20,13 @@ class Splitting:
     """Patterns that are applied one after the other: each cuts every piece so far into its matches and what is between.
 
     `whole_words`: a piece that is a token as it stands is not built from merges. `nfc`: text is normalized first.
+    `begins`: a prompt starts with the begin token where the file does not say.
     """
 
     patterns: tuple[str, ...]
     whole_words: bool = False
     nfc: bool = False
+    begins: bool = False
 
     def pre_tokenizer(self) -> pre_tokenizers.PreTokenizer:
         splits = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in self.patterns]
@@ -37,7 +39,7 @@ class Splitting:
 
 GPT2 = Splitting((_GPT2,))
 SINGLE_DIGITS = Splitting((r"\p{N}", _GPT2))
-LLAMA3 = Splitting((_CONTRACTIONS + r"\p{N}{1,3}" + _TAIL,), whole_words=True)
+LLAMA3 = Splitting((_CONTRACTIONS + r"\p{N}{1,3}" + _TAIL,), whole_words=True, begins=True)
 QWEN2 = Splitting((_CONTRACTIONS + r"\p{N}" + _TAIL,), nfc=True)
 UNNAMED = Splitting(
     (

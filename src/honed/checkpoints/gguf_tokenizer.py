@@ -14,7 +14,7 @@ from tokenizers import AddedToken, decoders, models, normalizers
 from tokenizers import Tokenizer as FastTokenizer
 
 from honed.checkpoints.gguf_metadata import Metadata
-from honed.checkpoints.gguf_pretokenizers import SPLITTINGS
+from honed.checkpoints.gguf_pretokenizers import SPLITTINGS, Splitting
 from honed.errors import FormatError, UnsupportedError
 from honed.text.tokenizer import Tokenizer
 
@@ -42,9 +42,10 @@ def read_tokenizer(metadata: Metadata) -> Tokenizer:
         twice = next(token for index, token in enumerate(tokens) if vocabulary[token] != index)
         raise FormatError(metadata.path, "tokenizer.ggml.tokens", f"{twice!r:.80} appears twice")
     if model == "gpt2":
-        fast = _byte_level_bpe(metadata, vocabulary)
+        splitting = _splitting(metadata)
+        fast, begins = _byte_level_bpe(metadata, vocabulary, splitting), splitting.begins
     elif model == "llama":
-        fast = _sentencepiece_bpe(metadata, vocabulary, types)
+        fast, begins = _sentencepiece_bpe(metadata, vocabulary, types), True
     else:
         raise UnsupportedError(
             f"{metadata.path}: tokenizer.ggml.model {model!r:.60} is not supported; supported are gpt2 and llama"
@@ -56,23 +57,26 @@ def read_tokenizer(metadata: Metadata) -> Tokenizer:
         fast=fast,
         end_tokens=_end_tokens(metadata, tokens, types),
         begin_token=begin,
-        adds_begin_token=begin is not None and (model == "llama" if stated is None else stated),
+        adds_begin_token=begin is not None and (begins if stated is None else stated),
         chat_template=metadata.text("tokenizer.chat_template"),
         special_tokens=_special_tokens(metadata, tokens),
     )
 
 
-def _byte_level_bpe(metadata: Metadata, vocabulary: dict[str, int]) -> FastTokenizer:
+def _splitting(metadata: Metadata) -> Splitting:
     name = metadata.text("tokenizer.ggml.pre") or "default"
     splitting = SPLITTINGS.get(name)
     if splitting is None:
         raise UnsupportedError(
             f"{metadata.path}: tokenizer.ggml.pre {name!r:.60} is not supported; supported are {', '.join(SPLITTINGS)}"
         )
+    return splitting
+
+
+def _byte_level_bpe(metadata: Metadata, vocabulary: dict[str, int], splitting: Splitting) -> FastTokenizer:
     merges = _required(metadata.texts("tokenizer.ggml.merges"), metadata, "tokenizer.ggml.merges")
     pairs: list[tuple[str, str]] = []
     for merge in merges:
-        # A part may begin with a space only as its escape, so the first space after a character separates.
         left, separator, right = merge.partition(" ")
         if not (left and separator and right) or " " in right:
             raise FormatError(metadata.path, "tokenizer.ggml.merges", f"{merge!r:.80} is not two parts")
@@ -153,16 +157,15 @@ def _bpe(
 
 def _add_special(fast: FastTokenizer, tokens: Sequence[str], types: NDArray[np.int64]) -> None:
     """Control and user-defined tokens are found in text before it is split; control ones are not shown as text."""
-    for kind in (CONTROL, USER_DEFINED):
-        added = [
-            AddedToken(token, normalized=False, special=kind == CONTROL)
-            for token, found in zip(tokens, types.tolist(), strict=True)
-            if found == kind and token
-        ]
-        if kind == CONTROL:
-            fast.add_special_tokens(added)
-        else:
-            fast.add_tokens(added)
+    special: list[AddedToken] = []
+    ordinary: list[AddedToken] = []
+    for token, kind in zip(tokens, types.tolist(), strict=True):
+        if token and kind in (CONTROL, UNKNOWN):
+            special.append(AddedToken(token, normalized=False, special=True))
+        elif token and kind == USER_DEFINED:
+            ordinary.append(AddedToken(token, normalized=False, special=False))
+    fast.add_special_tokens(special)
+    fast.add_tokens(ordinary)
 
 
 def _token_types(metadata: Metadata, count: int) -> NDArray[np.int64]:

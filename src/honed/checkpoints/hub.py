@@ -9,9 +9,9 @@ from honed.errors import SourceError
 
 PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 # Only what is read here: never pickled weights, never code.
-_WANTED = ["*.safetensors", "model.safetensors.index.json", "config.json", "generation_config.json", "honed.json"]
+_WEIGHTS = ["model.safetensors", "model-*.safetensors", "model.safetensors.index.json", "honed/head.safetensors"]
+_SETTINGS = ["config.json", "generation_config.json", "honed.json"]
 _TOKENIZER = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"]
-_UNWANTED = ["consolidated*", "*/*"]
 
 
 def fetch(repository: str, revision: str | None) -> Path:
@@ -29,11 +29,8 @@ def fetch(repository: str, revision: str | None) -> Path:
 
     shown = repository if revision is None else f"{repository}@{revision}"
     try:
-        return Path(
-            snapshot_download(
-                repository, revision=revision, allow_patterns=_WANTED + _TOKENIZER, ignore_patterns=_UNWANTED
-            )
-        )
+        wanted = _WEIGHTS + _SETTINGS + _TOKENIZER
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=wanted))
     except GatedRepoError:
         reason = "its owner grants access on request; log in with: hf auth login"
     except RevisionNotFoundError:

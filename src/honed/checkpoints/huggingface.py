@@ -99,6 +99,8 @@ class Directory:
             raise FormatError(index, "weight_map", "must be an object from tensor to file")
         expected: dict[str, set[str]] = {}
         for name, file in weight_map.items():
+            if not name.isprintable():
+                raise FormatError(index, "weight_map", f"{name!r:.100} is not printable")
             expected.setdefault(_plain_name(file, index, name), set()).add(name)
         shards = []
         for file, names in sorted(expected.items()):

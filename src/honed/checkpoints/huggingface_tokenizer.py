@@ -49,11 +49,16 @@ def read_tokenizer(directory: Directory) -> Tokenizer:
 
 
 def build_fast(text: str, path: str) -> FastTokenizer:
-    """A `tokenizers` object from the text of a tokenizer.json."""
+    """A `tokenizers` object from the text of a tokenizer.json. Errors: FormatError."""
     try:
-        return FastTokenizer.from_str(text)
-    except Exception as error:  # the library raises plain Exception
-        raise FormatError(path, "tokenizer", str(error)[:200]) from None
+        fast = FastTokenizer.from_str(text)
+        # A post-processor that names a missing token is found only by use, and then the library panics.
+        fast.encode("", add_special_tokens=True)
+    except BaseException as error:  # the library raises plain Exception, and panics derive from BaseException
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise FormatError(path, "tokenizer", f"{error!s:.200}") from None
+    return fast
 
 
 def _object(directory: Directory, name: str) -> Mapping[str, Any]:

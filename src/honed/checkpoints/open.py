@@ -19,9 +19,9 @@ def open_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
         from honed.checkpoints.gguf import GgufCheckpoint
 
         return GgufCheckpoint(path)
-    if (path / MANIFEST).is_file():
+    directory = Directory(path)
+    if directory.member(MANIFEST) is not None:
         from honed.checkpoints.artifact import Artifact
 
-        return Artifact(path)
-    directory = Directory(path)
+        return Artifact(directory)
     return HuggingFaceCheckpoint(directory)

@@ -104,6 +104,8 @@ def _check_entries(header: Mapping[str, Any], data_start: int, size: int, path: 
 
 
 def _entry(name: str, fields: Any, data_start: int, path: Path) -> Entry:
+    if not name.isprintable():
+        raise FormatError(path, "tensor name", f"{name!r:.100} is not printable")
     if not isinstance(fields, dict) or set(fields) != {"dtype", "shape", "data_offsets"}:
         raise FormatError(path, name, "must be an object of dtype, shape and data_offsets")
     dtype, shape, offsets = fields["dtype"], fields["shape"], fields["data_offsets"]
