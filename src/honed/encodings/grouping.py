@@ -69,16 +69,15 @@ def covering_scales(
     scale. Raises UnsupportedError naming the weight where the scale is beyond the type.
     """
     with np.errstate(over="ignore", under="ignore"):
-        scales = (ranges / np.float32(steps)).astype(dtype)
+        scales: NDArray[np.floating] = (ranges / np.float32(steps)).astype(dtype)
         short = scales.astype(np.float64) * reach < ranges
-        scales = np.where(short, np.nextafter(scales, dtype(np.inf)), scales)
+        scales[short] = np.nextafter(scales[short], dtype(np.inf))
     if not np.isfinite(scales).all():
         raise UnsupportedError(
             f"{name}: a group reaches {float(ranges.max()):.3g}, and a {dtype.__name__} scale cannot cover more than "
             f"{float(np.finfo(dtype).max) * reach:.3g}; leave this weight dense in the recipe"
         )
-    covering: NDArray[np.floating] = scales
-    return covering
+    return scales
 
 
 def _as_runs(values: NDArray[np.float32], run: int) -> Runs:
