@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from honed.backends.base import PAGE_TOKENS, Batch
 from honed.backends.capacity import check_step_tokens, kv_pages
 from honed.backends.float32 import Floats, activate, exp, fma, fold_lanes, quantize, rms_norm
-from honed.backends.packed import DenseMatrix, IntegerMatrix, QuantizedRows, pack, packed_columns
+from honed.backends.packed import DenseMatrix, IntegerMatrix, QuantizedRows, pack
 from honed.checkpoints.base import Checkpoint
 from honed.encodings.dense import bfloat16_to_float32, float32_to_bfloat16
 from honed.models.registry import read_model
@@ -94,7 +94,7 @@ class InterpreterBackend:
             case low.BiasWeight(columns=columns, parts=parts):
                 bias = np.zeros(columns, dtype=np.float32)
                 for part in parts:
-                    bias[packed_columns(part)] = source.weight(part.name).decode()
+                    bias[part.columns] = source.weight(part.name).decode()
                 return bias
 
     def forward(self, batch: Batch) -> NDArray[np.float32]:

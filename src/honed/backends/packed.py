@@ -17,7 +17,7 @@ from honed.encodings.dense import bfloat16_to_float32, float32_to_bfloat16
 from honed.encodings.int4 import Int4
 from honed.encodings.int8 import Int8
 from honed.plan.formats import DenseFormat
-from honed.plan.lowered import MatrixWeight, Placement
+from honed.plan.lowered import MatrixWeight
 from honed.plan.source import PlanSource
 
 
@@ -74,15 +74,9 @@ def _dot(x: NDArray[np.int8], w: NDArray[np.int64]) -> Floats:
     return (x.astype(np.float64) @ w.T.astype(np.float64)).astype(np.float32)
 
 
-def packed_columns(part: Placement) -> NDArray[np.int64]:
-    """The packed column of each row of a part."""
-    rows = np.arange(part.rows)
-    return part.first_column + rows // 16 * 16 * part.tile_step + rows % 16
-
-
 def pack(spec: MatrixWeight, source: PlanSource) -> DenseMatrix | IntegerMatrix:
     """Reads the parts of a packed matrix; columns that no part takes are zero."""
-    parts = [(packed_columns(part), source.matrix(part.name)) for part in spec.parts]
+    parts = [(part.columns, source.matrix(part.name)) for part in spec.parts]
     if isinstance(spec.format, DenseFormat):
         values = np.zeros((spec.columns, spec.k), dtype=np.float32)
         for columns, encoded in parts:

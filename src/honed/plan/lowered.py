@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from honed.ops.table import ACTIVATIONS, Activation
 from honed.plan.formats import Format
 from honed.plan.graph import Epilogue, RowKind
@@ -214,13 +217,11 @@ class Placement:
     first_column: int
     tile_step: int
 
-    def column(self, row: int) -> int:
-        return self.first_column + row // TILE_COLUMNS * TILE_COLUMNS * self.tile_step + row % TILE_COLUMNS
-
     @property
-    def end(self) -> int:
-        """One past the last column used."""
-        return self.column(self.rows - 1) + 1
+    def columns(self) -> NDArray[np.int64]:
+        """The packed column of each row."""
+        rows = np.arange(self.rows)
+        return self.first_column + rows // TILE_COLUMNS * TILE_COLUMNS * self.tile_step + rows % TILE_COLUMNS
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import pairwise
 
+import numpy as np
+from numpy.typing import NDArray
+
 from honed.errors import PlanError
 from honed.plan import graph as g
 from honed.plan import lowered as low
@@ -123,7 +126,7 @@ def verify_layout(plan: low.LoweredPlan) -> None:
 
 
 def _verify_slots(plan: low.LoweredPlan) -> None:
-    written: dict[int, set[int]] = {}
+    written: dict[int, NDArray[np.bool_]] = {}
     for index, op in enumerate(plan.ops):
         code = op.record().code
         for slot in (*low.reads(op), op.output):
@@ -133,14 +136,14 @@ def _verify_slots(plan: low.LoweredPlan) -> None:
             if not low.NO_WEIGHT <= weight < len(plan.weights):
                 raise PlanError(f"op {index} ({code}): weight {weight} is outside 0 to {len(plan.weights) - 1}")
         for slot in low.reads(op):
-            missing = plan.slots[slot].width - len(written.get(slot, ()))
+            missing = plan.slots[slot].width - int(written[slot].sum() if slot in written else 0)
             if missing:
                 raise PlanError(f"op {index} ({code}): reads slot {slot}, of which {missing} columns are not written")
         begin, end = low.written_columns(op, plan.slots)
-        if not 0 <= begin <= end <= plan.slots[op.output].width:
-            width = plan.slots[op.output].width
+        width = plan.slots[op.output].width
+        if not 0 <= begin <= end <= width:
             raise PlanError(f"op {index} ({code}): writes columns {begin} to {end} of {width} in slot {op.output}")
-        written.setdefault(op.output, set()).update(range(begin, end))
+        written.setdefault(op.output, np.zeros(width, dtype=np.bool_))[begin:end] = True
     if not plan.ops or plan.slots[plan.ops[-1].output].rows != "selected":
         raise PlanError("plan: the last op must write the logits of the selected rows")
 
@@ -157,11 +160,11 @@ def _verify_stretches(plan: low.LoweredPlan) -> None:
 
 
 def _verify_columns(number: int, weight: low.MatrixWeight | low.BiasWeight) -> None:
-    taken: set[int] = set()
+    taken = np.zeros(weight.columns, dtype=np.bool_)
     for part in weight.parts:
-        columns = {part.column(row) for row in range(part.rows)}
-        if not columns or max(columns) >= weight.columns or min(columns) < 0:
+        columns = part.columns
+        if not len(columns) or columns.min() < 0 or columns.max() >= weight.columns:
             raise PlanError(f"weight {number}: {part.name} goes outside its {weight.columns} columns")
-        if taken & columns:
+        if taken[columns].any() or len(np.unique(columns)) != len(columns):
             raise PlanError(f"weight {number}: {part.name} takes columns that are taken")
-        taken |= columns
+        taken[columns] = True

@@ -1,0 +1,187 @@
+"""The native executor as a backend: a checkpoint planned, packed and run by the extension."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honed.backends.base import PAGE_TOKENS, Batch
+from honed.backends.capacity import check_step_tokens, kv_pages
+from honed.backends.packing import Packer
+from honed.checkpoints.base import Checkpoint
+from honed.errors import NativeError, ParameterError
+from honed.models.base import Dimensions
+from honed.models.registry import read_model
+from honed.native import extension
+from honed.plan.build import ALL_FUSIONS, build_plan
+from honed.plan.formats import DensePolicy
+from honed.plan.lowered import LoweredPlan
+
+MAX_THREADS = 1024
+
+
+@dataclass(frozen=True)
+class NativeConfig:
+    """How a checkpoint is run.
+
+    dtype: of weights that are not run quantized. auto keeps float32 ones and rounds all others to bfloat16.
+    threads: None for the CPUs that affinity and the cgroup quota allow.
+    isa: instruction set, None for the best one (or the one that HONED_ISA names).
+    kv_tokens: capacity of the KV cache in tokens, None for the context of the model up to 16384.
+    step_tokens: most tokens of one batch.
+    selected: most logits rows of one run of the executor; a batch that asks for more is run in pieces, with the same
+        results to the bit.
+    fusions: names of those to apply; none of them changes a bit of any result.
+    """
+
+    dtype: DensePolicy = "auto"
+    threads: int | None = None
+    isa: str | None = None
+    kv_tokens: int | None = None
+    step_tokens: int = 512
+    selected: int = 64
+    fusions: tuple[str, ...] = ALL_FUSIONS
+
+    def __post_init__(self) -> None:
+        if self.dtype not in ("auto", "float32", "bfloat16"):
+            raise ParameterError("dtype", self.dtype, "must be auto, float32 or bfloat16")
+        if self.threads is not None and not 1 <= self.threads <= MAX_THREADS:
+            raise ParameterError("threads", self.threads, f"must be from 1 to {MAX_THREADS}")
+        if self.isa is not None and self.isa not in extension.isas():
+            raise ParameterError("isa", self.isa, f"this machine has {', '.join(extension.isas())}")
+        if not 1 <= self.selected <= 1 << 16:
+            raise ParameterError("selected", self.selected, f"must be from 1 to {1 << 16}")
+        check_step_tokens(self.step_tokens)
+
+
+class NativeBackend:
+    """Implements `honed.backends.base.Backend`. Make one with `load`."""
+
+    def __init__(
+        self, executor: extension.Executor, plan: extension.Plan, pages: int, size: Dimensions, config: NativeConfig
+    ) -> None:
+        self._executor = executor
+        self._plan = plan
+        self._pages = pages
+        self._size = size
+        self._config = config
+
+    @staticmethod
+    def load(checkpoint: Checkpoint, config: NativeConfig) -> NativeBackend:
+        """Plans the model of the checkpoint, packs its weights and makes an executor with an empty cache.
+
+        Errors: UnsupportedError and FormatError for a model or weight that cannot be run, naming it; NativeError
+        where the extension refuses the plan.
+        """
+        model = read_model(checkpoint.config, checkpoint.path)
+        size = model.dimensions
+        pages = kv_pages(config.kv_tokens, size.context)
+        stages = build_plan(model, checkpoint, config.dtype, config.fusions)
+        threads = config.threads or extension.default_threads()
+        packer = Packer(checkpoint, stages.source, config.dtype, threads)
+        weights = [packer.pack(spec) for spec in stages.plan.weights]
+        try:
+            plan = native_plan(stages.plan, weights)
+            cache = extension.Cache(size.layers, size.kv_heads, size.head_dim, pages)
+            executor = extension.Executor(
+                plan, cache, config.step_tokens, min(config.selected, config.step_tokens), threads, config.isa
+            )
+        except ValueError as error:
+            raise NativeError(f"{checkpoint.path}: the executor refuses the plan: {error}") from error
+        except MemoryError as error:
+            raise NativeError(
+                f"{checkpoint.path}: not enough memory for a KV cache of {pages * PAGE_TOKENS} tokens; ask for fewer"
+            ) from error
+        return NativeBackend(executor, plan, pages, size, config)
+
+    @property
+    def name(self) -> str:
+        return "native"
+
+    @property
+    def vocabulary(self) -> int:
+        return self._size.vocabulary
+
+    @property
+    def context(self) -> int:
+        return self._size.context
+
+    @property
+    def pages(self) -> int:
+        return self._pages
+
+    @property
+    def step_tokens(self) -> int:
+        return self._config.step_tokens
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of all weights of the plan, a mapped embedding table included."""
+        return self._plan.weight_bytes
+
+    @property
+    def isa(self) -> str:
+        return self._executor.isa
+
+    @property
+    def threads(self) -> int:
+        return self._executor.threads
+
+    def forward(self, batch: Batch) -> NDArray[np.float32]:
+        """Logits [R, vocabulary]. Batches of more than `step_tokens` tokens: ParameterError."""
+        if len(batch.tokens) > self.step_tokens:
+            raise ParameterError("tokens of the batch", len(batch.tokens), f"must be at most {self.step_tokens}")
+        limit = min(self._config.selected, self.step_tokens)
+        if len(batch.selected) <= limit:
+            return self._run(batch)
+        logits = np.empty((len(batch.selected), self.vocabulary), dtype=np.float32)
+        begin = 0
+        for start in range(0, len(batch.selected), limit):
+            chosen = batch.selected[start : start + limit]
+            last = start + limit >= len(batch.selected)
+            end = len(batch.tokens) if last else int(chosen[-1]) + 1
+            logits[start : start + limit] = self._run(
+                Batch(
+                    tokens=batch.tokens[begin:end],
+                    positions=batch.positions[begin:end],
+                    sequences=batch.sequences[begin:end],
+                    page_tables=batch.page_tables,
+                    selected=chosen - np.int32(begin),
+                )
+            )
+            begin = end
+        return logits
+
+    def _run(self, batch: Batch) -> NDArray[np.float32]:
+        return self._executor.run(batch.tokens, batch.positions, batch.sequences, batch.page_tables, batch.selected)
+
+    def profile(self, batch: Batch) -> list[tuple[str, float]]:
+        """Runs a batch and gives (op code, seconds) of each op in order."""
+        self._executor.set_profiling(True)
+        try:
+            self._run(batch)
+            return self._executor.timings()
+        finally:
+            self._executor.set_profiling(False)
+
+
+def native_plan(plan: LoweredPlan, weights: list[extension.Weight]) -> extension.Plan:
+    """The records of a lowered plan handed to the extension, which validates them (ValueError)."""
+    records = [op.record() for op in plan.ops]
+    return extension.Plan(
+        ops=[extension.Op(r.code, r.input, r.output, list(r.weights), list(r.sizes), list(r.scalars)) for r in records],
+        slots=[
+            extension.Slot(
+                "quantized" if slot.quantized else "f32", slot.rows, slot.width, slot.activation_group, slot.stretch
+            )
+            for slot in plan.slots
+        ],
+        weights=weights,
+        layers=plan.layers,
+        kv_heads=plan.kv_heads,
+        head_dim=plan.head_dim,
+        vocabulary=plan.vocabulary,
+        logits=plan.logits,
+    )

@@ -1,0 +1,119 @@
+"""Puts the weights of a plan into the forms that the executor reads: mapped arrays go straight to the builders.
+
+Int8 and int4 weights are placed as they lie in the file. Any other encoding is decoded a few rows at a time, so that
+no whole weight is ever held as float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honed.checkpoints.base import Checkpoint
+from honed.checkpoints.finite import check_finite
+from honed.encodings.base import Encoded
+from honed.encodings.dense import Dense, float32_to_bfloat16
+from honed.encodings.int4 import Int4
+from honed.encodings.int8 import Int8
+from honed.errors import PlanError
+from honed.native import extension
+from honed.plan import lowered as low
+from honed.plan.formats import DenseFormat, DensePolicy, Int4Format, Int8Format, dense_dtype
+from honed.plan.source import PlanSource
+
+CHUNK_VALUES = 1 << 20
+Builder = extension.DenseBuilder | extension.Int8Builder | extension.Int4Builder
+
+
+class Packer:
+    """Makes the native weights of one plan. FormatError for NaN or Inf, naming file and weight."""
+
+    def __init__(self, checkpoint: Checkpoint, source: PlanSource, policy: DensePolicy, threads: int) -> None:
+        self._checkpoint = checkpoint
+        self._source = source
+        self._policy: DensePolicy = policy
+        self._threads = threads
+
+    def pack(self, spec: low.PlanWeight) -> extension.Weight:
+        match spec:
+            case low.MatrixWeight():
+                return self._matrix(spec)
+            case low.TableWeight(name=name):
+                return self._table(name)
+            case low.VectorWeight(name=name):
+                return extension.vector(self._vector(name))
+            case low.ConstantWeight(values=values):
+                return extension.vector(np.asarray(values, dtype=np.float32))
+            case low.BiasWeight(columns=columns, parts=parts):
+                bias = np.zeros(columns, dtype=np.float32)
+                for part in parts:
+                    bias[part.columns] = self._vector(part.name)
+                return extension.vector(bias)
+
+    def _check(self, name: str, weight: Encoded) -> None:
+        # An artifact was checked when it was written and is covered by its checksums; its dense tables are large
+        # enough that reading all of them once more would show at every start. Builders check scales by themselves.
+        if self._checkpoint.kind != "artifact" or len(weight.shape) == 1:
+            check_finite(self._checkpoint.path, name, weight)
+
+    def _vector(self, name: str) -> NDArray[np.float32]:
+        weight = self._source.weight(name)
+        self._check(name, weight)
+        return np.ascontiguousarray(weight.decode(), dtype=np.float32)
+
+    def _table(self, name: str) -> extension.Weight:
+        weight = self._source.weight(name)
+        self._check(name, weight)
+        if isinstance(weight, Dense):
+            return extension.table(np.ascontiguousarray(weight.values), weight.dtype)
+        dtype = dense_dtype(weight, self._policy)
+        table = np.empty(weight.shape, dtype=np.float32 if dtype == "float32" else np.uint16)
+        for rows in _chunks(weight, CHUNK_VALUES):
+            values = weight.decode(rows)
+            table[rows] = values if dtype == "float32" else float32_to_bfloat16(values)
+        return extension.table(table, dtype)
+
+    def _matrix(self, spec: low.MatrixWeight) -> extension.Weight:
+        builder = self._builder(spec)
+        for part in spec.parts:
+            weight = self._source.matrix(part.name)
+            self._check(part.name, weight)
+            _place(builder, weight, part)
+        return builder.finish()
+
+    def _builder(self, spec: low.MatrixWeight) -> Builder:
+        match spec.format:
+            case DenseFormat(dtype=dtype):
+                return extension.DenseBuilder(spec.columns, spec.k, dtype, self._threads)
+            case Int8Format(group=group):
+                return extension.Int8Builder(spec.columns, spec.k, group, self._threads)
+            case Int4Format(group=size, offset=offset):
+                return extension.Int4Builder(spec.columns, spec.k, size, offset, self._threads)
+
+
+def _place(builder: Builder, weight: Encoded, part: low.Placement) -> None:
+    first, step = part.first_column, part.tile_step
+    match builder, weight:
+        case extension.DenseBuilder(), Dense(values=values, dtype=dtype):
+            builder.place(np.ascontiguousarray(values), dtype, first, step)
+        case extension.DenseBuilder(), _:
+            for rows in _chunks(weight, CHUNK_VALUES):
+                decoded = np.ascontiguousarray(weight.decode(rows), dtype=np.float32)
+                builder.place(decoded, "float32", first + rows.start * step, step)
+        case extension.Int8Builder(), Int8(codes=codes):
+            builder.place(np.ascontiguousarray(codes), weight.scales, first, step)
+        case extension.Int4Builder(), Int4(codes=codes, scales=scales, zeros=zeros):
+            offsets = None if zeros is None else np.ascontiguousarray(zeros)
+            builder.place(np.ascontiguousarray(codes), np.ascontiguousarray(scales), offsets, first, step)
+        case _:
+            raise PlanError(f"{part.name}: is {weight.kind}, and was planned as something else")
+
+
+def _chunks(weight: Encoded, values: int) -> Iterator[slice]:
+    """Ranges of rows of about so many values, each starting at a whole tile of 16 rows."""
+    count, width = weight.shape[0], weight.shape[1]
+    step = max(low.TILE_COLUMNS, values // max(width, 1) // low.TILE_COLUMNS * low.TILE_COLUMNS)
+    for start in range(0, count, step):
+        yield slice(start, min(start + step, count))
