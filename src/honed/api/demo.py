@@ -1,0 +1,124 @@
+"""The whole path at once: a model, compressed two ways, each compared with the original in quality and speed.
+
+What has been made and measured before is used again where nothing that it depends on has changed: artifacts by their
+manifest, certificates by their fingerprints. Speed is always measured anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from honed.api.benchmark import BenchModel, benchmark
+from honed.api.compress import Progress as CompressProgress
+from honed.api.compress import compress
+from honed.api.evaluate import Evaluation, evaluate_or_find
+from honed.api.load import load
+from honed.bench.report import Report, Row
+from honed.bench.workload import Workload
+from honed.checkpoints.fingerprint import file_sha256
+from honed.checkpoints.manifest import MANIFEST, read_manifest
+from honed.checkpoints.open import open_checkpoint
+from honed.errors import HonedError
+
+RECIPES = ("int8", "int4")
+QUESTION = "What is the capital of France, and what is it known for?"
+ANSWER_TOKENS = 96
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is done now, and how much of how much is done."""
+
+
+@dataclass(frozen=True)
+class DemoRow:
+    """One way of storing the model: its speed in this run, its quality against the original in float32."""
+
+    label: str
+    speed: Row
+    quality: Evaluation
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Everything the demo found, and the answer of the first artifact to a chat question."""
+
+    rows: tuple[DemoRow, ...]
+    report: Report
+    question: str
+    answer: str
+
+    def to_json(self) -> dict[str, Any]:
+        measured = self.report.to_json()
+        rows = []
+        for row, speed in zip(self.rows, measured["rows"], strict=True):
+            quality = {**row.quality.certificate.to_json(), "cached": row.quality.cached}
+            rows.append({"label": row.label, **speed, "quality": quality})
+        return {
+            "rows": rows,
+            **{key: measured[key] for key in ("workload", "machine", "probes")},
+            "question": self.question,
+            "answer": self.answer,
+        }
+
+
+def run_demo(model: str, out: Path, workload: Workload, *, fresh: bool, progress: Progress) -> Demo:
+    """Compresses `model` into `out`/int8 and `out`/int4, then evaluates, measures and asks.
+
+    fresh: compress and evaluate again even where nothing has changed. Errors: those of compress, evaluate, benchmark.
+    """
+    names = {f"{model}, original": model}
+    for recipe in RECIPES:
+        target = out / recipe
+        if fresh or not is_current(target, model, recipe):
+            _compress(model, recipe, target, progress)
+        names[recipe] = str(target)
+    qualities = [
+        evaluate_or_find(
+            name,
+            model,
+            dtype="bfloat16",
+            threads=workload.threads,
+            fresh=fresh,
+            progress=lambda stage, done, total, label=label: progress(f"quality of {label}: {stage}", done, total),  # type: ignore[misc]
+        )
+        for label, name in names.items()
+    ]
+    report = benchmark(
+        [BenchModel(name, "bfloat16") for name in names.values()],
+        workload,
+        progress=lambda done, total, label: progress(f"speed: {label}", done, total),
+    )
+    rows = tuple(DemoRow(*parts) for parts in zip(names, report.measured(), qualities, strict=True))
+    with load(out / RECIPES[0], threads=workload.threads) as compressed:
+        messages = [{"role": "user", "content": QUESTION}]
+        answer = compressed.generate(messages, max_tokens=ANSWER_TOKENS, temperature=0).text
+    return Demo(rows, report, QUESTION, answer)
+
+
+def is_current(target: Path, model: str, recipe: str) -> bool:
+    """Whether the artifact was made from these very files by this recipe and this version."""
+    import honed
+    from honed.compress.recipe import read_recipe
+
+    if not (target / MANIFEST).is_file():
+        return False
+    try:
+        document = read_manifest(target / MANIFEST).document
+    except HonedError:
+        return False
+    source = {name: record["sha256"] for name, record in document["source"]["files"].items()}
+    return bool(
+        document["recipe"] == read_recipe(recipe).as_json()
+        and document["versions"]["honed"] == honed.__version__
+        and all(source.get(path.name) == file_sha256(path) for path in open_checkpoint(model).files)
+    )
+
+
+def _compress(model: str, recipe: str, target: Path, progress: Progress) -> None:
+    def report(step: CompressProgress) -> None:
+        progress(f"compressing to {recipe}: {step.name}", step.done, step.total)
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    compress(model, recipe, out=target, overwrite=target.exists(), progress=report)
