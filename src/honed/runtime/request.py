@@ -37,7 +37,12 @@ class Sampling:
         check("top_k", self.top_k, self.top_k >= 0, "must be 0 (off) or positive")
         check("top_p", self.top_p, 0 < self.top_p <= 1, "must be over 0 and at most 1")
         check("min_p", self.min_p, 0 <= self.min_p <= 1, "must be from 0 to 1")
-        check("repetition_penalty", self.repetition_penalty, 0 < self.repetition_penalty <= 10, "must be over 0, at most 10")
+        check(
+            "repetition_penalty",
+            self.repetition_penalty,
+            0 < self.repetition_penalty <= 10,
+            "must be over 0, at most 10",
+        )
         if self.seed is not None and not 0 <= self.seed < 2**64:
             raise ParameterError("seed", self.seed, "must be from 0 to 2^64 - 1")
 

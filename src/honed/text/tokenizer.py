@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from tokenizers import Tokenizer as FastTokenizer
+
+from honed.text.decoding import Decoding
+from honed.text.detokenizer import decode_all
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,12 @@ class Tokenizer:
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
         """Text of a whole sequence; incomplete UTF-8 becomes U+FFFD. For a stream use `text/detokenizer.py`."""
-        text: str = self.fast.decode(list(ids), skip_special_tokens=skip_special)
-        return text
+        return decode_all(self.decoding, ids, skip_special=skip_special)
+
+    @cached_property
+    def decoding(self) -> Decoding:
+        """What a stream's `Detokenizer` needs. A decoder that cannot go token by token: UnsupportedError."""
+        return Decoding.of(self.fast)
 
     @property
     def size(self) -> int:

