@@ -27,6 +27,15 @@ def test_blocks_cover_every_token_once_and_stay_in_their_window() -> None:
     assert draws.max() < len(blocks)
 
 
+@pytest.mark.parametrize(("windows", "tokens", "block"), [(8, 512, 128), (1, 512, 32), (1, 128, 8), (1, 5, 1)])
+def test_small_texts_get_shorter_blocks_and_so_an_interval_with_a_width(windows: int, tokens: int, block: int) -> None:
+    resampling = Resampling.of_size(windows, tokens, seed=1)
+    assert (resampling.block_tokens, resampling.seed) == (block, 1)
+    scores = np.random.default_rng(0).standard_normal((windows, tokens))
+    estimate = BlockBootstrap(windows, tokens, resampling).mean(scores)
+    assert estimate.low < estimate.value < estimate.high
+
+
 def test_same_seed_same_interval() -> None:
     scores = correlated(4, 256, 1, 0.5)
     first = BlockBootstrap(4, 256, Resampling(seed=3))

@@ -46,7 +46,7 @@ def test_equal_logits_diverge_by_exactly_nothing() -> None:
 
 def test_known_divergence_of_two_coins() -> None:
     def coin(p: float) -> NDArray[np.float32]:
-        return np.log(np.array([[p, 1 - p]])).astype(np.float32)
+        return np.array([[math.log(p), math.log(1 - p)]], dtype=np.float32)
 
     scores = compare_logits(coin(0.5), coin(0.25), np.array([0], dtype=np.int32))
     assert scores.divergence[0] == pytest.approx(0.5 * math.log(2) + 0.5 * math.log(2 / 3), rel=1e-6)

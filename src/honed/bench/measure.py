@@ -75,13 +75,15 @@ def measure(
     last = clock()
     if decoded != new_tokens - 1:
         raise HonedError(f"{decoded + 1} tokens came instead of {new_tokens}: the speed would be wrong")
+    # Read before the runner is asked about itself, which may take memory.
+    peak_rss_bytes = peak_memory_bytes()
     return Sample(
         load_s=load_s,
         start_to_first_token_s=start_to_first_token_s,
         prefill_s=first - begin,
         decode_s=last - first,
         decoded=decoded,
-        peak_rss_bytes=peak_memory_bytes(),
+        peak_rss_bytes=peak_rss_bytes,
         isa=runner.isa,
         dtype=runner.dtype,
         footprint=runner.footprint,

@@ -102,12 +102,12 @@ class Report:
             if isinstance(row, Skipped):
                 rows.append({"system": row.system, "model": row.model, "skipped": row.reason})
             else:
-                rows.append({**row.to_json(), "speed_against": self._ratios(row)})
+                rows.append({**row.to_json(), "speed_against": self.ratios(row)})
         workload = dataclasses.asdict(self.workload)
         return {"rows": rows, "workload": workload, "machine": self.machine, "probes": self.probes}
 
-    def _ratios(self, row: Row) -> dict[str, dict[str, float]]:
-        """Median speed over that of each other system; of its first row where it has several."""
+    def ratios(self, row: Row) -> dict[str, dict[str, float]]:
+        """Median speed over that of each other system; over its first row where that has several."""
         ratios: dict[str, dict[str, float]] = {}
         for other in self.measured():
             if other.system != row.system and other.system not in ratios:
@@ -205,6 +205,19 @@ def table_cells(report: Report) -> list[list[str]]:
             ]
         )
     return rows
+
+
+def comparisons(report: Report) -> list[str]:
+    """A sentence for each measured model of honed and each other system."""
+    lines = []
+    for row in report.measured():
+        for system, ratio in report.ratios(row).items():
+            if row.system == "honed":
+                lines.append(
+                    f"{row.model} ({row.dtype}) against {system}: decode {ratio['decode']:.2f} times as fast, "
+                    f"prefill {ratio['prefill']:.2f} times"
+                )
+    return lines
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

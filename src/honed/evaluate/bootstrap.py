@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 Float64 = NDArray[np.float64]
 
 BLOCK_TOKENS = 128
+MIN_BLOCKS = 16
 RESAMPLES = 2000
 CONFIDENCE = 0.95
 
@@ -38,6 +39,12 @@ class Resampling:
     resamples: int = RESAMPLES
     confidence: float = CONFIDENCE
     seed: int = 0
+
+    @classmethod
+    def of_size(cls, windows: int, window_tokens: int, seed: int = 0) -> Resampling:
+        """Blocks of the usual length; shorter ones where so few would come of it that an interval over them would
+        only look narrow."""
+        return cls(block_tokens=max(1, min(BLOCK_TOKENS, windows * window_tokens // MIN_BLOCKS)), seed=seed)
 
 
 def draw_blocks(windows: int, window_tokens: int, resampling: Resampling) -> tuple[NDArray[np.int64], list[slice]]:

@@ -55,7 +55,7 @@ def cut_windows(
         raise ParameterError(
             "text",
             f"{len(ids)} tokens",
-            f"must have at least {needed} for {wanted} of {window_tokens}; give a longer text or fewer, shorter windows",
+            f"must have at least {needed} for {wanted} of {window_tokens}; give a longer text, or fewer windows",
         )
     text = np.asarray(ids, dtype=np.int32)
     slack = len(ids) - extra - count * window_tokens

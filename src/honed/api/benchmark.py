@@ -1,0 +1,177 @@
+"""Speed of models and of other systems with the same weights, measured in one run: names to contenders to a report.
+
+Not here: how a measurement is made (`bench/`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from honed.api.load import load
+from honed.bench.contender import Contender, Skipped
+from honed.bench.footprint import plan_footprint, weights_label
+from honed.bench.peers import find_peer
+from honed.bench.peers.base import Footprint, Peer, Runner
+from honed.bench.report import Report, make_report
+from honed.bench.session import Progress, measure_all
+from honed.bench.workload import Workload, prompt_ids
+from honed.checkpoints.base import Checkpoint
+from honed.checkpoints.open import open_checkpoint
+from honed.errors import HonedError, ParameterError, SourceError
+from honed.models.registry import read_model
+from honed.plan.build import build_plan
+from honed.plan.formats import DensePolicy
+from honed.plan.lowered import LoweredPlan
+from honed.runtime.engine import Engine
+from honed.runtime.events import Failed, Generated
+from honed.runtime.request import GREEDY, Request
+from honed.text.tokenizer import Tokenizer
+
+ROOM = 64
+"""Positions that the cache has at least, for the short first prompt."""
+
+
+@dataclass(frozen=True)
+class BenchModel:
+    """A model to measure and how its unquantized weights are held (`dtype` of `honed.load`)."""
+
+    name: str
+    dtype: DensePolicy = "auto"
+
+
+def benchmark(
+    models: Sequence[BenchModel],
+    workload: Workload,
+    *,
+    against: Sequence[str] = (),
+    isa: str | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Measures every model on honed's engine, and each peer of `against` with the weights that the models came from.
+
+    A peer runs the source of an artifact where that can be found, once for all models of one source, and the decoded
+    weights of the artifact itself where it cannot. A peer that is not installed becomes a skipped row. Errors are
+    those of `honed.load`, ParameterError for a workload longer than a model's context, and WorkerError.
+    """
+    if not models:
+        raise ParameterError("models", list(models), "must name at least one model")
+    peers = [find_peer(name) for name in against]
+    opened = [(model, open_checkpoint(model.name)) for model in models]
+    contenders = [_contender(model, checkpoint, workload, isa) for model, checkpoint in opened]
+    skipped: list[Skipped] = []
+    for peer in peers:
+        for name, checkpoint in _sources(opened):
+            reason = peer.unavailable()
+            if reason is None:
+                reason = _plan_peer(peer, name, checkpoint, workload, contenders)
+            if reason is not None:
+                skipped.append(Skipped(peer.name, name, reason))
+    return make_report([*measure_all(contenders, workload, progress), *skipped], workload)
+
+
+def _contender(model: BenchModel, checkpoint: Checkpoint, workload: Workload, isa: str | None) -> Contender:
+    context = read_model(checkpoint.config, checkpoint.path).dimensions.context
+    if workload.positions > context:
+        raise ParameterError(
+            "prompt_tokens + new_tokens", workload.positions, f"must be at most {context}, the context of {model.name}"
+        )
+    return Contender(
+        system="honed",
+        model=model.name,
+        open_function="honed.api.benchmark:open_runner",
+        arguments={
+            "model": model.name,
+            "dtype": model.dtype,
+            "threads": workload.threads,
+            "isa": isa,
+            "context": min(max(workload.positions, ROOM), context),
+        },
+        prompt=tuple(prompt_ids(checkpoint.tokenizer().encode, workload.prompt_tokens)),
+        file_bytes=sum(path.stat().st_size for path in checkpoint.files),
+    )
+
+
+def _sources(opened: Sequence[tuple[BenchModel, Checkpoint]]) -> list[tuple[str, Checkpoint]]:
+    """What the models came from, each once."""
+    found: dict[str, tuple[str, Checkpoint]] = {}
+    for model, checkpoint in opened:
+        name, source = model.name, checkpoint
+        recorded = getattr(checkpoint, "manifest", {}).get("source", {}).get("name")
+        if isinstance(recorded, str):
+            try:
+                name, source = recorded, open_checkpoint(recorded)
+            except (SourceError, ParameterError):
+                name, source = model.name, checkpoint
+        found.setdefault(str(source.path.resolve()), (name, source))
+    return list(found.values())
+
+
+def _plan_peer(
+    peer: Peer, name: str, checkpoint: Checkpoint, workload: Workload, contenders: list[Contender]
+) -> str | None:
+    """Adds the peer to the contenders, or says why it cannot take part."""
+    try:
+        contenders.append(peer.contender(name, checkpoint, workload))
+    except HonedError as error:
+        return str(error)
+    return None
+
+
+# ---- in the measured process ---------------------------------------------------------------------
+
+
+def open_runner(arguments: Mapping[str, Any]) -> Runner:
+    """Loads as `honed.load` does. arguments: model, dtype, threads, isa, context."""
+    model = load(
+        arguments["model"],
+        dtype=arguments["dtype"],
+        threads=arguments["threads"],
+        isa=arguments["isa"],
+        context=arguments["context"],
+    )
+    isa = getattr(model.backend, "isa", None)
+    return EngineRunner(Engine(model.backend, max_sequences=1), model.tokenizer, isa, arguments)
+
+
+class EngineRunner:
+    """One request at a time through the engine."""
+
+    def __init__(self, engine: Engine, tokenizer: Tokenizer, isa: str | None, arguments: Mapping[str, Any]) -> None:
+        self._engine = engine
+        self._tokenizer = tokenizer
+        self._isa = isa
+        self._arguments = arguments
+
+    @property
+    def isa(self) -> str | None:
+        return self._isa
+
+    @property
+    def dtype(self) -> str:
+        return weights_label(self._plan)
+
+    @property
+    def footprint(self) -> Footprint:
+        return plan_footprint(self._plan)
+
+    @cached_property
+    def _plan(self) -> LoweredPlan:
+        checkpoint = open_checkpoint(self._arguments["model"])
+        return build_plan(read_model(checkpoint.config, checkpoint.path), checkpoint, self._arguments["dtype"]).plan
+
+    def encode(self, text: str) -> list[int]:
+        return self._tokenizer.encode(text)
+
+    def generate(self, prompt: Sequence[int], new_tokens: int) -> Iterator[int]:
+        """No stop tokens: the length is what was asked for."""
+        request = self._engine.add(Request(tuple(prompt), new_tokens, GREEDY))
+        while not self._engine.idle:
+            for event in self._engine.step():
+                match event:
+                    case Generated(id, token) if id == request:
+                        yield token
+                    case Failed(_, error):
+                        raise error

@@ -1,0 +1,75 @@
+"""What a token costs the engine: bytes of packed weights and operations, counted from a lowered plan."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from honed.bench.peers.base import Arithmetic, Footprint
+from honed.plan.formats import DenseFormat, Format, Int4Format, Int8Format
+from honed.plan.lowered import LoweredPlan, MatmulOp, MatrixWeight
+
+_TILE_DEPTH = 64
+_FLOAT32 = 4
+_FLOAT16 = 2
+
+
+def plan_footprint(plan: LoweredPlan) -> Footprint:
+    """Counts every matmul of the plan; its last one is the head. Biases, norms and the embedded row are left out:
+    together they are under a thousandth. Keys and values are float32."""
+    matmuls = [op for op in plan.ops if isinstance(op, MatmulOp)]
+    matrices = [_matrix(plan, op) for op in matmuls]
+    operations = [2 * matrix.k * sum(part.rows for part in matrix.parts) for matrix in matrices]
+    by_arithmetic: Counter[Arithmetic] = Counter()
+    for matrix, count in zip(matrices[:-1], operations, strict=False):
+        by_arithmetic["float32" if isinstance(matrix.format, DenseFormat) else "int8"] += count
+    return Footprint(
+        weight_bytes=sum(packed_bytes(matrix) for matrix in matrices),
+        kv_bytes_per_position=2 * plan.layers * plan.kv_heads * plan.head_dim * _FLOAT32,
+        prompt_operations=sum(operations[:-1]),
+        head_operations=operations[-1],
+        arithmetic=by_arithmetic.most_common(1)[0][0],
+    )
+
+
+def packed_bytes(matrix: MatrixWeight) -> int:
+    """Bytes of the packed panels and their scales, padding included (the layouts of native/cpu/kernel_table.h)."""
+    match matrix.format:
+        case DenseFormat(dtype):
+            return matrix.columns * matrix.k * (4 if dtype == "float32" else 2)
+        case Int8Format(group=None):
+            return matrix.columns * (_up(matrix.k, _TILE_DEPTH) + _FLOAT32)
+        case Int8Format(group=int(group)):
+            depth = _up(matrix.k, group)
+            return matrix.columns * (depth + depth // group * _FLOAT16)
+        case Int4Format(group=group, offset=offset):
+            depth = _up(matrix.k, group)
+            zero_points = 1 if offset == "zero_point" else 0
+            return matrix.columns * (depth // 2 + depth // group * (_FLOAT16 + zero_points))
+    raise TypeError(f"unknown format {matrix.format}")
+
+
+def weights_label(plan: LoweredPlan) -> str:
+    """How most bytes of the matrices are held: `bfloat16`, `int8`, `int4 group 32`."""
+    size: Counter[str] = Counter()
+    for op in plan.ops:
+        if isinstance(op, MatmulOp):
+            matrix = _matrix(plan, op)
+            size[_label(matrix.format)] += packed_bytes(matrix)
+    return size.most_common(1)[0][0]
+
+
+def _label(form: Format) -> str:
+    if isinstance(form, DenseFormat):
+        return form.dtype
+    name = "int8" if isinstance(form, Int8Format) else "int4"
+    return name if form.group is None else f"{name} group {form.group}"
+
+
+def _matrix(plan: LoweredPlan, op: MatmulOp) -> MatrixWeight:
+    matrix = plan.weights[op.matrix]
+    assert isinstance(matrix, MatrixWeight)  # verify_layout
+    return matrix
+
+
+def _up(value: int, multiple: int) -> int:
+    return -(-value // multiple) * multiple
