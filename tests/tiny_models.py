@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -101,12 +103,9 @@ def golden(family: str) -> Golden:
 
 @functools.cache
 def _scratch() -> Path:
-    folder = tempfile.TemporaryDirectory(prefix="honed-tiny-")
-    _KEPT.append(folder)
-    return Path(folder.name)
-
-
-_KEPT: list[tempfile.TemporaryDirectory[str]] = []  # removed when the process ends
+    folder = Path(tempfile.mkdtemp(prefix="honed-tiny-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 class MemoryCheckpoint:

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields
 
+from honed.models.registry import read_model
 from honed.ops.table import Rotary, Weight
 from honed.plan import graph as g
 from honed.plan import lowered as low
-from honed.plan.build import Stages
-from honed.plan.formats import DenseFormat, Format, Int8Format
+from honed.plan.build import Stages, build_plan
+from honed.plan.formats import DenseFormat, DensePolicy, Format, Int8Format
 from honed.plan.graph import Graph
+from honed.plan.source import Plannable
+
+
+def dump_checkpoint(checkpoint: Plannable, policy: DensePolicy = "auto") -> str:
+    """The stages of the plan that the native backend would run. Reads no values of weights."""
+    return dump_stages(build_plan(read_model(checkpoint.config, checkpoint.path), checkpoint, policy))
 
 
 def dump_stages(stages: Stages) -> str:

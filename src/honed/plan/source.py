@@ -6,7 +6,9 @@ head is multiplied with, not where a tied embedding table is looked up in.
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 from honed.encodings.base import Encoded
 from honed.errors import PlanError
@@ -20,6 +22,16 @@ class NamedWeights(Protocol):
 
     def weight(self, name: str) -> Encoded:
         """The weight as stored. Unknown name: KeyError."""
+
+
+class Plannable(NamedWeights, Protocol):
+    """What is needed of a checkpoint to plan it without being told its model."""
+
+    @property
+    def config(self) -> Mapping[str, Any]: ...
+
+    @property
+    def path(self) -> Path: ...
 
 
 @runtime_checkable

@@ -165,6 +165,7 @@ def _verify_columns(number: int, weight: low.MatrixWeight | low.BiasWeight) -> N
         columns = part.columns
         if not len(columns) or columns.min() < 0 or columns.max() >= weight.columns:
             raise PlanError(f"weight {number}: {part.name} goes outside its {weight.columns} columns")
-        if taken[columns].any() or len(np.unique(columns)) != len(columns):
-            raise PlanError(f"weight {number}: {part.name} takes columns that are taken")
+        before = np.count_nonzero(taken)
         taken[columns] = True
+        if np.count_nonzero(taken) != before + len(columns):
+            raise PlanError(f"weight {number}: {part.name} takes columns that are taken")
