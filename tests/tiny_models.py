@@ -19,6 +19,8 @@ from honed.backends.base import PAGE_TOKENS, Batch
 from honed.checkpoints.base import Kind
 from honed.checkpoints.huggingface import Directory, HuggingFaceCheckpoint
 from honed.encodings.base import Encoded
+from honed.models.registry import read_model
+from honed.ops.reference import GrowingStore, Reference, Rows
 from honed.text.tokenizer import Tokenizer
 
 SIZES = {
@@ -167,3 +169,25 @@ def whole(tokens: NDArray[np.int32], *, first: int = 0, pages: tuple[int, ...] =
         page_tables=np.array([pages], dtype=np.int32),
         selected=np.arange(count, dtype=np.int32),
     )
+
+
+def reference_whole(made: Golden) -> NDArray[np.float32]:
+    """Logits of all tokens by the torch reference, in one step."""
+    return _reference(made, [made.tokens])
+
+
+def reference_by_steps(made: Golden) -> NDArray[np.float32]:
+    """Logits of all tokens by the torch reference, one token a step."""
+    return _reference(made, np.split(made.tokens, TOKENS))
+
+
+def _reference(made: Golden, steps: list[NDArray[np.int32]]) -> NDArray[np.float32]:
+    model = read_model(made.checkpoint.config, made.checkpoint.path)
+    weights = {name: torch.from_numpy(made.checkpoint.weight(name).decode().copy()) for name in model.weights()}
+    store, logits, position = GrowingStore(), [], 0
+    with torch.inference_mode():
+        for tokens in steps:
+            rows = Rows.single(torch.from_numpy(tokens), position)
+            logits.append(model.forward(Reference(weights, rows, store)).numpy())
+            position += len(tokens)
+    return np.concatenate(logits)
