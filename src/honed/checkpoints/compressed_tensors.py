@@ -10,7 +10,7 @@ int-quantized    `weight` int8 [out, in]; `weight_scale` [out, 1].
 Only one scale a channel and a token is declared with its activations (int-quantized): that is the W8A8 scheme that
 other engines have. Grouped weights are declared weight-only: engines that run them read float activations, and
 the activation scales of this project stand in the manifest. The config of a foreign checkpoint is read in
-`compressed_tensors_config.py`.
+`compressed_config.py`.
 """
 
 from __future__ import annotations
@@ -109,9 +109,9 @@ def from_tensors(name: str, scheme: Scheme, shape: tuple[int, ...], read: Callab
         if is_w8a8(scheme):
             codes = read(name)
         else:
-            codes = (_bytes(read(f"{module}.weight_packed")) ^ np.uint8(0x80)).view(np.int8)[:, :width]
+            codes = (unpack_codes(read(f"{module}.weight_packed"), 8, width) ^ np.uint8(0x80)).view(np.int8)
         return Int8(codes, scales[:, 0] if scheme.group is None else scales, scheme.group, activation)
-    codes4 = _split_nibbles(_bytes(read(f"{module}.weight_packed")))[:, :width]
+    codes4 = unpack_codes(read(f"{module}.weight_packed"), 4, width)
     zeros = unpack_zero_points(read(f"{module}.weight_zero_point"), rows) if scheme.zero_point else None
     return Int4(codes4, scales, zeros, scheme.group, activation)
 
@@ -134,7 +134,11 @@ def quantization_config(schemes: Mapping[str, Scheme], *, dense_modules: tuple[s
         for i, key in enumerate(ordered)
     }
     formats = {group["format"] for group in groups.values()}
+    # transformers (5.23) sizes the parameters of a compressed layer without packing its zero points, so loading fails;
+    # asked to dequantize while loading it reads them right. Other tools ignore the key.
+    zero_points = any(not group["weights"]["symmetric"] for group in groups.values())
     return {
+        **({"dequantize": True} if zero_points else {}),
         "quant_method": "compressed-tensors",
         "quantization_status": "compressed",
         "format": formats.pop() if len(formats) == 1 else "mixed-precision",
@@ -143,6 +147,12 @@ def quantization_config(schemes: Mapping[str, Scheme], *, dense_modules: tuple[s
         "kv_cache_scheme": None,
         "global_compression_ratio": None,
     }
+
+
+def unpack_codes(packed: NDArray[np.int32], bits: int, width: int) -> NDArray[np.uint8]:
+    """`weight_packed` of 4 or 8 bits to one unsigned code a byte, [out, width]."""
+    packed_bytes = packed.view(np.uint8)
+    return np.ascontiguousarray((packed_bytes if bits == 8 else _split_nibbles(packed_bytes))[:, :width])
 
 
 def pack_zero_points(zeros: NDArray[np.uint8]) -> NDArray[np.int32]:
@@ -194,10 +204,6 @@ def _words(rows_of_bytes: NDArray[np.uint8]) -> NDArray[np.int32]:
     if missing:
         rows_of_bytes = np.pad(rows_of_bytes, ((0, 0), (0, missing)))
     return np.ascontiguousarray(rows_of_bytes).view("<i4")
-
-
-def _bytes(packed: NDArray[np.int32]) -> NDArray[np.uint8]:
-    return packed.view(np.uint8)
 
 
 def _join_nibbles(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
