@@ -1,0 +1,20 @@
+// The table of aarch64 with NEON and the dot product extension (armv8.2).
+#include "kernels/neon/slots.h"
+
+namespace honed {
+
+void fill_neon(KernelTable& table) {
+  table.isa = "neon";
+  table.rms_norm = neon::rms_norm;
+  table.quantize = neon::quantize;
+  table.matmul_f32 = neon::matmul_f32;
+  table.matmul_bf16 = neon::matmul_bf16;
+  table.matmul_int8 = neon::matmul_int8;
+  table.matmul_int4 = neon::matmul_int4;
+  table.attention = neon::attention;
+  table.gated = neon::gated;
+  table.integer_peak = neon::integer_peak;
+  table.read_memory = neon::read_memory;
+}
+
+}  // namespace honed

@@ -1,0 +1,20 @@
+// The functions of this folder that fill_neon puts into the table. embed, rope_kv and add stay portable: they copy,
+// scatter or wait for memory, and fused multiply-add is one instruction on aarch64 anyway.
+#pragma once
+
+#include "cpu/kernel_table.h"
+
+namespace honed::neon {
+
+void rms_norm(const RmsNormArgs& args);
+void quantize(const QuantizeArgs& args);
+void matmul_f32(const MatmulArgs& args);
+void matmul_bf16(const MatmulArgs& args);
+void matmul_int8(const MatmulArgs& args);
+void matmul_int4(const MatmulArgs& args);
+void attention(const AttentionArgs& args);
+void gated(const GatedArgs& args);
+int64_t integer_peak(int64_t iterations);
+uint64_t read_memory(const void* data, int64_t bytes);
+
+}  // namespace honed::neon
