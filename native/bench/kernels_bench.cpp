@@ -2,9 +2,11 @@
 // thread, beside the memory and integer limits that the same run measures. Whole models are timed elsewhere.
 //
 //   kernels_bench [--isa NAME] [--mode NAME] [--shape NAME] [--rows N] [--seconds S]
+//                [--stream-mib N]
 //
-// Weights of few rows come from copies that together exceed every cache, as they do when a whole model streams by.
-// Times are CPU time of the thread, and the fastest repetition counts: whatever else runs here only adds to them.
+// Weights of few rows come from copies that together exceed every cache, as they do when a whole model streams by;
+// --stream-mib 0 leaves one copy, which shows the kernel without the memory.
+// Times are medians of CPU time of the thread: other processes cost little, and neither does a moment of boost.
 #include <time.h>
 
 #include <algorithm>
@@ -13,7 +15,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
-#include <limits>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -26,7 +27,8 @@ namespace {
 
 using namespace honed;
 
-constexpr int64_t kStreamBytes = int64_t{64} << 20;
+constexpr int64_t kMib = int64_t{1} << 20;
+constexpr int64_t kFewRows = 16;
 constexpr uint16_t kHalfOfOne = 0x2c00;  // 1/16 as binary16
 constexpr uint16_t kSmallBf16 = 0x3c00;  // 1/128 as bfloat16
 
@@ -68,6 +70,7 @@ constexpr Mode kModes[] = {
 struct Options {
   std::string isa, mode, shape;
   int64_t rows = 0;
+  int64_t stream_bytes = 64 * kMib;
   double seconds = 0.2;
 };
 
@@ -82,7 +85,8 @@ Options parse(int argc, char** argv) {
     else if (flag == "--shape") options.shape = value;
     else if (flag == "--rows") options.rows = std::atoll(value.c_str());
     else if (flag == "--seconds") options.seconds = std::atof(value.c_str());
-    else throw std::invalid_argument(flag + " is none of --isa, --mode, --shape, --rows, --seconds");
+    else if (flag == "--stream-mib") options.stream_bytes = std::atoll(value.c_str()) * kMib;
+    else throw std::invalid_argument(flag + " is none of --isa, --mode, --shape, --rows, --seconds, --stream-mib");
   }
   return options;
 }
@@ -138,14 +142,14 @@ struct Case {
   std::vector<float> column_scales;
 };
 
-Case make_case(const Mode& mode, const Shape& shape, int64_t rows) {
+Case make_case(const Mode& mode, const Shape& shape, int64_t rows, int64_t stream_bytes) {
   Case one;
   const GroupBytes group = group_bytes(mode, shape.k);
   const int64_t panel_count = shape.packed_columns / kPanelColumns;
   const int64_t groups = mode.group == 0 ? 1 : shape.k / mode.group;
   const QuantizedRow row = quantized_row(shape.k, mode.activation_group);
   one.matrix_bytes = panel_count * groups * group.all;
-  one.copies = rows <= 16 ? std::max<int64_t>(1, kStreamBytes / one.matrix_bytes) : 1;
+  one.copies = rows <= kFewRows ? std::max<int64_t>(1, stream_bytes / one.matrix_bytes) : 1;
   one.panels = AlignedBuffer(static_cast<std::size_t>(one.matrix_bytes * one.copies));
   fill_panels(mode, group, one.panels.data(), one.matrix_bytes);
   for (int64_t i = 1; i < one.copies; ++i) {
@@ -192,19 +196,24 @@ double thread_seconds() {
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
 }
 
-// Seconds of the fastest multiplication among repetitions that fill the time given.
+double median(std::vector<double>& values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+// Median seconds of one multiplication, over repetitions that fill the time given.
 double seconds_of(const KernelTable& table, const Mode& mode, Case& one, double budget) {
-  double fastest = std::numeric_limits<double>::infinity();
+  std::vector<double> times;
   double spent = 0;
-  for (int64_t i = 0; spent < budget || i < 4; ++i) {
+  for (int64_t i = 0; spent < budget || times.size() < 5; ++i) {
     one.args.panels = one.panels.data() + i % one.copies * one.matrix_bytes;
     const double start = thread_seconds();
     (table.*mode.slot)(one.args);
-    const double seconds = thread_seconds() - start;
-    spent += seconds;
-    fastest = std::min(fastest, seconds);
+    times.push_back(thread_seconds() - start);
+    spent += times.back();
   }
-  return fastest;
+  return median(times);
 }
 
 struct Limits {
@@ -213,24 +222,26 @@ struct Limits {
 };
 
 Limits measure_limits(const KernelTable& table) {
-  AlignedBuffer memory(static_cast<std::size_t>(kStreamBytes) * 2);
+  AlignedBuffer memory(static_cast<std::size_t>(128 * kMib));
   std::memset(memory.data(), 1, memory.size());
-  Limits limits{0, 0};
-  for (int i = 0; i < 20; ++i) {
+  std::vector<double> reading;
+  std::vector<double> multiplying;
+  int64_t products = 0;
+  for (int i = 0; i < 21; ++i) {
     double start = thread_seconds();
     volatile uint64_t sink = table.read_memory(memory.data(), static_cast<int64_t>(memory.size()));
     static_cast<void>(sink);
-    limits.bytes = std::max(limits.bytes, static_cast<double>(memory.size()) / (thread_seconds() - start));
+    reading.push_back(thread_seconds() - start);
     start = thread_seconds();
-    const int64_t products = table.integer_peak(100000);
-    limits.products = std::max(limits.products, static_cast<double>(products) / (thread_seconds() - start));
+    products = table.integer_peak(50000);
+    multiplying.push_back(thread_seconds() - start);
   }
-  return limits;
+  return {static_cast<double>(memory.size()) / median(reading), static_cast<double>(products) / median(multiplying)};
 }
 
 void run_case(const KernelTable& table, const Mode& mode, const Shape& shape, int64_t rows, const Options& options,
               const Limits& limits) {
-  Case one = make_case(mode, shape, rows);
+  Case one = make_case(mode, shape, rows, options.stream_bytes);
   fill_activations(table, mode, shape, rows, one);
   const double seconds = seconds_of(table, mode, one, options.seconds);
   const double bytes = static_cast<double>(one.matrix_bytes) / seconds;

@@ -13,6 +13,10 @@ inline constexpr int kVector = 8;  // floats of one register
 
 static inline float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 
+// Pins a running sum to a register: left free, the compiler turns the chain of an unrolled loop into a tree and keeps
+// every product of it on the stack.
+static inline void pin(__m256i& sum) { asm("" : "+x"(sum)); }
+
 // All ones in the first `count` lanes, 0 to 8.
 static inline __m256i first_lanes(int64_t count) {
   const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
