@@ -41,6 +41,7 @@ class CompressedCheckpoint:
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
         self._layers = read_layers(directory.config, directory.config_path)
+        self._tensors = frozenset(directory.names)
         shapes = {name: self._shape(name) for name in self.names}
         check_consistency(directory.config, directory.config_path, shapes, directory.path)
 
@@ -73,9 +74,7 @@ class CompressedCheckpoint:
             return dense_weight(self._directory, name)
         layer = self._layers.of(module)
         if layer is None:
-            raise FormatError(
-                self._directory.config_path, "config_groups", f"{module} has scales but no group names it"
-            )
+            raise FormatError(self._directory.config_path, "config_groups", f"none names {module}, which has scales")
         rows, width = self._shape(name)
         codes = self._codes(name, layer, width)
         scales = self._scales(module, layer, rows, width)
@@ -88,7 +87,7 @@ class CompressedCheckpoint:
         return read_tokenizer(self._directory)
 
     def _has(self, tensor: str) -> bool:
-        return tensor in self._directory.names
+        return tensor in self._tensors
 
     def _shape(self, name: str) -> tuple[int, ...]:
         """Logical shape; that of a packed weight is stored, and must fit what is packed."""
@@ -120,7 +119,7 @@ class CompressedCheckpoint:
         name = f"{module}.weight_scale"
         values = dense_weight(self._directory, name).decode()
         expected = (rows, 1 if layer.group is None else -(-width // layer.group))
-        if values.shape != expected and values.shape != (rows,):
+        if values.shape not in (expected, (rows,)):
             raise FormatError(self.path, name, f"is {values.shape}, must be {expected}")
         return values.reshape(expected)
 

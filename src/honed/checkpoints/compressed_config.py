@@ -13,6 +13,9 @@ from honed.errors import FormatError, UnsupportedError
 
 FORMATS = ("pack-quantized", "int-quantized", "naive-quantized")
 _MIXED = "mixed-precision"
+_REPEATED_GROUP = re.compile(r"\)[*+?{]")
+_REPETITION = re.compile(r"[*+{]")
+_MOST_REPETITIONS = 4
 
 
 @dataclass(frozen=True)
@@ -104,13 +107,23 @@ def _is_ours(activations: Mapping[str, Any]) -> bool:
 def _matches(target: str, module: str) -> bool:
     if not target.startswith("re:"):
         return target == module
-    try:
-        return re.match(target.removeprefix("re:"), module) is not None
-    except re.error:
-        return False
+    return re.match(target.removeprefix("re:"), module) is not None
 
 
 def _texts(value: object, path: Path, where: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise FormatError(path, where, "must be a list of names")
+    for text in value:
+        if text.startswith("re:"):
+            _check_pattern(text.removeprefix("re:"), path, where)
     return tuple(value)
+
+
+def _check_pattern(pattern: str, path: Path, where: str) -> None:
+    """Refuses what could take long: repeated groups, and more repetitions than any name of a layer needs."""
+    if len(pattern) > 400 or _REPEATED_GROUP.search(pattern) or len(_REPETITION.findall(pattern)) > _MOST_REPETITIONS:
+        raise UnsupportedError(f"{path}: {where}: the pattern {pattern!r:.80} repeats too much to be matched safely")
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise FormatError(path, where, f"{pattern!r:.80} is not a pattern: {error}") from None

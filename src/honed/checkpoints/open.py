@@ -24,4 +24,9 @@ def open_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
         from honed.checkpoints.artifact import Artifact
 
         return Artifact(directory)
+    quantization = directory.config.get("quantization_config")
+    if isinstance(quantization, dict) and quantization.get("quant_method") == "compressed-tensors":
+        from honed.checkpoints.compressed_checkpoint import CompressedCheckpoint
+
+        return CompressedCheckpoint(directory)
     return HuggingFaceCheckpoint(directory)
