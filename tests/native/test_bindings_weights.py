@@ -1,0 +1,194 @@
+"""Weights and builders: what they refuse, and that nothing they are given crashes the process."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from native_plans import executor, ints, matmul_plan, run_all_rows
+
+from honed.native import extension as native
+
+
+class Values(np.ndarray[Any, np.dtype[np.float32]]):
+    """An array that can be referred to weakly."""
+
+
+def test_properties() -> None:
+    builder = native.DenseBuilder(33, 10, "bfloat16")
+    builder.place(np.zeros((33, 10), np.float32), "float32", 0, 1)
+    weight = builder.finish()
+    assert (weight.kind, weight.rows, weight.columns, weight.nbytes) == ("dense_bf16", 64, 10, 64 * 10 * 2)
+    vector = native.vector(np.ones(7, np.float32))
+    assert (vector.kind, vector.rows, vector.nbytes) == ("vector", 7, 28)
+    table = native.table(np.zeros((5, 3), np.uint16), "bfloat16")
+    assert (table.kind, table.rows, table.columns, table.nbytes) == ("table", 5, 3, 30)
+
+
+def test_integer_sizes_are_as_the_layout_says() -> None:
+    assert native.Int8Builder(32, 65, None).finish().nbytes == 128 * 32 + 32 * 4
+    assert native.Int8Builder(32, 65, 64).finish().nbytes == 2 * (64 * 32 + 64)
+    assert native.Int4Builder(32, 65, 32, "symmetric").finish().nbytes == 3 * (512 + 64)
+    assert native.Int4Builder(32, 65, 32, "zero_point").finish().nbytes == 3 * (512 + 64 + 32)
+    assert native.Int4Builder(32, 65, 64, "minimum").finish().nbytes == 2 * (1024 + 64 + 64)
+
+
+def test_a_table_keeps_its_array_alive() -> None:
+    values = np.ones((40, 8), np.float32).view(Values)
+    alive = weakref.ref(values)
+    table = native.table(values, "float32")
+    del values
+    gc.collect()
+    assert alive() is not None
+    del table
+    gc.collect()
+    assert alive() is None
+
+
+def test_a_table_that_the_file_does_not_align() -> None:
+    data = bytearray(1 + 4 * 32 * 8)
+    values = np.frombuffer(data, dtype=np.float32, offset=1, count=32 * 8).reshape(32, 8)
+    values[:] = np.arange(256).reshape(32, 8)
+    matrix = native.DenseBuilder(8, 8, "float32")
+    matrix.place(np.eye(8, dtype=np.float32), "float32", 0, 1)
+    slots = [native.Slot("f32", "tokens", 8, 0, 0), native.Slot("f32", "selected", 8, 0, 1)]
+    ops = [native.Op("embed", 0, 0, [0], [8]), native.Op("select", 0, 1, [], [8])]
+    plan = native.Plan(ops, slots, [native.table(values, "float32")], 1, 1, 8, 32, 8)
+    np.testing.assert_array_equal(run_all_rows(executor(plan), 32), values)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "match"),
+    [
+        (lambda: native.vector(np.ones(3, np.float64)), TypeError, "element type"),
+        (lambda: native.vector(np.ones(3, np.int32)), TypeError, "must be float32, not int32"),
+        (lambda: native.vector(np.ones((3, 1), np.float32)), ValueError, "must have 1"),
+        (lambda: native.vector(np.ones(6, np.float32)[::2]), TypeError, "C-contiguous"),
+        (lambda: native.vector(np.ones(0, np.float32)), ValueError, "vector length = 0"),
+        (lambda: native.vector([1.0, 2.0]), TypeError, "incompatible"),
+        (lambda: native.vector(None), TypeError, "incompatible"),
+        (lambda: native.table(np.ones((2, 3), np.float32).T, "float32"), TypeError, "C-contiguous"),
+        (lambda: native.table(np.ones((2, 3), np.float32), "bfloat16"), TypeError, "must be uint16"),
+        (lambda: native.table(np.ones((2, 3), np.float32), "float8"), ValueError, "must be one of float32"),
+        (lambda: native.table(np.ones((0, 3), np.float32), "float32"), ValueError, "table rows = 0"),
+        (lambda: native.DenseBuilder(0, 4, "float32"), ValueError, "n = 0"),
+        (lambda: native.DenseBuilder(4, -1, "float32"), ValueError, "k = -1"),
+        (lambda: native.DenseBuilder(4, 4, "float16"), ValueError, "must be one of float32, bfloat16"),
+        (lambda: native.DenseBuilder(4, 4, "float32", 0), ValueError, "threads = 0"),
+        (lambda: native.DenseBuilder(2**62, 4, "float32"), ValueError, "n = "),
+        (lambda: native.DenseBuilder(2**70, 4, "float32"), TypeError, "incompatible"),
+        (lambda: native.Int8Builder(4, 4, 0), ValueError, "group = 0"),
+        (lambda: native.Int8Builder(4, 4, 48), ValueError, "group = 48"),
+        (lambda: native.Int8Builder(4, 200_000, None), ValueError, "k = 200000"),
+        (lambda: native.Int4Builder(4, 4, 16, "symmetric"), ValueError, "group = 16"),
+        (lambda: native.Int4Builder(4, 4, 32, "none"), ValueError, "must be one of symmetric"),
+        (lambda: native.Weight(), TypeError, "no constructor"),
+    ],
+)
+def test_refused(make: Callable[[], object], error: type[Exception], match: str) -> None:
+    with pytest.raises(error, match=match):
+        make()
+
+
+def int8_builder() -> Any:
+    return native.Int8Builder(20, 8, None)
+
+
+def place(builder: Any, rows: int, first: int, step: int) -> None:
+    builder.place(np.ones((rows, 8), np.int8), np.ones(rows, np.float32), first, step)
+
+
+@pytest.mark.parametrize(
+    ("rows", "first", "step", "match"),
+    [
+        (21, 0, 1, "rows placed = 21"),
+        (0, 0, 1, "rows placed = 0"),
+        (4, 17, 1, "column = 20: row 3"),
+        (4, -1, 1, "first_column = -1"),
+        (4, 2**40, 1, "first_column"),
+        (4, 0, 0, "tile_step = 0"),
+        (4, 0, 2**40, "tile_step"),
+        (17, 0, 2, "column = 32"),
+        (4, 14, 1, "already placed"),
+    ],
+)
+def test_places_that_do_not_exist(rows: int, first: int, step: int, match: str) -> None:
+    builder = int8_builder()
+    place(builder, 1, 16, 1)
+    with pytest.raises(ValueError, match=match):
+        place(builder, rows, first, step)
+    place(builder, 4, 0, 1)  # nothing was noted of the refused one
+
+
+def test_finished_is_finished() -> None:
+    builder = int8_builder()
+    builder.finish()
+    with pytest.raises(ValueError, match="already called"):
+        builder.finish()
+    with pytest.raises(ValueError, match="already called"):
+        place(builder, 1, 0, 1)
+
+
+def test_codes_and_scales_out_of_range() -> None:
+    with pytest.raises(ValueError, match=r"codes\[1\] has -128"):
+        int8_builder().place(np.array([[0] * 8, [-128] * 8], np.int8), np.ones(2, np.float32), 0, 1)
+    for bad in (np.nan, np.inf):
+        with pytest.raises(ValueError, match=r"scales\[1\]: must be finite"):
+            int8_builder().place(np.ones((2, 8), np.int8), np.array([1, bad], np.float32), 0, 1)
+        with pytest.raises(ValueError, match="finite"):
+            native.Int8Builder(4, 8, 32).place(np.ones((1, 8), np.int8), np.array([[bad]], np.float16), 0, 1)
+        with pytest.raises(ValueError, match="finite"):
+            codes, one = np.ones((1, 8), np.uint8), np.ones((1, 1), np.float16)
+            native.Int4Builder(4, 8, 32, "minimum").place(codes, one, np.array([[bad]], np.float16), 0, 1)
+    with pytest.raises(ValueError, match="from 0 to 15"):
+        codes = np.full((1, 8), 16, np.uint8)
+        native.Int4Builder(4, 8, 32, "symmetric").place(codes, np.ones((1, 1), np.float16), None, 0, 1)
+
+
+@pytest.mark.parametrize("offset", ["symmetric", "zero_point", "minimum"])
+def test_offsets_of_another_kind(offset: str) -> None:
+    codes, scales = np.ones((2, 40), np.uint8), np.ones((2, 2), np.float16)
+    right = {"symmetric": None, "zero_point": np.ones((2, 2), np.uint8), "minimum": scales}
+    for name, offsets in right.items():
+        builder = native.Int4Builder(4, 40, 32, offset)
+        if name == offset:
+            builder.place(codes, scales, offsets, 0, 1)
+        else:
+            with pytest.raises((ValueError, TypeError), match="offsets"):
+                builder.place(codes, scales, offsets, 0, 1)
+
+
+@settings(deadline=None, max_examples=100, derandomize=True)
+@given(
+    n=st.integers(1, 70),
+    k=st.integers(1, 70),
+    rows=st.integers(0, 80),
+    width=st.integers(0, 80),
+    scale_shape=st.tuples(st.integers(0, 80), st.integers(0, 4)),
+    first=st.integers(-5, 80),
+    step=st.integers(-1, 4),
+    group=st.sampled_from([32, 64, 128]),
+)
+def test_any_placement_is_taken_whole_or_refused(
+    n: int, k: int, rows: int, width: int, scale_shape: tuple[int, int], first: int, step: int, group: int
+) -> None:
+    """Whatever is placed, the weight that comes out runs, and only placed columns are other than zero."""
+    builder = native.Int8Builder(n, k, group)
+    placed = True
+    try:
+        builder.place(np.ones((rows, width), np.int8), np.ones(scale_shape, np.float16), first, step)
+    except ValueError:
+        placed = False
+    plan = matmul_plan(np.full((1, k), 127, np.float32), builder.finish(), columns=n, quantized=True)
+    result = executor(plan).run(ints([0]), ints([0]), ints([0]), ints([0]).reshape(1, 1), ints([0]))[0]
+    expected = np.zeros(n, np.float32)
+    if placed:
+        r = np.arange(rows)
+        expected[first + r // 16 * 16 * step + r % 16] = 127 * k
+    np.testing.assert_array_equal(result, expected)
