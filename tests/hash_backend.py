@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from honed.backends.base import PAGE_TOKENS, Batch
 
 VOCABULARY = 50
+"""Ids that it knows."""
 
 
 def logits_of(context: list[int]) -> NDArray[np.float32]:

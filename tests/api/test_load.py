@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import honed
+from honed.errors import ParameterError, UnsupportedError
+from honed.runtime.request import Sampling
+
+
+def test_native_and_pytorch_generate_the_same(tiny_llama: Path) -> None:
+    with honed.load(tiny_llama, dtype="float32") as native, honed.load(tiny_llama, backend="pytorch") as pytorch:
+        assert (native.backend.name, pytorch.backend.name) == ("native", "pytorch")
+        for prompt in ("the of to", [1, 5, 9, 9], "hot " * 60):
+            ours = native.generate(prompt, max_tokens=30, temperature=0)
+            theirs = pytorch.generate(prompt, max_tokens=30, temperature=0)
+            assert ours.tokens == theirs.tokens
+            assert ours.text == theirs.text
+
+
+def test_greedy_equals_transformers(tiny_llama: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from transformers import AutoModelForCausalLM
+
+    prompt = [1, 7, 11, 3, 8]
+    reference = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32)
+    expected = reference.generate(
+        torch.tensor([prompt]), attention_mask=torch.ones(1, 5), max_new_tokens=24, do_sample=False, pad_token_id=0
+    )
+    tokens = expected[0, 5:].tolist()
+    with honed.load(tiny_llama, dtype="float32") as model:
+        assert list(model.generate(prompt, max_tokens=24, temperature=0).tokens) == tokens[: (tokens + [2]).index(2)]
+
+
+@pytest.mark.parametrize("sampling", [Sampling(temperature=0), Sampling(temperature=1.2, top_p=0.95, seed=4)])
+def test_alone_or_in_a_batch_the_tokens_are_the_same(tiny_llama: Path, sampling: Sampling) -> None:
+    prompts = [[1, 4, 7], [5] * 90, [8, 3] * 20, [2]]
+    with honed.load(tiny_llama) as model:
+        together = model.generate_batch(prompts, max_tokens=40, sampling=sampling)
+        alone = [model.generate_batch([prompt], max_tokens=40, sampling=sampling)[0] for prompt in prompts]
+    assert [g.tokens for g in together] == [g.tokens for g in alone]
+
+
+def test_sampling_of_the_checkpoint_is_the_default(tiny_llama: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "model"
+    shutil.copytree(tiny_llama, directory)
+    (directory / "generation_config.json").write_text(json.dumps({"do_sample": True, "temperature": 0.5, "top_k": 7}))
+    with honed.load(directory) as model:
+        assert model.defaults == Sampling(temperature=0.5, top_k=7)
+
+
+def test_context_bounds_the_cache(tiny_llama: Path) -> None:
+    with honed.load(tiny_llama, context=64) as model:
+        assert model.context == 64
+        assert len(model.generate([1] * 60, max_tokens=100, temperature=0).tokens) <= 4
+        with pytest.raises(ParameterError, match="KV cache of 64"):
+            model.generate([1] * 64)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"dtype": "floot32"}, "dtype = 'floot32': did you mean float32"),
+        ({"backend": "cuda"}, "backend = 'cuda': must be one of native, pytorch"),
+        ({"context": 0}, "context = 0: must be from 1 to 256"),
+        ({"context": 257}, "context = 257"),
+        ({"threads": 0}, "threads = 0"),
+        ({"isa": "sse"}, "isa = 'sse'.*portable"),
+        ({"backend": "pytorch", "threads": 2}, "threads = 2"),
+        ({"backend": "pytorch", "isa": "avx2"}, "isa = 'avx2'"),
+        ({"backend": "pytorch", "dtype": "bfloat16"}, "dtype = 'bfloat16'"),
+    ],
+)
+def test_bad_arguments_are_named(tiny_llama: Path, arguments: dict[str, Any], says: str) -> None:
+    with pytest.raises(ParameterError, match=says):
+        honed.load(tiny_llama, **arguments)
+
+
+def test_pytorch_without_torch_says_what_to_install(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "honed.backends.pytorch", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(UnsupportedError, match=r"pip install honed\[torch\]"):
+        honed.load(tiny_llama, backend="pytorch")
+
+
+@pytest.mark.real_model
+def test_the_demo_model_answers_a_question(smollm2_gguf: Path) -> None:
+    with honed.load(smollm2_gguf) as model:
+        question = [{"role": "user", "content": "What is the capital of France?"}]
+        generation = model.generate(question, max_tokens=24, temperature=0)
+        assert "Paris" in generation.text
+        assert generation.finish_reason == "stop"
+        assert model.generate("The capital of France is", max_tokens=2, temperature=0).text.startswith(" Paris")
