@@ -13,6 +13,9 @@ constexpr int kQuadBytes = kTileColumns * 4;
 constexpr int kHalfTileBytes = kTileDepth * kTileColumns;
 constexpr int kPrefetchBytes = 1024;
 
+// One activation scale for the row, or one for each group.
+enum class Scales { row, group };
+
 template <int Rows>
 struct Block {
   const int8_t* codes[Rows];
@@ -36,12 +39,13 @@ inline __m256i broadcast_quad(const int8_t* x) {
   return _mm256_set1_epi32(quad);
 }
 
-// Adds `quads` quads of [16 columns][4 k] to the dot products of 16 columns; activations start at k.
-template <int Rows>
-[[gnu::always_inline]] inline void add_quads(const Block<Rows>& x, int64_t k, const int8_t* tile, int64_t quads,
+// Adds `Quads` quads of [16 columns][4 k] to the dot products of 16 columns; activations start at k.
+template <int Rows, int Quads>
+[[gnu::always_inline]] inline void add_quads(const Block<Rows>& x, int64_t k, const int8_t* tile,
                                              __m256i (&dots)[Rows][kTileVectors]) {
   const __m256i ones = _mm256_set1_epi16(1);
-  for (int64_t quad = 0; quad < quads; ++quad) {
+#pragma GCC unroll 16
+  for (int quad = 0; quad < Quads; ++quad) {
     const int8_t* cells = tile + quad * kQuadBytes;
     _mm_prefetch(reinterpret_cast<const char*>(cells + kPrefetchBytes), _MM_HINT_T0);
     const __m256i w0 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(cells));
@@ -54,6 +58,8 @@ template <int Rows>
       const __m256i pairs1 = _mm256_maddubs_epi16(magnitude1, _mm256_sign_epi8(value, w1));
       dots[r][0] = _mm256_add_epi32(dots[r][0], _mm256_madd_epi16(pairs0, ones));
       dots[r][1] = _mm256_add_epi32(dots[r][1], _mm256_madd_epi16(pairs1, ones));
+      pin(dots[r][0]);
+      pin(dots[r][1]);
     }
   }
 }
@@ -72,8 +78,8 @@ inline void row_scaled(const MatmulArgs& args, const Block<Rows>& x, const int8_
   clear(dots[1]);
   for (int64_t k = 0; k < args.k_padded; k += kTileDepth) {
     const int8_t* tile = panel + k * kPanelColumns;
-    add_quads(x, k, tile, kTileDepth / 4, dots[0]);
-    add_quads(x, k, tile + kHalfTileBytes, kTileDepth / 4, dots[1]);
+    add_quads<Rows, kTileDepth / 4>(x, k, tile, dots[0]);
+    add_quads<Rows, kTileDepth / 4>(x, k, tile + kHalfTileBytes, dots[1]);
   }
   for (int r = 0; r < Rows; ++r) {
     const __m256 row_scale = _mm256_set1_ps(x.scales[r][0]);
@@ -84,21 +90,20 @@ inline void row_scaled(const MatmulArgs& args, const Block<Rows>& x, const int8_
   }
 }
 
-// One scale a column, activation groups.
-template <int Rows>
+// One scale a column, activation groups, in runs of `Quads` quads that lie together.
+template <int Rows, int Quads>
 inline void activation_grouped(const MatmulArgs& args, const Block<Rows>& x, const int8_t* panel,
                                const float* column_scales, __m256 (&result)[Rows][kPanelVectors]) {
   for (int64_t begin = 0; begin < args.k_padded; begin += args.activation_group) {
     const int64_t group_end = begin + args.activation_group;
     const int64_t end = group_end < args.k_padded ? group_end : args.k_padded;
-    const int64_t run = args.activation_group < kTileDepth ? args.activation_group : kTileDepth;
     for (int half = 0; half < 2; ++half) {
       __m256i dots[Rows][kTileVectors];
       clear(dots);
-      for (int64_t k = begin; k < end; k += run) {
+      for (int64_t k = begin; k < end; k += Quads * 4) {
         const int64_t within = k % kTileDepth;
         const int8_t* tile = panel + (k - within) * kPanelColumns + half * kHalfTileBytes + within * kTileColumns;
-        add_quads(x, k, tile, run / 4, dots);
+        add_quads<Rows, Quads>(x, k, tile, dots);
       }
       for (int r = 0; r < Rows; ++r) {
         const __m256 scale = _mm256_set1_ps(x.scales[r][begin / args.activation_group]);
@@ -116,24 +121,25 @@ inline void activation_grouped(const MatmulArgs& args, const Block<Rows>& x, con
   }
 }
 
-// Weight groups, with one activation scale a row or the same groups.
-template <int Rows>
+// Weight groups, with one activation scale a row or the same groups, in runs of `Quads` quads.
+template <int Rows, int Quads, Scales Activations>
 inline void weight_grouped(const MatmulArgs& args, const Block<Rows>& x, const int8_t* panel,
                            __m256 (&result)[Rows][kPanelVectors]) {
   const int64_t code_bytes = args.group * kPanelColumns;
-  const bool scaled = args.activation_group != 0;
   const int8_t* codes = panel;
   for (int64_t g = 0; g < args.k_padded / args.group; ++g) {
     const uint16_t* scales = reinterpret_cast<const uint16_t*>(codes + code_bytes);
     for (int half = 0; half < 2; ++half) {
       __m256i dots[Rows][kTileVectors];
       clear(dots);
-      add_quads(x, g * args.group, codes + half * args.group * kTileColumns, args.group / 4, dots);
+      for (int64_t k = 0; k < args.group; k += Quads * 4) {
+        add_quads<Rows, Quads>(x, g * args.group + k, codes + (half * args.group + k) * kTileColumns, dots);
+      }
       for (int v = 0; v < kTileVectors; ++v) {
         const __m256 w_scale = f16_to_f32(scales + half * kTileColumns + v * kVector);
         for (int r = 0; r < Rows; ++r) {
           __m256 value = _mm256_cvtepi32_ps(dots[r][v]);
-          if (scaled) value = _mm256_mul_ps(value, _mm256_set1_ps(x.scales[r][g]));
+          if constexpr (Activations == Scales::group) value = _mm256_mul_ps(value, _mm256_broadcast_ss(x.scales[r] + g));
           __m256& sum = result[r][half * kTileVectors + v];
           sum = _mm256_fmadd_ps(value, w_scale, sum);
         }
@@ -141,29 +147,41 @@ inline void weight_grouped(const MatmulArgs& args, const Block<Rows>& x, const i
     }
     codes += code_bytes + kPanelColumns * 2;
   }
-  if (scaled) return;
-  for (int r = 0; r < Rows; ++r) {
-    for (int v = 0; v < kPanelVectors; ++v) {
-      result[r][v] = _mm256_mul_ps(result[r][v], _mm256_set1_ps(x.scales[r][0]));
+  if constexpr (Activations == Scales::row) {
+    for (int r = 0; r < Rows; ++r) {
+      for (__m256& sum : result[r]) sum = _mm256_mul_ps(sum, _mm256_broadcast_ss(x.scales[r]));
     }
   }
+}
+
+// Dot products of every mode, scaled.
+template <int Rows>
+inline void multiply(const MatmulArgs& args, const Block<Rows>& x, int64_t panel,
+                     __m256 (&result)[Rows][kPanelVectors]) {
+  constexpr int kBlockQuads = kBlock / 4;
+  constexpr int kTileQuads = kTileDepth / 4;
+  const int8_t* codes = static_cast<const int8_t*>(args.panels) + panel * args.panel_bytes;
+  if (args.group == 0) {
+    const float* column_scales = args.column_scales + panel * kPanelColumns;
+    if (args.activation_group == 0) return row_scaled(args, x, codes, column_scales, result);
+    if (args.activation_group == kBlock) {
+      return activation_grouped<Rows, kBlockQuads>(args, x, codes, column_scales, result);
+    }
+    return activation_grouped<Rows, kTileQuads>(args, x, codes, column_scales, result);
+  }
+  if (args.activation_group == 0) return weight_grouped<Rows, kBlockQuads, Scales::row>(args, x, codes, result);
+  if (args.group == kBlock) return weight_grouped<Rows, kBlockQuads, Scales::group>(args, x, codes, result);
+  return weight_grouped<Rows, kTileQuads, Scales::group>(args, x, codes, result);
 }
 
 template <int Rows>
 void run_rows(const MatmulArgs& args, int64_t row, int64_t panel) {
   const Block<Rows> x = block_of<Rows>(args, row);
-  const int8_t* codes = static_cast<const int8_t*>(args.panels) + panel * args.panel_bytes;
   __m256 result[Rows][kPanelVectors];
   for (int r = 0; r < Rows; ++r) {
     for (int v = 0; v < kPanelVectors; ++v) result[r][v] = _mm256_setzero_ps();
   }
-  if (args.group != 0) {
-    weight_grouped(args, x, codes, result);
-  } else if (args.activation_group != 0) {
-    activation_grouped(args, x, codes, args.column_scales + panel * kPanelColumns, result);
-  } else {
-    row_scaled(args, x, codes, args.column_scales + panel * kPanelColumns, result);
-  }
+  multiply(args, x, panel, result);
   for (int r = 0; r < Rows; ++r) finish_panel(args, row + r, panel, result[r]);
 }
 
