@@ -13,9 +13,12 @@ from honed.backends.base import PAGE_TOKENS, Batch
 from honed.backends.capacity import check_step_tokens, kv_pages
 from honed.checkpoints.base import Checkpoint
 from honed.checkpoints.finite import check_finite
+from honed.encodings.base import Encoded
 from honed.models.base import DecoderModel
 from honed.models.registry import read_model
 from honed.ops.reference import Reference, Rows
+from honed.plan.record import record
+from honed.plan.source import PlanSource
 
 
 @dataclass(frozen=True)
@@ -32,9 +35,17 @@ class PyTorchConfig:
 class PyTorchBackend:
     """Implements `honed.backends.base.Backend`. Make one with `load`."""
 
-    def __init__(self, model: DecoderModel, weights: dict[str, Tensor], pages: int, step_tokens: int) -> None:
+    def __init__(
+        self,
+        model: DecoderModel,
+        weights: dict[str, Tensor],
+        tables: dict[str, Tensor],
+        pages: int,
+        step_tokens: int,
+    ) -> None:
         self._model = model
         self._weights = weights
+        self._tables = tables
         self._pages = pages
         self._step_tokens = step_tokens
         size = model.dimensions
@@ -46,13 +57,21 @@ class PyTorchBackend:
     def load(checkpoint: Checkpoint, config: PyTorchConfig) -> PyTorchBackend:
         """Decodes every weight to float32. FormatError for NaN or Inf, naming the weight."""
         model = read_model(checkpoint.config, checkpoint.path)
-        weights = {}
-        for name in model.weights():
-            encoded = checkpoint.weight(name)
+        source = PlanSource(checkpoint, record(model))
+        matrices = set(source.matrices)
+
+        def decoded(name: str, encoded: Encoded) -> Tensor:
             check_finite(checkpoint.path, name, encoded)
-            weights[name] = torch.from_numpy(np.array(encoded.decode(), dtype=np.float32))
+            return torch.from_numpy(np.array(encoded.decode(), dtype=np.float32))
+
+        weights = {
+            name: decoded(name, source.matrix(name) if name in matrices else source.weight(name))
+            for name in model.weights()
+        }
+        # A tied head may be encoded apart from the table that is looked up in.
+        tables = {name: decoded(name, source.weight(name)) for name in source.separate_tables}
         pages = kv_pages(config.kv_tokens, model.dimensions.context)
-        return PyTorchBackend(model, weights, pages, config.step_tokens)
+        return PyTorchBackend(model, weights, tables, pages, config.step_tokens)
 
     @property
     def name(self) -> str:
@@ -83,7 +102,9 @@ class PyTorchBackend:
         )
         store = _PagedStore(self._keys, self._values, torch.from_numpy(batch.page_tables).long())
         with torch.inference_mode():
-            logits: NDArray[np.float32] = self._model.forward(Reference(self._weights, rows, store)).numpy()
+            logits: NDArray[np.float32] = self._model.forward(
+                Reference(self._weights, rows, store, self._tables)
+            ).numpy()
         return logits
 
 

@@ -67,15 +67,23 @@ class GrowingStore:
 
 
 class Reference:
-    """`honed.ops.table.Ops` over torch tensors. `weights` maps names to float32 tensors."""
+    """`honed.ops.table.Ops` over torch tensors.
 
-    def __init__(self, weights: Mapping[str, Tensor], rows: Rows, store: KvStore) -> None:
+    `weights` maps names to float32 tensors. `tables` does so for embedding tables that are not the weight of the same
+    name that `linear` uses: those of a model whose tied head is encoded apart.
+    """
+
+    def __init__(
+        self, weights: Mapping[str, Tensor], rows: Rows, store: KvStore, tables: Mapping[str, Tensor] | None = None
+    ) -> None:
         self.weights = weights
         self.rows = rows
         self.store = store
+        self.tables = tables or {}
 
     def embedding(self, table: Weight) -> Tensor:
-        return torch.nn.functional.embedding(self.rows.tokens, self.weights[table.name])
+        values = self.tables.get(table.name)
+        return torch.nn.functional.embedding(self.rows.tokens, self.weights[table.name] if values is None else values)
 
     def linear(self, x: Tensor, weight: Weight, bias: Weight | None = None) -> Tensor:
         return torch.nn.functional.linear(

@@ -47,14 +47,28 @@ class PlanSource:
 
     def __init__(self, weights: NamedWeights, recorded: Graph) -> None:
         self._weights = weights
-        self._matrices = [
+        self._matrices = tuple(
             statement.operation.weight.name for statement in recorded if isinstance(statement.operation, g.Linear)
-        ]
+        )
+        self._tables = frozenset(
+            statement.operation.table.name for statement in recorded if isinstance(statement.operation, g.Embedding)
+        )
         output = recorded.output.operation
         if not isinstance(output, g.Linear):
             raise PlanError(f"graph: ends in {output.name}, must end in the linear layer that gives the logits")
         self._head_name = output.weight.name
         self._head = weights.head() if isinstance(weights, HeadEncoding) else None
+
+    @property
+    def matrices(self) -> tuple[str, ...]:
+        """Names of the matmul weights, in the order of use."""
+        return self._matrices
+
+    @property
+    def separate_tables(self) -> tuple[str, ...]:
+        """Names of embedding tables whose tied head has an encoding of its own."""
+        tied = self._head_name in self._tables
+        return (self._head_name,) if tied and self._head is not None else ()
 
     def weight(self, name: str) -> Encoded:
         """A table, norm or bias."""

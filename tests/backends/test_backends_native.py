@@ -1,0 +1,232 @@
+"""The native backend against transformers and the interpreter, and its promises to the bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from honed.backends.base import Batch
+from honed.backends.interpreter import InterpreterBackend, InterpreterConfig
+from honed.backends.native import NativeBackend, NativeConfig
+from honed.checkpoints.base import Checkpoint
+from honed.encodings.activation import ActivationScales
+from honed.encodings.base import Encoded
+from honed.encodings.dense import Dense
+from honed.encodings.int4_encoder import encode_int4
+from honed.encodings.int8_encoder import encode_int8
+from honed.errors import FormatError, ParameterError
+from honed.native import extension
+from honed.plan.build import ALL_FUSIONS
+from tiny_models import FAMILIES, TOKENS, MemoryCheckpoint, golden, whole
+
+ISAS = extension.isas()
+Logits = NDArray[np.float32]
+
+
+def load(
+    checkpoint: Checkpoint, isa: str | None = None, threads: int = 1, fusions: tuple[str, ...] = ALL_FUSIONS
+) -> NativeBackend:
+    config = NativeConfig(isa=isa, threads=threads, fusions=fusions, kv_tokens=256, step_tokens=64)
+    return NativeBackend.load(checkpoint, config)
+
+
+def mixed(name: str, weight: Encoded) -> Encoded:
+    """A different encoding for each kind of layer, q unlike k and v, gate unlike up."""
+    if "q_proj" in name:
+        return encode_int8(weight, name=name)
+    if "gate_proj" in name:
+        return encode_int8(weight, name=name, group=32, activation=ActivationScales(32))
+    if "down_proj" in name:
+        return encode_int8(weight, name=name, activation=ActivationScales(64))
+    if "up_proj" in name or "o_proj" in name:
+        return encode_int4(weight, name=name, group=32, search=False, activation=ActivationScales(32))
+    return weight
+
+
+def int8(name: str, weight: Encoded) -> Encoded:
+    return encode_int8(weight, name=name)
+
+
+def int4(name: str, weight: Encoded) -> Encoded:
+    return encode_int4(weight, name=name, group=64, symmetric=True, search=False)
+
+
+def half(name: str, weight: Encoded) -> Encoded:
+    return Dense(weight.decode().astype(np.float16), "float16")
+
+
+ENCODINGS = {"int8": int8, "int4": int4, "mixed": mixed, "half": half}
+
+
+def encoded(name: str, family: str = "qwen2") -> MemoryCheckpoint:
+    return MemoryCheckpoint.encoding(golden(family).checkpoint, ENCODINGS[name])
+
+
+def by_steps(backend: NativeBackend, tokens: NDArray[np.int32], size: int) -> Logits:
+    pieces = [(start, tokens[start : start + size]) for start in range(0, len(tokens), size)]
+    return np.concatenate([backend.forward(whole(piece, first=start)) for start, piece in pieces])
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_logits_equal_transformers_whole_and_by_steps(family: str, isa: str) -> None:
+    made = golden(family)
+    backend = load(made.checkpoint, isa)
+    assert made.agrees(backend.forward(whole(made.tokens)))
+    assert made.agrees(by_steps(load(made.checkpoint, isa), made.tokens, 1))
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("family", ["smollm2", "qwen3", "llama_biases"])
+def test_every_encoding_equals_the_interpreter_to_the_bit(family: str, encoding: str, isa: str) -> None:
+    checkpoint = encoded(encoding, family)
+    tokens = golden(family).tokens
+    oracle = InterpreterBackend.load(checkpoint, InterpreterConfig(kv_tokens=256))
+    np.testing.assert_array_equal(load(checkpoint, isa).forward(whole(tokens)), oracle.forward(whole(tokens)))
+
+
+@pytest.mark.parametrize("encoding", ["int8", "int4", "mixed", "half"])
+@pytest.mark.parametrize("family", ["qwen2", "smollm2", "mistral"])
+def test_no_fusion_changes_a_bit(family: str, encoding: str) -> None:
+    checkpoint, tokens = encoded(encoding, family), golden(family).tokens
+    plain = load(checkpoint, fusions=()).forward(whole(tokens))
+    for fusion in ALL_FUSIONS:
+        without = tuple(name for name in ALL_FUSIONS if name != fusion)
+        np.testing.assert_array_equal(load(checkpoint, fusions=without).forward(whole(tokens)), plain)
+    np.testing.assert_array_equal(load(checkpoint).forward(whole(tokens)), plain)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("encoding", ["int8", "int4", "mixed", "half"])
+def test_chunks_threads_and_steps_change_no_bit(encoding: str, isa: str) -> None:
+    checkpoint, tokens = encoded(encoding), golden("qwen2").tokens
+    expected = load(checkpoint, isa).forward(whole(tokens))
+    for size in (1, 7, 16, 40):
+        np.testing.assert_array_equal(by_steps(load(checkpoint, isa), tokens, size), expected)
+    np.testing.assert_array_equal(load(checkpoint, isa, threads=2).forward(whole(tokens)), expected)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("encoding", ["int8", "mixed", "half"])
+@pytest.mark.parametrize("family", ["qwen2", "mistral"])
+def test_a_sequence_is_the_same_in_a_ragged_batch(family: str, encoding: str, isa: str) -> None:
+    checkpoint, tokens = encoded(encoding, family), golden(family).tokens
+    vocabulary = load(checkpoint, isa).vocabulary
+    others = (tokens[::-1].copy(), (tokens * 3 % vocabulary).astype(np.int32))
+    prompts = [tokens, *others]
+    alone = [load(checkpoint, isa).forward(whole(prompt)) for prompt in prompts]
+    backend = load(checkpoint, isa)
+    pages = [(5, 2), (0, 7), (4, 1)]
+    backend.forward(whole(prompts[0][:40], pages=pages[0]))  # the first is decoding when the others come
+    backend.forward(whole(prompts[1][:11], pages=pages[1]))
+    parts = [(0, 40, 41), (1, 11, 30), (2, 0, 25)]
+    logits = backend.forward(
+        Batch(
+            tokens=np.concatenate([prompts[s][a:b] for s, a, b in parts]).astype(np.int32),
+            positions=np.concatenate([np.arange(a, b) for _, a, b in parts]).astype(np.int32),
+            sequences=np.concatenate([np.full(b - a, s) for s, a, b in parts]).astype(np.int32),
+            page_tables=np.array(pages, dtype=np.int32),
+            selected=np.array([0, 19, 44], dtype=np.int32),
+        )
+    )
+    expected = [alone[0][40], alone[1][29], alone[2][24]]
+    np.testing.assert_array_equal(logits, np.stack(expected))
+
+
+def test_more_selected_rows_than_one_run_gives_are_the_same_to_the_bit() -> None:
+    made = golden("llama3")
+    whole_run = load(made.checkpoint).forward(whole(made.tokens))
+    for selected in (1, 8, TOKENS - 1):
+        config = NativeConfig(selected=selected, kv_tokens=128, threads=1)
+        pieces = NativeBackend.load(made.checkpoint, config).forward(whole(made.tokens))
+        np.testing.assert_array_equal(pieces, whole_run)
+
+
+def test_a_batch_that_selects_nothing_writes_the_cache() -> None:
+    made = golden("llama2")
+    expected = load(made.checkpoint).forward(whole(made.tokens))
+    backend = load(made.checkpoint)
+    batch = whole(made.tokens[:-1])
+    silent = Batch(batch.tokens, batch.positions, batch.sequences, batch.page_tables, np.zeros(0, np.int32))
+    assert backend.forward(silent).shape == (0, backend.vocabulary)
+    last = backend.forward(whole(made.tokens[-1:], first=TOKENS - 1))
+    np.testing.assert_array_equal(last[0], expected[-1])
+
+
+def test_a_tied_head_encoded_apart_changes_the_logits_only() -> None:
+    source = golden("smollm2").checkpoint
+    table = source.weight("model.embed_tokens.weight")
+    weights = {name: source.weight(name) for name in source.names}
+    head = encode_int8(table, name="head")
+    apart = MemoryCheckpoint(source.config, weights, head)
+    untied = dict(source.config) | {"tie_word_embeddings": False}
+    explicit = MemoryCheckpoint(untied, weights | {"lm_head.weight": head})
+    tokens = golden("smollm2").tokens
+    logits = load(apart).forward(whole(tokens))
+    np.testing.assert_array_equal(logits, load(explicit).forward(whole(tokens)))
+    assert not np.array_equal(logits, load(source).forward(whole(tokens)))
+
+
+def test_auto_rounds_half_precision_to_bfloat16_and_keeps_float32() -> None:
+    checkpoint = encoded("half")
+    tokens = golden("qwen2").tokens
+    exact = NativeBackend.load(checkpoint, NativeConfig(dtype="float32", kv_tokens=128))
+    auto = NativeBackend.load(checkpoint, NativeConfig(kv_tokens=128))
+    rounded = NativeBackend.load(checkpoint, NativeConfig(dtype="bfloat16", kv_tokens=128))
+    assert auto.weight_bytes == rounded.weight_bytes < exact.weight_bytes
+    np.testing.assert_array_equal(auto.forward(whole(tokens)), rounded.forward(whole(tokens)))
+    assert not np.array_equal(auto.forward(whole(tokens)), exact.forward(whole(tokens)))
+
+
+def test_a_weight_that_is_not_finite_is_named() -> None:
+    source = golden("llama2").checkpoint
+    name = "model.layers.1.mlp.up_proj.weight"
+    values = np.array(source.weight(name).decode())
+    values[3, 5] = np.nan
+    weights = {other: source.weight(other) for other in source.names} | {name: Dense(values, "float32")}
+    with pytest.raises(FormatError, match=r"model\.layers\.1\.mlp\.up_proj\.weight.*NaN"):
+        load(MemoryCheckpoint(source.config, weights))
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"dtype": "float16"}, "dtype"),
+        ({"threads": 0}, "threads"),
+        ({"isa": "mmx"}, "isa"),
+        ({"step_tokens": 0}, "step_tokens"),
+        ({"selected": 0}, "selected"),
+    ],
+)
+def test_a_setting_out_of_range_is_named(settings: dict[str, object], named: str) -> None:
+    with pytest.raises(ParameterError, match=f"^{named} = "):
+        NativeConfig(**settings)  # type: ignore[arg-type]
+
+
+def test_a_batch_over_the_limit_and_a_cache_of_nothing_are_refused() -> None:
+    checkpoint = golden("llama2").checkpoint
+    with pytest.raises(ParameterError, match="kv_tokens"):
+        NativeBackend.load(checkpoint, NativeConfig(kv_tokens=0))
+    backend = NativeBackend.load(checkpoint, NativeConfig(step_tokens=8, kv_tokens=64))
+    with pytest.raises(ParameterError, match="at most 8"):
+        backend.forward(whole(golden("llama2").tokens))
+
+
+def test_profile_names_every_op_and_changes_no_result() -> None:
+    made = golden("llama2")
+    backend = load(made.checkpoint)
+    batch = whole(made.tokens)
+    before = backend.forward(batch)
+    timings = backend.profile(batch)
+    assert timings[0][0] == "embed"
+    assert [code for code, _ in timings].count("attention") == 2
+    assert all(seconds >= 0 for _, seconds in timings)
+    np.testing.assert_array_equal(backend.forward(batch), before)
+
+
+def test_what_the_backend_says_of_itself() -> None:
+    backend = load(golden("qwen3").checkpoint, isa="portable", threads=2)
+    assert (backend.name, backend.isa, backend.threads) == ("native", "portable", 2)
+    assert (backend.vocabulary, backend.context, backend.pages, backend.step_tokens) == (97, 256, 8, 64)
