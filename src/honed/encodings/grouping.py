@@ -27,11 +27,9 @@ def for_each_chunk(
     """Calls `encode(rows, runs)` for consecutive ranges of rows; calls may overlap in time, ranges never do.
 
     A row of k inputs gives ceil(k / run) columns, row after row; a short last run is filled with zeros. Raises
-    UnsupportedError naming the weight if it is not a matrix or holds NaN or infinity.
+    UnsupportedError naming the weight if it holds NaN or infinity.
     """
-    if len(weight.shape) != 2 or 0 in weight.shape:
-        raise UnsupportedError(f"{name}: only a matrix can be quantized, not shape {tuple(weight.shape)}")
-    height, width = weight.shape
+    height, width = matrix_shape(weight, name)
     step = max(1, CHUNK_VALUES // width)
 
     def work(first: int) -> None:
@@ -52,6 +50,13 @@ def for_each_chunk(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def matrix_shape(weight: Encoded, name: str) -> tuple[int, int]:
+    """Rows and inputs; UnsupportedError naming the weight if it is not a matrix."""
+    if len(weight.shape) != 2 or 0 in weight.shape:
+        raise UnsupportedError(f"{name}: only a matrix can be quantized, not shape {tuple(weight.shape)}")
+    return weight.shape[0], weight.shape[1]
 
 
 def as_rows(codes: NDArray[np.generic], height: int, width: int) -> NDArray[np.generic]:

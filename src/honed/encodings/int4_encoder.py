@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from honed.encodings.activation import ActivationScales
 from honed.encodings.base import Encoded
-from honed.encodings.grouping import Runs, as_rows, covering_scales, for_each_chunk
+from honed.encodings.grouping import Runs, as_rows, covering_scales, for_each_chunk, matrix_shape
 from honed.encodings.int4 import GROUPS, Int4
 from honed.errors import ParameterError
 
@@ -55,7 +55,7 @@ def encode_int4(
     """
     if group not in GROUPS:
         raise ParameterError("int4 group", group, "must be 32, 64 or 128")
-    height, width = weight.shape
+    height, width = matrix_shape(weight, name)
     groups = -(-width // group)
     codes = np.empty((height, width), np.uint8)
     scales = np.empty((height, groups), np.float16)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from honed.encodings.activation import ActivationScales
 from honed.encodings.base import Encoded
-from honed.encodings.grouping import Runs, as_rows, covering_scales, for_each_chunk
+from honed.encodings.grouping import Runs, as_rows, covering_scales, for_each_chunk, matrix_shape
 from honed.encodings.int8 import GROUPS, Int8
 from honed.errors import ParameterError
 
@@ -32,7 +32,7 @@ def encode_int8(
     """
     if group not in (None, *GROUPS):
         raise ParameterError("int8 group", group, "must be null, 32, 64 or 128")
-    height, width = weight.shape
+    height, width = matrix_shape(weight, name)
     run = width if group is None else group
     codes = np.empty((height, width), np.int8)
     scales = np.empty((height, -(-width // run)), np.float32 if group is None else np.float16)

@@ -1,0 +1,98 @@
+"""Recipes: the built-in ones, files and mappings, and what a mistake is answered with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from honed.compress.builtin_recipes import RECIPES
+from honed.compress.recipe import Recipe, Setting, read_recipe
+from honed.errors import FormatError, ParameterError
+
+BASE: dict[str, Any] = {"pass": "round_to_nearest", "weights": {"bits": 8, "group": 32}}
+
+
+def recipe(**changes: Any) -> dict[str, Any]:
+    return {"passes": [{**BASE, **changes}]}
+
+
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_built_in_recipes_are_valid_and_survive_json(name: str) -> None:
+    found = read_recipe(name)
+    assert read_recipe(json.loads(json.dumps(found.as_json()))) == found
+
+
+def test_a_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(recipe(activations={"group": 32})))
+    assert read_recipe(path) == read_recipe(str(path)) == read_recipe(recipe(activations={"group": 32}))
+
+
+def test_the_first_override_that_matches_wins() -> None:
+    other = {"weights": {"bits": 4, "group": 64}}
+    found = read_recipe(
+        recipe(
+            overrides=[
+                {"modules": "model.layers.0.*", "setting": "dense"},
+                {"modules": "*.down_proj", "setting": other},
+                {"modules": "*.layers.1.*", "setting": "dense"},
+            ]
+        )
+    ).passes[0]
+    assert found.for_module("model.layers.0.mlp.down_proj") is None
+    assert found.for_module("model.layers.1.mlp.down_proj") == Setting.model_validate_json(json.dumps(other))
+    assert found.for_module("model.layers.1.mlp.up_proj") is None
+    assert found.for_module("model.layers.2.mlp.up_proj") == found
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (recipe(weigths={"bits": 8}), r"recipe\.passes\[0\]\.weigths = .*did you mean 'weights'"),
+        (recipe(weights={"bits": 8, "grup": 32}), r"passes\[0\]\.weights\.grup = 32.*did you mean 'group'"),
+        (recipe(weights={"bits": 5}), r"weights\.bits = 5"),
+        (recipe(weights={"bits": 8, "group": 48}), r"weights\.group = 48"),
+        (recipe(weights={"bits": "8"}), r"weights\.bits = '8'"),
+        (recipe(weights={"bits": 4, "group": None}), "need a group"),
+        (recipe(weights={"bits": 8, "symmetric": False}), "8-bit weights are symmetric"),
+        (recipe(weights={"bits": 8, "search": True}), "search is for 4 bits"),
+        (recipe(activations={"group": 64}), r"activations\.group 64 must be null or equal weights\.group 32"),
+        (recipe(overrides=[{"modules": "", "setting": "dense"}]), r"overrides\[0\]\.modules"),
+        (recipe(overrides=[{"modules": "x", "setting": "dens"}]), r"overrides\[0\]\.setting"),
+        ({"passes": []}, r"recipe\.passes"),
+        ({"passes": [{**BASE, "pass": "gptq"}]}, r"passes\[0\]\.pass = 'gptq'.*round_to_nearest"),
+        ({}, r"recipe\.passes"),
+        ({"passes": {1, 2}}, "form of JSON"),
+    ],
+)
+def test_mistakes_name_the_field(value: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        read_recipe(value)
+
+
+def test_names_and_files_that_lead_nowhere(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="recipe = 'itn8': .*did you mean 'int8'"):
+        read_recipe("itn8")
+    with pytest.raises(ParameterError, match="cannot be read"):
+        read_recipe(tmp_path / "none.json")
+    bad = tmp_path / "bad.json"
+    bad.write_text("{")
+    with pytest.raises(FormatError, match=r"bad\.json: recipe: is not JSON"):
+        read_recipe(bad)
+    bad.write_text("[" * 100_000)
+    with pytest.raises(FormatError, match="is not JSON"):
+        read_recipe(bad)
+    bad.write_text("[1]")
+    with pytest.raises(ParameterError, match=r"bad\.json"):
+        read_recipe(bad)
+
+
+def test_a_recipe_cannot_be_changed() -> None:
+    found = read_recipe("int8")
+    assert read_recipe(found) is found
+    with pytest.raises(ValueError, match="frozen"):
+        found.passes[0].weights.bits = 4  # type: ignore[misc]
+    assert isinstance(found, Recipe)

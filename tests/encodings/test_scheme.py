@@ -1,0 +1,61 @@
+"""Schemes: exact sizes, and the way to JSON and back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from honed.encodings.dense import Dense
+from honed.encodings.int4_encoder import encode_int4
+from honed.encodings.int8_encoder import encode_int8
+from honed.encodings.scheme import DenseScheme, Int4Scheme, Int8Scheme, Scheme, from_json, scheme_of, to_json
+from honed.errors import ParameterError
+
+SCHEMES: list[Scheme] = [
+    DenseScheme("bfloat16"),
+    DenseScheme("float32"),
+    Int8Scheme(None, None),
+    Int8Scheme(None, 64),
+    Int8Scheme(32, 32),
+    Int4Scheme(64, zero_point=True, activation_group=None),
+    Int4Scheme(32, zero_point=False, activation_group=32),
+]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES, ids=str)
+def test_json_round_trip(scheme: Scheme) -> None:
+    assert from_json(to_json(scheme)) == scheme
+
+
+def test_descriptions_tell_schemes_apart() -> None:
+    assert len({str(scheme) for scheme in SCHEMES}) == len(SCHEMES)
+
+
+@pytest.mark.parametrize("width", [64, 70])
+def test_the_size_is_that_of_the_encoded_weight(width: int) -> None:
+    source = Dense(np.random.default_rng(0).standard_normal((9, width)).astype(np.float32), "float32")
+    for encoded in (
+        source,
+        encode_int8(source, name="w"),
+        encode_int8(source, name="w", group=32),
+        encode_int4(source, name="w", symmetric=True),
+        encode_int4(source, name="w", group=64),
+    ):
+        assert scheme_of(encoded).nbytes(source.shape) == encoded.nbytes
+
+
+@pytest.mark.parametrize(
+    ("value", "field"),
+    [
+        ({"encoding": "int9"}, "encoding"),
+        ({}, "encoding"),
+        ({"encoding": "int8", "group": 48}, "group"),
+        ({"encoding": "int8", "group": True}, "group"),
+        ({"encoding": "int4", "group": None, "zero_point": True}, "group"),
+        ({"encoding": "int4", "group": 32, "zero_point": 1}, "zero_point"),
+        ({"encoding": "dense", "dtype": "float64"}, "dtype"),
+    ],
+)
+def test_wrong_fields_are_named(value: dict[str, object], field: str) -> None:
+    with pytest.raises(ParameterError, match=field):
+        from_json(value)
