@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from hash_backend import VOCABULARY, HashBackend
 from tokenizers import Tokenizer as FastTokenizer
 from tokenizers import decoders, models, pre_tokenizers
 
+from hash_backend import VOCABULARY, HashBackend
 from honed.api.language_model import LanguageModel
 from honed.errors import HonedError, ParameterError
 from honed.runtime.request import Sampling
@@ -155,7 +155,7 @@ def test_max_tokens_end_with_the_context(model: LanguageModel) -> None:
 
 
 def test_a_prompt_that_leaves_no_room_is_refused_with_both_numbers(model: LanguageModel) -> None:
-    with pytest.raises(ParameterError, match="512 tokens.*context of 512"):
+    with pytest.raises(ParameterError, match=r"512 tokens.*context of 512"):
         model.generate([1] * 512)
 
 

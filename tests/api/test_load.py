@@ -34,7 +34,7 @@ def test_greedy_equals_transformers(tiny_llama: Path) -> None:
     )
     tokens = expected[0, 5:].tolist()
     with honed.load(tiny_llama, dtype="float32") as model:
-        assert list(model.generate(prompt, max_tokens=24, temperature=0).tokens) == tokens[: (tokens + [2]).index(2)]
+        assert list(model.generate(prompt, max_tokens=24, temperature=0).tokens) == tokens[: [*tokens, 2].index(2)]
 
 
 @pytest.mark.parametrize("sampling", [Sampling(temperature=0), Sampling(temperature=1.2, top_p=0.95, seed=4)])
