@@ -1,0 +1,85 @@
+"""What the packer hands to the builders, seen through the native weights it gets back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from honed.backends import packing
+from honed.backends.native import NativeBackend, NativeConfig
+from honed.backends.packing import Packer
+from honed.encodings.base import Encoded
+from honed.encodings.dense import Dense
+from honed.errors import PlanError
+from honed.models.registry import read_model
+from honed.plan.build import build_plan
+from honed.plan.formats import DenseFormat, Int8Format
+from honed.plan.lowered import ConstantWeight, MatrixWeight, Placement, TableWeight
+from tiny_models import MemoryCheckpoint, golden, whole
+
+
+class Foreign:
+    """An encoding that the packer does not know: it can only be decoded."""
+
+    kind = "foreign"
+
+    def __init__(self, inner: Encoded) -> None:
+        self._inner = inner
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._inner.shape
+
+    @property
+    def nbytes(self) -> int:
+        return self._inner.nbytes
+
+    def decode(self, rows: slice = slice(None)) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+        return self._inner.decode(rows)
+
+
+def checkpoints() -> tuple[MemoryCheckpoint, MemoryCheckpoint]:
+    """The same bfloat16 weights as such, and in a foreign encoding, table included."""
+    source = golden("smollm2").checkpoint
+    plain: dict[str, Encoded] = {}
+    foreign: dict[str, Encoded] = {}
+    for name in source.names:
+        weight = source.weight(name)
+        if len(weight.shape) == 2:
+            bits = (np.ascontiguousarray(weight.decode()).view(np.uint32) >> 16).astype(np.uint16)
+            weight = Dense(bits, "bfloat16")
+        plain[name] = weight
+        foreign[name] = Foreign(weight) if len(weight.shape) == 2 else weight
+    return MemoryCheckpoint(source.config, plain), MemoryCheckpoint(source.config, foreign)
+
+
+@pytest.mark.parametrize("chunk", [1, 1000, 1 << 20])
+def test_a_foreign_encoding_is_decoded_in_chunks_to_the_same_bits(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "CHUNK_VALUES", chunk)
+    plain, foreign = checkpoints()
+    config = NativeConfig(kv_tokens=128, threads=1)
+    batch = whole(golden("smollm2").tokens[:20])
+    expected = NativeBackend.load(plain, config).forward(batch)
+    np.testing.assert_array_equal(NativeBackend.load(foreign, config).forward(batch), expected)
+
+
+def packer(checkpoint: MemoryCheckpoint) -> Packer:
+    stages = build_plan(read_model(checkpoint.config), checkpoint, "auto")
+    return Packer(checkpoint, stages.source, "auto", threads=1)
+
+
+def test_kinds_and_sizes() -> None:
+    plain, foreign = checkpoints()
+    table = TableWeight("model.embed_tokens.weight", 97, 54)
+    assert packer(plain).pack(table).kind == "table"
+    assert packer(foreign).pack(table).nbytes == 97 * 54 * 2
+    assert packer(plain).pack(ConstantWeight((1.0, 0.5))).kind == "vector"
+    part = Placement("model.layers.0.mlp.up_proj.weight", 110, first_column=0, tile_step=1)
+    weight = packer(plain).pack(MatrixWeight(DenseFormat("bfloat16"), 128, 54, (part,)))
+    assert (weight.kind, weight.rows, weight.columns) == ("dense_bf16", 128, 54)
+
+
+def test_a_weight_that_is_not_what_was_planned_is_refused() -> None:
+    part = Placement("model.layers.0.mlp.up_proj.weight", 110, first_column=0, tile_step=1)
+    with pytest.raises(PlanError, match=r"up_proj\.weight: is dense"):
+        packer(checkpoints()[0]).pack(MatrixWeight(Int8Format(None, None), 128, 54, (part,)))

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from honed.encodings.activation import ActivationScales
+from honed.encodings.base import Encoded
+from honed.encodings.dense import Dense
+from honed.encodings.int4 import Int4
+from honed.encodings.int8 import Int8
+from honed.plan.formats import DenseFormat, DensePolicy, Format, Int4Format, Int8Format, format_of
+
+CODES = np.zeros((2, 64), np.int8)
+NIBBLES = np.zeros((2, 64), np.uint8)
+HALF = np.ones((2, 2), np.float16)
+
+
+@pytest.mark.parametrize(
+    ("encoded", "policy", "expected"),
+    [
+        (Dense(np.zeros((2, 64), np.float32), "float32"), "auto", DenseFormat("float32")),
+        (Dense(np.zeros((2, 64), np.float16), "float16"), "auto", DenseFormat("bfloat16")),
+        (Dense(np.zeros((2, 64), np.uint16), "bfloat16"), "auto", DenseFormat("bfloat16")),
+        (Dense(np.zeros((2, 64), np.uint16), "bfloat16"), "float32", DenseFormat("float32")),
+        (Dense(np.zeros((2, 64), np.float32), "float32"), "bfloat16", DenseFormat("bfloat16")),
+        (Int8(CODES, np.ones(2, np.float32)), "bfloat16", Int8Format(None, None)),
+        (Int8(CODES, HALF, 32, ActivationScales(32)), "auto", Int8Format(32, 32)),
+        (Int4(NIBBLES, HALF, None, 32), "auto", Int4Format(32, None, "symmetric")),
+        (Int4(NIBBLES, HALF, np.ones((2, 2), np.uint8), 32), "auto", Int4Format(32, None, "zero_point")),
+    ],
+)
+def test_the_form_follows_from_encoding_and_policy(encoded: Encoded, policy: DensePolicy, expected: Format) -> None:
+    assert format_of(encoded, policy) == expected
