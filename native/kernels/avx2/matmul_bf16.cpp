@@ -7,6 +7,7 @@
 namespace honed::avx2 {
 namespace {
 
+constexpr int kPrefetchBytes = 4096;
 constexpr int kPairs = kPanelColumns / 16;
 
 const float* row_of(const MatmulArgs& args, int64_t row) {
@@ -27,6 +28,7 @@ inline void multiply(const MatmulArgs& args, int64_t row, const uint16_t* weight
   weights += first * 16;
   const __m256i upper = _mm256_set1_epi32(static_cast<int32_t>(0xffff0000u));
   for (int64_t k = 0; k < args.k; ++k) {
+    _mm_prefetch(reinterpret_cast<const char*>(weights + k * kPanelColumns) + kPrefetchBytes, _MM_HINT_T0);
     for (int p = 0; p < Pairs; ++p) {
       const __m256i bits =
           _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights + k * kPanelColumns + p * 16));
@@ -39,6 +41,7 @@ inline void multiply(const MatmulArgs& args, int64_t row, const uint16_t* weight
       }
     }
   }
+#pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r) {
     for (int p = 0; p < Pairs; ++p) {
       const __m256 low = _mm256_unpacklo_ps(even[r][p], odd[r][p]);
@@ -69,7 +72,7 @@ void matmul_bf16(const MatmulArgs& args) {
   for (int64_t panel = args.panel_begin; panel < args.panel_end; ++panel) {
     int64_t row = args.row_begin;
     for (; row + 6 <= args.row_end; row += 6) run_rows<6>(args, row, panel);
-    for (; row + 3 <= args.row_end; row += 3) run_rows<3>(args, row, panel);
+    for (; row + 4 <= args.row_end; row += 4) run_rows<4>(args, row, panel);
     for (; row + 2 <= args.row_end; row += 2) run_rows<2>(args, row, panel);
     for (; row < args.row_end; ++row) run_rows<1>(args, row, panel);
   }

@@ -28,6 +28,8 @@ inline void multiply(const MatmulArgs& args, int64_t row, const float* weights, 
       for (int v = 0; v < Vectors; ++v) sums[r][v] = _mm256_fmadd_ps(value, w[v], sums[r][v]);
     }
   }
+  // Left rolled, this loop alone would keep the sums in memory throughout.
+#pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r) {
     for (int v = 0; v < Vectors; ++v) result[r][first + v] = sums[r][v];
   }
@@ -54,7 +56,7 @@ void matmul_f32(const MatmulArgs& args) {
   for (int64_t panel = args.panel_begin; panel < args.panel_end; ++panel) {
     int64_t row = args.row_begin;
     for (; row + 6 <= args.row_end; row += 6) run_rows<6>(args, row, panel);
-    for (; row + 3 <= args.row_end; row += 3) run_rows<3>(args, row, panel);
+    for (; row + 4 <= args.row_end; row += 4) run_rows<4>(args, row, panel);
     for (; row + 2 <= args.row_end; row += 2) run_rows<2>(args, row, panel);
     for (; row < args.row_end; ++row) run_rows<1>(args, row, panel);
   }

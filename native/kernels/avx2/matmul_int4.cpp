@@ -12,7 +12,7 @@ constexpr int kTileVectors = kTileColumns / kVector;
 constexpr int kCellBytes = kTileColumns * 4;
 constexpr int kHalfBlockBytes = 4 * kCellBytes;
 constexpr int kBlockBytes = 2 * kHalfBlockBytes;
-constexpr int kPrefetchBytes = 1024;
+constexpr int kPrefetchBytes = 4096;
 
 // One activation scale for the row, or one for each group.
 enum class Scales { row, group };

@@ -11,7 +11,7 @@ namespace {
 constexpr int kTileVectors = kTileColumns / kVector;
 constexpr int kQuadBytes = kTileColumns * 4;
 constexpr int kHalfTileBytes = kTileDepth * kTileColumns;
-constexpr int kPrefetchBytes = 1024;
+constexpr int kPrefetchBytes = 4096;
 
 // One activation scale for the row, or one for each group.
 enum class Scales { row, group };
