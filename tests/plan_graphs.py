@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from honed.models.registry import read_model
 from honed.plan import graph as g
 from honed.plan.formats import DenseFormat, Format, Int8Format
@@ -20,7 +22,7 @@ def recorded(family: str = "llama2") -> Graph:
     return record(read_model({**SIZES, **settings, "model_type": kind}))
 
 
-def formats_of(graph: Graph, chosen: dict[str, Format] | None = None, default: Format = DENSE) -> dict[str, Format]:
+def formats_of(graph: Graph, chosen: Mapping[str, Format] | None = None, default: Format = DENSE) -> dict[str, Format]:
     """The format of each matrix: that of the first key of `chosen` that is part of its name."""
     found: dict[str, Format] = {}
     for statement in graph:
@@ -31,7 +33,7 @@ def formats_of(graph: Graph, chosen: dict[str, Format] | None = None, default: F
 
 
 def legal(
-    family: str = "llama2", chosen: dict[str, Format] | None = None, default: Format = DENSE
+    family: str = "llama2", chosen: Mapping[str, Format] | None = None, default: Format = DENSE
 ) -> tuple[Graph, dict[str, Format]]:
     graph = recorded(family)
     formats = formats_of(graph, chosen, default)

@@ -37,7 +37,7 @@ def test_two_sequences_in_one_batch() -> None:
             selected=np.array([0, 20], dtype=np.int32),
         )
     )
-    np.testing.assert_allclose(logits, made.logits[[40, 19]], atol=1e-4 * np.ptp(made.logits))
+    np.testing.assert_allclose(logits, made.logits[[40, 19]], atol=1e-4 * float(np.ptp(made.logits)))
 
 
 def test_a_tied_head_encoded_apart_is_used_for_the_logits_only() -> None:

@@ -43,8 +43,10 @@ def test_attention_equals_torch_with_grouped_heads() -> None:
     torch.manual_seed(3)
     q, k, v = torch.randn(9, 4 * 8), torch.randn(9, 2 * 8), torch.randn(9, 2 * 8)
     result = make(single(9)).attention(q, k, v, layer=0, head_dim=8, scale=0.3)
-    heads = [x.reshape(9, -1, 8).transpose(0, 1) for x in (q, k, v)]
-    expected = torch.nn.functional.scaled_dot_product_attention(*heads, is_causal=True, scale=0.3, enable_gqa=True)
+    queries, keys, values = (x.reshape(9, -1, 8).transpose(0, 1) for x in (q, k, v))
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        queries, keys, values, is_causal=True, scale=0.3, enable_gqa=True
+    )
     torch.testing.assert_close(result, expected.transpose(0, 1).reshape(9, 32))
 
 
@@ -98,6 +100,6 @@ def test_gradients_reach_weights_through_attention() -> None:
     x = torch.randn(5, 8)
     ops = make(single(5), w=weight)
     y = ops.linear(x, Weight("w", (8, 8)))
-    ops.attention(y, y, y, layer=0, head_dim=8, scale=1.0).square().sum().backward()
-    assert weight.grad is not None
-    assert bool((weight.grad.abs() > 0).any())
+    loss = ops.attention(y, y, y, layer=0, head_dim=8, scale=1.0).square().sum()
+    (gradient,) = torch.autograd.grad(loss, weight)
+    assert bool((gradient.abs() > 0).all())

@@ -49,7 +49,7 @@ def test_projections_of_one_kind_merge() -> None:
 
 def test_projections_stay_apart_where_encodings_differ() -> None:
     for chosen in ({"q_proj": BY_ROW}, {"v_proj": BY_GROUP, "q_proj": BY_ROW, "k_proj": BY_ROW}):
-        graph, formats = legal("llama2", dict(chosen))
+        graph, formats = legal("llama2", chosen)
         merged = fuse(graph, formats, ["merge_projections"])
         assert names(merged).count("Concat") == 2  # q, k, v of both layers; gate and up are merged
         verify_fused(merged, formats)
