@@ -219,7 +219,6 @@ def test_demo_model(smollm2_gguf: Path) -> None:
         return np.asarray(gguf.quants.dequantize(raw, kind), dtype=np.float32)
 
     for name, source in (
-        ("model.embed_tokens.weight", "token_embd.weight"),
         ("model.layers.29.mlp.down_proj.weight", "blk.29.ffn_down.weight"),
         ("model.layers.7.self_attn.v_proj.weight", "blk.7.attn_v.weight"),
     ):

@@ -52,8 +52,9 @@ def build_fast(text: str, path: str) -> FastTokenizer:
     """A `tokenizers` object from the text of a tokenizer.json. Errors: FormatError."""
     try:
         fast = FastTokenizer.from_str(text)
-        # A post-processor that names a missing token is found only by use, and then the library panics.
-        fast.encode("", add_special_tokens=True)
+        # Missing tokens that the post-processor or the model names (unk) are found only by use, the former by a panic.
+        # The text is a character that no vocabulary holds.
+        fast.encode("\U0010fffd", add_special_tokens=True)
     except BaseException as error:  # the library raises plain Exception, and panics derive from BaseException
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise

@@ -20,6 +20,7 @@ from honed.checkpoints.mapping import map_file
 from honed.errors import FormatError, UnsupportedError
 
 MAX_HEADER = 100_000_000
+MAX_DIMENSIONS = 32
 _BITS = dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"), 8)
 _BITS |= dict.fromkeys(("U16", "I16", "F16", "BF16"), 16) | dict.fromkeys(("U32", "I32", "F32"), 32)
 _BITS |= dict.fromkeys(("U64", "I64", "F64", "C64"), 64) | {"F6_E2M3": 6, "F6_E3M2": 6, "F4": 4}
@@ -111,16 +112,13 @@ def _entry(name: str, fields: Any, data_start: int, path: Path) -> Entry:
     dtype, shape, offsets = fields["dtype"], fields["shape"], fields["data_offsets"]
     if not isinstance(dtype, str) or dtype not in _BITS:
         raise FormatError(path, f"{name}: dtype", f"{dtype!r:.60} is unknown")
-    if not isinstance(shape, list) or not all(_is_size(extent) for extent in shape):
-        raise FormatError(path, f"{name}: shape", f"{shape!r:.60} must be a list of sizes")
+    if not isinstance(shape, list) or len(shape) > MAX_DIMENSIONS or not all(_is_size(extent) for extent in shape):
+        raise FormatError(path, f"{name}: shape", f"{shape!r:.60} must be a list of at most {MAX_DIMENSIONS} sizes")
     if not isinstance(offsets, list) or len(offsets) != 2 or not all(_is_size(offset) for offset in offsets):
         raise FormatError(path, f"{name}: data_offsets", f"{offsets!r:.60} must be a begin and an end")
     begin, end = offsets
-    bits = math.prod(shape) * _BITS[dtype]
-    if end < begin or bits != 8 * (end - begin):
-        raise FormatError(
-            path, f"{name}: data_offsets", f"{dtype} {shape!r:.60} takes {bits / 8:g} bytes, not {end - begin}"
-        )
+    if end < begin or math.prod(shape) * _BITS[dtype] != 8 * (end - begin):
+        raise FormatError(path, f"{name}: data_offsets", f"{dtype} {shape!r:.60} does not take {end - begin} bytes")
     return Entry(dtype, tuple(shape), data_start + begin, end - begin)
 
 
