@@ -47,7 +47,7 @@ def test_import_loads_nothing_heavy() -> None:
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'loda'"):
-        honed.loda  # type: ignore[attr-defined]
+        honed.loda
 
 
 def test_the_version_is_that_of_the_package() -> None:

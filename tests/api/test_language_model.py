@@ -10,6 +10,7 @@ from tokenizers import decoders, models, pre_tokenizers
 
 from hash_backend import VOCABULARY, HashBackend
 from honed.api.language_model import LanguageModel
+from honed.api.prompt import Prompt
 from honed.errors import HonedError, ParameterError
 from honed.runtime.request import Sampling
 from honed.text.tokenizer import Tokenizer
@@ -78,7 +79,7 @@ def test_streams_may_be_read_in_turns(model: LanguageModel) -> None:
 
 
 def test_a_batch_gives_what_each_prompt_gives_alone(model: LanguageModel) -> None:
-    prompts = ["a", "bc" * 30, [1, 2, 3], [{"role": "user", "content": "hey"}]]
+    prompts: list[Prompt] = ["a", "bc" * 30, [1, 2, 3], [{"role": "user", "content": "hey"}]]
     sampling = Sampling(temperature=0.9, top_p=0.9, seed=11)
     alone = [model.generate_batch([prompt], sampling=sampling, max_tokens=25)[0] for prompt in prompts]
     together = model.generate_batch(prompts, sampling=sampling, max_tokens=25)

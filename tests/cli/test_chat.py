@@ -16,6 +16,7 @@ from tokenizers import models, pre_tokenizers
 from typer.testing import CliRunner
 
 import honed
+from chatty_model import with_template
 from hash_backend import VOCABULARY, HashBackend
 from honed.api.language_model import LanguageModel
 from honed.cli import chat as chat_module
@@ -131,8 +132,9 @@ class Terminal:
         os.close(self.master)
 
 
-def test_ctrl_c_ends_the_reply_and_ctrl_d_the_program(chatty_llama: Path) -> None:
-    with Terminal(chatty_llama, "--max-tokens", 200, "--temperature", 1.8, "--seed", 1) as terminal:
+def test_ctrl_c_ends_the_reply_and_ctrl_d_the_program(tiny_llama: Path, tmp_path: Path) -> None:
+    directory = with_template(tiny_llama, tmp_path / "model")
+    with Terminal(directory, "--max-tokens", 200, "--temperature", 1.8, "--seed", 1) as terminal:
         terminal.read_until("> ")
         terminal.process.send_signal(signal.SIGINT)  # at the prompt: a new prompt
         terminal.read_until("\n> ", 1)

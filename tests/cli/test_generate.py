@@ -11,6 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 import honed
+from chatty_model import with_template
 from honed.cli.generate import generate
 from honed.errors import ParameterError
 
@@ -57,7 +58,7 @@ def test_a_dash_reads_the_prompt_from_stdin(tiny_llama: Path) -> None:
 
 
 def test_options_reach_the_sampler(tiny_llama: Path) -> None:
-    arguments = (tiny_llama, "the of to", "--max-tokens", 16, "--temperature", 1.5, "--top-k", 30)
+    arguments: list[object] = [tiny_llama, "the of to", "--max-tokens", 16, "--temperature", 1.5, "--top-k", 30]
     arguments += ("--top-p", 0.99, "--min-p", 0.001, "--repetition-penalty", 1.1)
     first, again, other = (report(*arguments, "--seed", seed)["tokens"] for seed in (1, 1, 2))
     assert first == again
@@ -73,8 +74,8 @@ def test_stop_may_be_repeated(tiny_llama: Path) -> None:
     assert found["finish_reason"] == "stop"
 
 
-def test_system_and_chat_apply_the_template(chatty_llama: Path) -> None:
-    arguments = (chatty_llama, "the of", "--max-tokens", 3, "--temperature", 0)
+def test_system_and_chat_apply_the_template(tiny_llama: Path, tmp_path: Path) -> None:
+    arguments = (with_template(tiny_llama, tmp_path / "model"), "the of", "--max-tokens", 3, "--temperature", 0)
     assert report(*arguments, "--chat")["prompt_tokens"] == 2 + 2
     assert report(*arguments, "--system", "to and in")["prompt_tokens"] == 4 + 2 + 2
     assert report(*arguments)["prompt_tokens"] == 2

@@ -36,7 +36,7 @@ def test_rules_of_sentencepiece() -> None:
     ],
     ids=str,
 )
-def test_a_decoder_that_needs_the_whole_text_is_refused_by_name(decoder: object) -> None:
+def test_a_decoder_that_needs_the_whole_text_is_refused_by_name(decoder: decoders.Decoder) -> None:
     fast = FastTokenizer(models.BPE())
     fast.decoder = decoder
     with pytest.raises(UnsupportedError, match=r"tokenizer decoder \[.*step"):

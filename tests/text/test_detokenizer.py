@@ -65,6 +65,14 @@ def without_decoder() -> FastTokenizer:
 
 
 BYTE_LEVEL, SENTENCEPIECE = byte_level(), sentencepiece()
+
+
+def id_of(token: str) -> int:
+    found: int | None = SENTENCEPIECE.token_to_id(token)
+    assert found is not None
+    return found
+
+
 # Byte tokens and whole characters, drawn so that runs of bytes are mostly valid UTF-8.
 ids_of_text = st.text(max_size=6).flatmap(lambda text: st.just([3 + byte for byte in text.encode()]))
 llama_ids = st.lists(
@@ -134,13 +142,13 @@ def test_an_incomplete_character_ends_as_one_replacement() -> None:
 
 
 def test_an_interrupted_character_is_replaced_when_that_is_certain() -> None:
-    ids = [3 + 0xE2, 3 + 0x82, SENTENCEPIECE.token_to_id("the")]
+    ids = [3 + 0xE2, 3 + 0x82, id_of("the")]
     assert stream(Decoding.of(SENTENCEPIECE), ids) == (["", "", "\ufffdthe"], "")
 
 
 def test_leading_space_is_stripped_once_and_kept_when_the_text_goes_on() -> None:
     decoding = Decoding.of(SENTENCEPIECE)
-    ids = [1, SENTENCEPIECE.token_to_id("▁▁"), SENTENCEPIECE.token_to_id("▁the")]
+    ids = [1, id_of("▁▁"), id_of("▁the")]
     assert stream(decoding, ids)[0] == ["", " ", " the"]
     going_on = Detokenizer(decoding, continues=True)
     assert [going_on.feed(i) for i in ids] == ["", "  ", " the"]
