@@ -1,0 +1,121 @@
+"""Names to a report on tiny models: processes, engine and peer are real. No speed is judged."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from honed.api import benchmark as module
+from honed.api.benchmark import BenchModel, benchmark, open_runner
+from honed.api.compress import compress
+from honed.bench.contender import Contender, Skipped
+from honed.bench.report import Report, Row
+from honed.bench.session import Measured
+from honed.bench.workload import Workload
+from honed.errors import ParameterError
+
+WORKLOAD = Workload(prompt_tokens=12, new_tokens=4, threads=1, runs=1)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def planned(monkeypatch: pytest.MonkeyPatch) -> list[Contender]:
+    """Catches what would be measured."""
+    caught: list[Contender] = []
+
+    def catch(contenders: list[Contender], workload: Workload, progress: object) -> list[Measured]:
+        caught.extend(contenders)
+        return []
+
+    monkeypatch.setattr(module, "measure_all", catch)
+    return caught
+
+
+@pytest.mark.slow
+def test_engine_and_peer_are_measured_in_one_run(tiny_llama: Path) -> None:
+    report = benchmark([BenchModel(str(tiny_llama), "bfloat16")], WORKLOAD, against=["pytorch"])
+    own, peer = report.rows
+    assert isinstance(own, Row)
+    assert isinstance(peer, Row)
+    assert (own.system, own.dtype, peer.system, peer.dtype) == ("honed", "bfloat16", "pytorch", "bfloat16")
+    assert own.file_bytes == peer.file_bytes == (tiny_llama / "model.safetensors").stat().st_size
+    assert own.limits.prefill_tok_s is not None
+    assert peer.limits.prefill_tok_s is None
+    value = json.loads(json.dumps(report.to_json()))
+    for row in value["rows"]:
+        assert row["decode_limit_fraction"] > 0
+        assert row["start_to_first_token_s"] > row["load_s"] > 0
+        assert row["peak_rss_bytes"] > 10 << 20
+    assert set(value["rows"][0]["speed_against"]) == {"pytorch"}
+    assert value["machine"]["versions"]["torch"]
+
+
+def test_runner_gives_the_tokens_of_generate_and_no_end_token_stops_it(tiny_llama: Path) -> None:
+    import honed
+
+    runner = open_runner(
+        {"model": str(tiny_llama), "dtype": "float32", "threads": 1, "isa": "portable", "context": 128}
+    )
+    tokens = list(runner.generate([3, 4, 5], 100))
+    assert len(tokens) == 100
+    assert runner.isa == "portable"
+    assert list(runner.generate([3, 4, 5], 100)) == tokens, "the first run leaves nothing behind"
+    with honed.load(tiny_llama, dtype="float32", isa="portable") as model:
+        generation = model.generate([3, 4, 5], max_tokens=100, temperature=0)
+    assert tokens[: len(generation.tokens)] == list(generation.tokens)
+
+
+def test_peer_runs_the_source_of_artifacts_once(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for recipe in ("int8", "int4"):
+        compress(str(tiny_llama), recipe, out=tmp_path / recipe)
+    monkeypatch.chdir(tiny_llama.parent)
+    caught = planned(monkeypatch)
+    models = [BenchModel(str(tiny_llama)), BenchModel(str(tmp_path / "int8")), BenchModel(str(tmp_path / "int4"))]
+    benchmark(models, WORKLOAD, against=["pytorch"])
+    assert [contender.system for contender in caught] == ["honed", "honed", "honed", "pytorch"]
+    assert Path(caught[3].arguments["directory"]) == tiny_llama
+    assert len({contender.prompt for contender in caught}) == 1
+    assert len(caught[0].prompt) == 12
+
+
+def test_peer_runs_the_decoded_artifact_where_its_source_is_gone(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compress(str(tiny_llama), "int8", out=tmp_path / "int8")
+    monkeypatch.chdir(tmp_path)
+    caught = planned(monkeypatch)
+    benchmark([BenchModel("int8")], WORKLOAD, against=["pytorch"])
+    directory = Path(caught[1].arguments["directory"])
+    assert directory.is_relative_to(tmp_path / "cache")
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    assert AutoTokenizer.from_pretrained(directory)("the a of")["input_ids"] == [3, 4, 5]
+    copied = AutoModelForCausalLM.from_pretrained(directory).get_parameter("model.layers.1.mlp.up_proj.weight")
+    original = AutoModelForCausalLM.from_pretrained(tiny_llama).get_parameter("model.layers.1.mlp.up_proj.weight")
+    difference = (copied.float() - original).abs().max() / original.abs().max()
+    assert 0 < difference < 0.02
+
+
+def test_missing_peer_is_a_row_with_its_reason(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned(monkeypatch)
+    from honed.bench.peers.pytorch import PytorchPeer
+
+    monkeypatch.setattr(PytorchPeer, "unavailable", lambda self: "torch not installed")
+    report: Report = benchmark([BenchModel(str(tiny_llama))], WORKLOAD, against=["pytorch"])
+    assert report.rows == (Skipped("pytorch", str(tiny_llama), "torch not installed"),)
+
+
+def test_refusals(tiny_llama: Path) -> None:
+    with pytest.raises(ParameterError, match=r"must be at most 256, the context of"):
+        benchmark([BenchModel(str(tiny_llama))], Workload(prompt_tokens=200, new_tokens=57))
+    with pytest.raises(ParameterError, match="at least one model"):
+        benchmark([], WORKLOAD)
+    with pytest.raises(ParameterError, match="against = 'x'"):
+        benchmark([BenchModel(str(tiny_llama))], WORKLOAD, against=["x"])

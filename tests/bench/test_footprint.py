@@ -1,0 +1,72 @@
+"""Counts of a lowered plan against counts of the model's shapes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from honed.api.compress import compress
+from honed.bench.footprint import packed_bytes, plan_footprint, weights_label
+from honed.checkpoints.open import open_checkpoint
+from honed.models.registry import read_model
+from honed.native import extension
+from honed.plan.build import build_plan
+from honed.plan.formats import DenseFormat, Format, Int4Format, Int8Format
+from honed.plan.lowered import LoweredPlan, MatrixWeight
+
+# The tiny model: width 48, 4 query and 2 key heads of 12, MLP 80, two layers.
+LAYER = 48 * 48 * 2 + 2 * 48 * 24 + 3 * 48 * 80
+
+
+def plan_of(path: Path, dtype: Literal["auto", "float32", "bfloat16"]) -> LoweredPlan:
+    checkpoint = open_checkpoint(str(path))
+    return build_plan(read_model(checkpoint.config), checkpoint, dtype).plan
+
+
+@pytest.mark.parametrize(("dtype", "size"), [("float32", 4), ("bfloat16", 2)])
+def test_dense_model(tiny_llama: Path, dtype: Literal["float32", "bfloat16"], size: int) -> None:
+    plan = plan_of(tiny_llama, dtype)
+    footprint = plan_footprint(plan)
+    assert footprint.prompt_operations == 2 * 2 * LAYER
+    assert footprint.head_operations == 2 * plan.vocabulary * 48
+    assert footprint.kv_bytes_per_position == 2 * 2 * 2 * 12 * 4
+    assert footprint.arithmetic == "float32"
+    assert weights_label(plan) == dtype
+    exact = size * (2 * LAYER + plan.vocabulary * 48)
+    assert exact <= footprint.weight_bytes <= exact * 1.4, "padding to panels of 32 columns, and no more"
+
+
+def test_quantized_model(tiny_llama: Path, tmp_path: Path) -> None:
+    compress(str(tiny_llama), "int8", out=tmp_path / "int8")
+    plan = plan_of(tmp_path / "int8", "auto")
+    footprint = plan_footprint(plan)
+    assert footprint.prompt_operations == 2 * 2 * LAYER
+    assert footprint.arithmetic == "int8"
+    assert weights_label(plan).startswith("int8")
+
+
+@pytest.mark.parametrize("k", [64, 80, 576])
+@pytest.mark.parametrize(
+    "form",
+    [
+        DenseFormat("float32"),
+        DenseFormat("bfloat16"),
+        Int8Format(None, None),
+        Int8Format(32, 32),
+        Int4Format(32, None, "symmetric"),
+        Int4Format(64, None, "zero_point"),
+    ],
+    ids=str,
+)
+def test_bytes_are_those_that_the_extension_packs(form: Format, k: int) -> None:
+    builder: extension.DenseBuilder | extension.Int8Builder | extension.Int4Builder
+    match form:
+        case DenseFormat(dtype):
+            builder = extension.DenseBuilder(96, k, dtype)
+        case Int8Format(group):
+            builder = extension.Int8Builder(96, k, group)
+        case Int4Format(group, _, offset):
+            builder = extension.Int4Builder(96, k, group, offset)
+    assert packed_bytes(MatrixWeight(form, 96, k, ())) == builder.finish().nbytes
