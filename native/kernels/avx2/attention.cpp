@@ -38,13 +38,14 @@ Span span_of(const AttentionArgs& args, int64_t row, int64_t kv_head) {
   return span;
 }
 
-// All ones where keys `key` to `key + 7` are inside the span.
-inline __m256 inside(const Span& span, int64_t key) {
+// `value` where keys `key` to `key + 7` are inside the span, `outside` elsewhere. Most vectors are inside entirely.
+inline __m256 keep_inside(const Span& span, int64_t key, __m256 value, __m256 outside) {
+  if (key >= span.first && key + kVector <= span.last + 1) return value;
   const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
   const __m256i keys = _mm256_add_epi32(_mm256_set1_epi32(static_cast<int32_t>(key)), lanes);
   const __m256i after_first = _mm256_cmpgt_epi32(keys, _mm256_set1_epi32(static_cast<int32_t>(span.first - 1)));
   const __m256i before_end = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(span.last + 1)), keys);
-  return _mm256_castsi256_ps(_mm256_and_si256(after_first, before_end));
+  return _mm256_blendv_ps(outside, value, _mm256_castsi256_ps(_mm256_and_si256(after_first, before_end)));
 }
 
 // Scaled scores of one page for `Heads` query heads.
@@ -90,7 +91,7 @@ float exponentiate(const Span& span, float* scores) {
   __m256 largest = lowest;
   for (int64_t key = begin; key < end; key += kVector) {
     const __m256 value = _mm256_loadu_ps(scores + key - begin);
-    largest = _mm256_max_ps(_mm256_blendv_ps(lowest, value, inside(span, key)), largest);
+    largest = _mm256_max_ps(keep_inside(span, key, value, lowest), largest);
   }
   largest = _mm256_set1_ps(largest_lane(largest));
   __m256 sums[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
@@ -98,7 +99,7 @@ float exponentiate(const Span& span, float* scores) {
     for (int v = 0; v < 2; ++v) {
       float* place = scores + key - begin + v * kVector;
       const __m256 p = exp(_mm256_sub_ps(_mm256_loadu_ps(place), largest));
-      const __m256 kept = _mm256_and_ps(p, inside(span, key + v * kVector));
+      const __m256 kept = keep_inside(span, key + v * kVector, p, _mm256_setzero_ps());
       _mm256_storeu_ps(place, kept);
       sums[v] = _mm256_add_ps(sums[v], kept);
     }
