@@ -74,7 +74,7 @@ def test_mistakes_name_the_field(value: dict[str, Any], message: str) -> None:
 
 
 def test_names_and_files_that_lead_nowhere(tmp_path: Path) -> None:
-    with pytest.raises(ParameterError, match="recipe = 'itn8': .*did you mean 'int8'"):
+    with pytest.raises(ParameterError, match=r"recipe = 'itn8': .*did you mean 'int8'"):
         read_recipe("itn8")
     with pytest.raises(ParameterError, match="cannot be read"):
         read_recipe(tmp_path / "none.json")
@@ -94,5 +94,5 @@ def test_a_recipe_cannot_be_changed() -> None:
     found = read_recipe("int8")
     assert read_recipe(found) is found
     with pytest.raises(ValueError, match="frozen"):
-        found.passes[0].weights.bits = 4  # type: ignore[misc]
+        found.passes[0].weights.bits = 4
     assert isinstance(found, Recipe)

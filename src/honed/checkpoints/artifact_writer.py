@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from honed.checkpoints.artifact_layout import INDEX_FILE, METADATA, Layout, WeightFile, plan_layout
+from honed.checkpoints.artifact_layout import INDEX_FILE, METADATA, SHARD_BYTES, Layout, WeightFile, plan_layout
 from honed.checkpoints.compressed_tensors import quantization_config, to_tensors
 from honed.checkpoints.fingerprint import file_sha256
 from honed.checkpoints.manifest import MANIFEST, FileRecord, Provenance, WeightRecord, build_document, to_text
@@ -60,7 +60,8 @@ class Contents:
 
 def layout_of(contents: Contents) -> Layout:
     records = {name: WeightRecord(scheme, contents.shapes[name]) for name, scheme in contents.schemes.items()}
-    return plan_layout(records, contents.head, contents.dense_head.scheme if contents.dense_head else None)
+    dense_head = None if contents.dense_head is None else contents.dense_head.scheme
+    return plan_layout(records, contents.head, dense_head, SHARD_BYTES)
 
 
 def needed_bytes(contents: Contents) -> int:

@@ -1,0 +1,206 @@
+"""`honed.compress` from end to end on tiny models: what other tools read, repeatability, and interrupted runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from divisible_models import save_llama, save_qwen2
+from honed.api.compress import Progress, compress
+from honed.checkpoints.artifact import Artifact
+from honed.checkpoints.huggingface import Directory
+from honed.errors import ArtifactError, FormatError, ParameterError, UnsupportedError
+
+TOKENS = torch.tensor([[1, 5, 9, 3, 20, 14, 7, 30, 2, 11]])
+W8A8 = {"passes": [{"pass": "round_to_nearest", "weights": {"bits": 8, "group": None}}]}
+SYMMETRIC = {
+    "passes": [
+        {
+            "pass": "round_to_nearest",
+            "weights": {"bits": 4, "group": 32, "search": True},
+            "overrides": [{"modules": "*.down_proj", "setting": {"weights": {"bits": 8, "group": 32}}}],
+        }
+    ]
+}
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_llama(tmp_path_factory.mktemp("api") / "llama")
+
+
+@pytest.fixture(scope="module")
+def qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_qwen2(tmp_path_factory.mktemp("api") / "qwen")
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def logits(model: Any) -> torch.Tensor:
+    with torch.no_grad():
+        result: torch.Tensor = model.eval()(TOKENS).logits
+    return result
+
+
+def expected_logits(source: Path, artifact: Path) -> torch.Tensor:
+    """transformers on the weights that we decode, the head dense as other tools have it."""
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
+    state = model.state_dict()
+    opened = Artifact(Directory(artifact))
+    for name in opened.names:
+        if name != "lm_head.weight":
+            state[name].copy_(torch.from_numpy(opened.weight(name).decode()))
+    return logits(model)
+
+
+@pytest.mark.parametrize("recipe", ["int8", "int4", SYMMETRIC], ids=["int8", "int4", "mixed"])
+@pytest.mark.parametrize("family", ["llama", "qwen"])
+def test_transformers_reads_the_same_weights(
+    family: str, recipe: Any, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    source = request.getfixturevalue(family)
+    out = tmp_path / "out"
+    compress(source, recipe, out=out, threads=1)
+    theirs = logits(AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32))
+    ours = expected_logits(source, out)
+    # Zero points are decoded in the float16 of the scales there, everything else is exact.
+    assert (theirs - ours).abs().max() <= (2e-3 if recipe == "int4" else 1e-5) * ours.abs().max()
+    tokenizer = AutoTokenizer.from_pretrained(out)
+    ids = tokenizer("the of to")["input_ids"]
+    assert ids == AutoTokenizer.from_pretrained(source)("the of to")["input_ids"]
+    if family == "llama":  # for qwen2 transformers has a class of its own, which takes no word tokenizer
+        assert ids == Artifact(Directory(out)).tokenizer().encode("the of to")
+    assert tokenizer.apply_chat_template([{"role": "user", "content": "the of"}], tokenize=False) == "the of"
+
+
+def test_per_channel_int8_is_declared_with_its_activations(llama: Path, tmp_path: Path) -> None:
+    """W8A8: transformers quantizes the activations as well, so it agrees up to their rounding."""
+    from transformers import AutoModelForCausalLM
+
+    compress(llama, W8A8, out=tmp_path / "out", threads=1)
+    theirs = logits(AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.float32))
+    ours = expected_logits(llama, tmp_path / "out")
+    difference = (theirs - ours).abs().max() / ours.abs().max()
+    assert 1e-5 < difference < 0.03
+
+
+def test_the_same_input_gives_the_same_bytes(llama: Path, tmp_path: Path) -> None:
+    for name, threads in (("a", 1), ("b", 2)):
+        compress(llama, "int4", out=tmp_path / name, threads=threads)
+    first, second = contents(tmp_path / "a"), contents(tmp_path / "b")
+    assert first == second
+    assert {"honed.json", "README.md", "config.json", "model.safetensors", "honed/head.safetensors"} <= set(first)
+    assert str(tmp_path).encode() not in b"".join(first.values())
+
+
+def test_the_report_and_the_progress(llama: Path, tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    report = compress(llama, "int8", out=tmp_path / "out", progress=seen.append)
+    assert [state.done for state in seen] == list(range(1, seen[0].total + 1))
+    assert len(report.tensors) == 2 * 7 + 1
+    assert all(0 < tensor.relative_error < 0.02 for tensor in report.tensors)
+    sizes = [path.stat().st_size for path in (tmp_path / "out").rglob("*.safetensors")]
+    assert report.bytes == sum(sizes)
+    assert report.source_bytes == (llama / "model.safetensors").stat().st_size
+    assert report.as_json()["path"] == str(tmp_path / "out")
+
+
+def test_widths_that_are_not_whole_groups_are_noted(tmp_path: Path) -> None:
+    source = save_llama(tmp_path / "source", hidden_size=48)
+    report = compress(source, "int4", out=tmp_path / "out", threads=1)
+    assert any("48 inputs are not whole groups" in note for note in report.notes)
+    assert np.isfinite(Artifact(Directory(tmp_path / "out")).weight("model.layers.0.mlp.up_proj.weight").decode()).all()
+
+
+def test_everything_is_refused_before_the_first_weight(llama: Path, tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="recipe"):
+        compress(llama, "int5", out=tmp_path / "out")
+    with pytest.raises(ParameterError, match="threads = 0"):
+        compress(llama, "int8", out=tmp_path / "out", threads=0)
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "keep").write_text("x")
+    with pytest.raises(ArtifactError, match="exists already"):
+        compress(llama, "int8", out=tmp_path / "there")
+    assert {path.name for path in tmp_path.iterdir()} == {"there"}
+    compress(llama, "int8", out=tmp_path / "once")
+    with pytest.raises(UnsupportedError, match="compressed already"):
+        compress(tmp_path / "once", "int4", out=tmp_path / "twice")
+
+
+@pytest.mark.parametrize(
+    "name", ["model.layers.1.mlp.up_proj.weight", "model.norm.weight", "model.embed_tokens.weight"]
+)
+def test_a_value_that_is_not_finite_is_found_and_leaves_nothing(llama: Path, tmp_path: Path, name: str) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    for path in llama.iterdir():
+        (bad / path.name).write_bytes(path.read_bytes())
+    tensors = load_file(bad / "model.safetensors")
+    tensors[name] = tensors[name].copy()
+    tensors[name].flat[5] = np.nan
+    save_file(tensors, bad / "model.safetensors", {"format": "pt"})
+    with pytest.raises((UnsupportedError, FormatError), match=rf"{name.replace('.', '[.]')}.*(nan|NaN)"):
+        compress(bad, "int8", out=tmp_path / "out", threads=1)
+    assert {path.name for path in tmp_path.iterdir()} == {"bad"}
+
+
+def run_and_signal(source: Path, out: Path, number: int, after: int) -> int:
+    """Compresses in a process that sends itself a signal after some weights; gives its exit status."""
+    script = (
+        "import os, sys\n"
+        "from honed.api.compress import compress\n"
+        "source, out, number, after = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])\n"
+        "compress(source, 'int8', out=out, overwrite=True, threads=1,\n"
+        "         progress=lambda state: os.kill(os.getpid(), number) if state.done == after else None)\n"
+    )
+    command = [sys.executable, "-c", script, str(source), str(out), str(number), str(after)]
+    return subprocess.run(command, capture_output=True, check=False).returncode
+
+
+@pytest.mark.parametrize("after", [1, 10, 20])
+def test_a_kill_at_any_point_leaves_the_old_one_and_a_new_run_gives_the_same_bytes(
+    llama: Path, tmp_path: Path, after: int
+) -> None:
+    out = tmp_path / "out"
+    assert run_and_signal(llama, out, signal.SIGKILL, after) == -signal.SIGKILL
+    assert not out.exists()
+    compress(llama, "int8", out=out, threads=1)
+    first = contents(out)
+    assert {path.name for path in tmp_path.iterdir()} == {"out"}
+    assert run_and_signal(llama, out, signal.SIGKILL, after) == -signal.SIGKILL
+    assert contents(out) == first
+
+
+def test_an_interrupt_removes_the_temporaries(llama: Path, tmp_path: Path) -> None:
+    assert run_and_signal(llama, tmp_path / "out", signal.SIGINT, 5) != 0
+    assert not any(tmp_path.iterdir())
+
+
+def test_numpy_is_enough(llama: Path, tmp_path: Path) -> None:
+    """Without torch, and without anything else that only tests have."""
+    script = (
+        "import sys\n"
+        "for name in ('torch', 'transformers', 'gguf', 'compressed_tensors'): sys.modules[name] = None\n"
+        "from honed.api.compress import compress\n"
+        "compress(sys.argv[1], 'int4', out=sys.argv[2], threads=1)\n"
+    )
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-c", script, str(llama), str(tmp_path / "out")]
+    subprocess.run(command, check=True, env=environment)
+    assert (tmp_path / "out" / "honed.json").exists()
