@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.native import extension as native
+from honed.native import extension
+
+native: Any = extension
+"""Untyped here, so that tests can hand it what its types forbid."""
 
 Floats = NDArray[np.float32]
 

@@ -13,10 +13,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from native_plans import Floats, ints
+from native_plans import Floats, ints, native
 from numpy.typing import NDArray
-
-from honed.native import extension as native
 
 Ints = NDArray[np.int32]
 WIDTH, HEADS, KV_HEADS, HEAD_DIM, HIDDEN, VOCABULARY, LAYERS, PAGES = 48, 4, 2, 16, 80, 60, 2, 12
@@ -169,6 +167,7 @@ def _turn(x: Any, cos: Any, sin: Any) -> Any:
 def _pack(parts: list[tuple[Floats, int, int]], quantized: bool) -> Any:
     n = max(first + (len(weight) - 1) // 16 * 16 * step + 16 for weight, first, step in parts)
     k = parts[0][0].shape[1]
+    builder: Any
     if not quantized:
         builder = native.DenseBuilder(n, k, "float32")
         for weight, first, step in parts:
@@ -252,7 +251,7 @@ def test_the_same_bits_whatever_the_company(plan: Any) -> None:
     """A decode row between two prefills, its pages scattered among theirs."""
     alone = one_sequence(TOKENS).run(make(plan))
     executor = make(plan, threads=2)
-    Step(TOKENS[:60], ints(range(60)), ints([0] * 60), ints([[7, 2]]), ints([])).run(executor)
+    Step(TOKENS[:60], ints(range(60)), ints([0] * 60), ints([7, 2]).reshape(1, 2), ints([])).run(executor)
     tokens = np.concatenate([TOKENS[:40], TOKENS[60:61], TOKENS[:33]])
     positions = ints([*range(40), 60, *range(33)])
     sequences = ints([1] * 40 + [0] + [2] * 33)
@@ -373,22 +372,22 @@ def test_cache_takes_memory_only_where_touched() -> None:
     np.testing.assert_array_equal(one_sequence(TOKENS).run(executor), one_sequence(TOKENS).run(make(DENSE)))
 
 
-ENTRIES = st.integers(-2, 70)
-ROWS = st.lists(ENTRIES, max_size=6)
+ROW = st.tuples(st.integers(-1, VOCABULARY), st.integers(-1, 97), st.integers(-1, 3))
 
 
 @settings(deadline=None, max_examples=100, derandomize=True)
-@given(ROWS, ROWS, ROWS, st.tuples(st.integers(0, 3), st.integers(0, 3)), st.lists(ENTRIES, max_size=9), ROWS)
+@given(
+    st.lists(ROW, max_size=6),
+    st.tuples(st.integers(0, 3), st.integers(0, 3)),
+    st.lists(st.integers(-1, 3), max_size=9),
+    st.lists(st.integers(-1, 6), max_size=3),
+)
 def test_any_batch_runs_or_is_refused(
-    tokens: list[int],
-    positions: list[int],
-    sequences: list[int],
-    shape: tuple[int, int],
-    pages: list[int],
-    selected: list[int],
+    rows: list[tuple[int, int, int]], shape: tuple[int, int], pages: list[int], selected: list[int]
 ) -> None:
     tables = np.resize(ints([*pages, 0]), shape).astype(np.int32)
-    step = Step(ints(tokens), ints(positions), ints(sequences), tables, ints(selected))
+    tokens, positions, sequences = (ints([row[i] for row in rows]) for i in range(3))
+    step = Step(tokens, positions, sequences, tables, ints(selected))
     try:
         logits = step.run(make(INT8, pages=3))
     except ValueError:

@@ -6,10 +6,8 @@ import os
 from collections.abc import Callable
 
 import pytest
-from native_plans import executor
+from native_plans import executor, native
 from test_bindings_plan import make
-
-from honed.native import extension as native
 
 
 def test_features() -> None:

@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from native_plans import Floats, executor, matmul_plan, run_all_rows
+from native_plans import Floats, executor, matmul_plan, native, run_all_rows
 from numpy.typing import NDArray
 
 from honed.backends.float32 import fma
 from honed.encodings.dense import bfloat16_to_float32, float32_to_bfloat16
-from honed.native import extension as native
 
 ISAS = native.isas()
 SHAPES = [(1, 1, 1), (3, 17, 33), (5, 40, 64), (2, 96, 129), (17, 33, 200), (4, 70, 576)]

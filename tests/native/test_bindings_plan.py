@@ -10,9 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from native_plans import executor, run_all_rows
-
-from honed.native import extension as native
+from native_plans import executor, native, run_all_rows
 
 WIDTH, HEADS, HEAD_DIM, VOCABULARY = 16, 2, 8, 40
 QKV = (HEADS + 2) * HEAD_DIM

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from native_plans import executor, ints, matmul_plan, run_all_rows
+from native_plans import executor, ints, matmul_plan, native, run_all_rows
 
-from honed.native import extension as native
+Pair = tuple[int, int]
 
 
 class Values(np.ndarray[Any, np.dtype[np.float32]]):
@@ -88,7 +88,7 @@ def test_a_table_that_the_file_does_not_align() -> None:
         (lambda: native.Int8Builder(4, 200_000, None), ValueError, "k = 200000"),
         (lambda: native.Int4Builder(4, 4, 16, "symmetric"), ValueError, "group = 16"),
         (lambda: native.Int4Builder(4, 4, 32, "none"), ValueError, "must be one of symmetric"),
-        (lambda: native.Weight(), TypeError, "no constructor"),
+        (native.Weight, TypeError, "no constructor"),
     ],
 )
 def test_refused(make: Callable[[], object], error: type[Exception], match: str) -> None:
@@ -166,23 +166,24 @@ def test_offsets_of_another_kind(offset: str) -> None:
 
 @settings(deadline=None, max_examples=100, derandomize=True)
 @given(
-    n=st.integers(1, 70),
-    k=st.integers(1, 70),
-    rows=st.integers(0, 80),
-    width=st.integers(0, 80),
-    scale_shape=st.tuples(st.integers(0, 80), st.integers(0, 4)),
-    first=st.integers(-5, 80),
-    step=st.integers(-1, 4),
+    size=st.tuples(st.integers(1, 70), st.integers(1, 70)),
+    codes=st.tuples(st.integers(0, 80), st.integers(0, 80)),
+    scales=st.tuples(st.integers(0, 80), st.integers(0, 4)),
+    place=st.tuples(st.integers(-5, 80), st.integers(-1, 4)),
     group=st.sampled_from([32, 64, 128]),
+    fits=st.booleans(),
 )
 def test_any_placement_is_taken_whole_or_refused(
-    n: int, k: int, rows: int, width: int, scale_shape: tuple[int, int], first: int, step: int, group: int
+    *, size: Pair, codes: Pair, scales: Pair, place: Pair, group: int, fits: bool
 ) -> None:
     """Whatever is placed, the weight that comes out runs, and only placed columns are other than zero."""
+    (n, k), (rows, width), (first, step) = size, codes, place
+    if fits:  # or hardly any example would come through
+        width, scales = k, (rows, -(-k // group))
     builder = native.Int8Builder(n, k, group)
     placed = True
     try:
-        builder.place(np.ones((rows, width), np.int8), np.ones(scale_shape, np.float16), first, step)
+        builder.place(np.ones((rows, width), np.int8), np.ones(scales, np.float16), first, step)
     except ValueError:
         placed = False
     plan = matmul_plan(np.full((1, k), 127, np.float32), builder.finish(), columns=n, quantized=True)
