@@ -23,7 +23,9 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def text(tmp_path: Path, tiny_llama: Path) -> Path:
-    words = [word for word in json.loads((tiny_llama / "tokenizer.json").read_text())["model"]["vocab"] if word[0] != "<"]
+    words = [
+        word for word in json.loads((tiny_llama / "tokenizer.json").read_text())["model"]["vocab"] if word[0] != "<"
+    ]
     path = tmp_path / "text.txt"
     path.write_text(" ".join(random.Random(0).choices(words, k=700)))
     return path
@@ -123,7 +125,9 @@ def test_cached_certificate_carries_the_names_asked_for(tiny_llama: Path, text: 
     assert again.certificate.candidate.name == str(copy)
 
 
-def test_record_writes_beside_the_weights_and_the_artifact_still_loads(int8: Path, tiny_llama: Path, text: Path) -> None:
+def test_record_writes_beside_the_weights_and_the_artifact_still_loads(
+    int8: Path, tiny_llama: Path, text: Path
+) -> None:
     certificate = evaluate(int8, tiny_llama, text=text, windows=1, window_tokens=64, record=True)
     assert json.loads((int8 / "certificate.json").read_text()) == certificate.to_json()
     assert evaluate_or_find(int8, tiny_llama, text=text, windows=1, window_tokens=64).cached

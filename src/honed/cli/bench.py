@@ -37,7 +37,7 @@ def bench(
         raise ParameterError("dtype", dtype, f"must be one of {', '.join(get_args(DensePolicy))}")
     if out is not None and not out.parent.is_dir():
         raise SourceError(f"{out}: there is no directory {out.parent} to write the report to")
-    workload = Workload(prompt_tokens, new_tokens, threads or extension.default_threads(), runs)
+    workload = Workload(prompt_tokens, new_tokens, extension.default_threads() if threads is None else threads, runs)
     with progress() as report:
         result = benchmark(
             [BenchModel(name, cast("DensePolicy", dtype)) for name in models],

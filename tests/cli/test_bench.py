@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from honed.bench.report import HEADER
+from honed.cli.main import app, main
+
+SMALL = ("--prompt-tokens", "8", "--new-tokens", "3", "--threads", "1", "--runs", "1")
+
+
+def run(*arguments: str) -> str:
+    done = CliRunner().invoke(app, ["bench", *arguments], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_json_report(tiny_llama: Path, tmp_path: Path) -> None:
+    value = json.loads(run(str(tiny_llama), *SMALL, "--isa", "portable", "--json", "--out", str(tmp_path / "r.json")))
+    (row,) = value["rows"]
+    assert (row["system"], row["model"], row["threads"], row["isa"]) == ("honed", str(tiny_llama), 1, "portable")
+    for name in ("prefill_tok_s", "decode_tok_s"):
+        assert 0 < row[name]["min"] <= row[name]["median"] <= row[name]["max"]
+    for name in ("ttft_s", "load_s", "start_to_first_token_s", "decode_limit_fraction", "prefill_limit_fraction"):
+        assert row[name] > 0
+    assert row["peak_rss_bytes"] > 10 << 20
+    assert row["file_bytes"] == (tiny_llama / "model.safetensors").stat().st_size
+    assert len(row["raw"]["decode_s"]) == 1
+    assert all(len(values) == 1 and values[0] > 0 for values in value["probes"].values())
+    assert value["machine"]["features"]
+    assert json.loads((tmp_path / "r.json").read_text()) == value
+
+
+def test_table_and_markdown(tiny_llama: Path) -> None:
+    lines = run(str(tiny_llama), *SMALL, "--dtype", "bfloat16", "--markdown").splitlines()
+    assert lines[0] == "| " + " | ".join(HEADER) + " |"
+    assert lines[2].startswith(f"| honed | {tiny_llama} | bfloat16 |")
+    plain = run(str(tiny_llama), *SMALL)
+    assert "8 prompt and 3 new tokens, 1 threads, 1 runs" in plain
+    assert "float32" in plain
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--against", "nothing"), "against = 'nothing': must be one of: pytorch"),
+        (("--runs", "0"), "runs = 0: must be at least 1"),
+        (("--threads", "0"), "threads = 0: must be at least 1"),
+        (("--dtype", "int3"), "dtype = 'int3': must be one of auto, float32, bfloat16"),
+        (("--prompt-tokens", "4000"), "must be at most 256"),
+        (("--out", "/nowhere/at/all.json"), "there is no directory /nowhere/at"),
+    ],
+)
+def test_bad_arguments_are_told_before_anything_is_measured(
+    tiny_llama: Path,
+    arguments: tuple[str, ...],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.argv", ["honed", "bench", str(tiny_llama), *arguments])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    assert exit_.value.code
+    error = capsys.readouterr().err
+    assert error.startswith("honed: ")
+    assert message in error
+    assert error.count("\n") == 1
