@@ -29,7 +29,7 @@ _SMALL = 1 << 20
 
 
 class Artifact:
-    """A directory with a honed.json. Weights are mapped; packed codes are unpacked when they are asked for.
+    """A directory with a honed.json. Weights are mapped, and packed codes are unpacked at each access.
 
     Errors on opening: ArtifactError where a file is missing, has another size, or (small files) other bytes than the
     manifest says; FormatError where files and manifest describe different weights.

@@ -26,6 +26,7 @@ from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense
 from honed.encodings.int4 import Int4
 from honed.encodings.int8 import Int8
+from honed.encodings.packed import PackedInt4, PackedInt8, split_nibbles
 from honed.encodings.scheme import DenseScheme, Int4Scheme, Int8Scheme, Scheme, activation_scales, scheme_of
 
 _DENSE_TYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
@@ -98,7 +99,10 @@ def to_tensors(name: str, weight: Encoded) -> dict[str, Array]:
 
 
 def from_tensors(name: str, scheme: Scheme, shape: tuple[int, ...], read: Callable[[str], Array]) -> Encoded:
-    """The weight whose tensors `read` gives by name, with the types and shapes of `tensor_specs`."""
+    """The weight whose tensors `read` gives by name, with the types and shapes of `tensor_specs`.
+
+    Packed codes stay packed until they are asked for.
+    """
     module = name.removesuffix(".weight")
     if isinstance(scheme, DenseScheme):
         return Dense(read(name), scheme.dtype)
@@ -106,14 +110,19 @@ def from_tensors(name: str, scheme: Scheme, shape: tuple[int, ...], read: Callab
     activation = activation_scales(scheme)
     scales = read(f"{module}.weight_scale")
     if isinstance(scheme, Int8Scheme):
+        of_channels = scales[:, 0] if scheme.group is None else scales
         if is_w8a8(scheme):
-            codes = read(name)
-        else:
-            codes = (unpack_codes(read(f"{module}.weight_packed"), 8, width) ^ np.uint8(0x80)).view(np.int8)
-        return Int8(codes, scales[:, 0] if scheme.group is None else scales, scheme.group, activation)
-    codes4 = unpack_codes(read(f"{module}.weight_packed"), 4, width)
+            return Int8(read(name), of_channels, scheme.group, activation)
+        return PackedInt8(
+            _bytes(read(f"{module}.weight_packed")),
+            width,
+            scales=of_channels,
+            group=scheme.group,
+            activation=activation,
+        )
     zeros = unpack_zero_points(read(f"{module}.weight_zero_point"), rows) if scheme.zero_point else None
-    return Int4(codes4, scales, zeros, scheme.group, activation)
+    packed = _bytes(read(f"{module}.weight_packed"))
+    return PackedInt4(packed, width, scales=scales, zeros=zeros, group=scheme.group, activation=activation)
 
 
 def quantization_config(schemes: Mapping[str, Scheme], *, dense_modules: tuple[str, ...]) -> dict[str, Any]:
@@ -151,8 +160,8 @@ def quantization_config(schemes: Mapping[str, Scheme], *, dense_modules: tuple[s
 
 def unpack_codes(packed: NDArray[np.int32], bits: int, width: int) -> NDArray[np.uint8]:
     """`weight_packed` of 4 or 8 bits to one unsigned code a byte, [out, width]."""
-    packed_bytes = packed.view(np.uint8)
-    return np.ascontiguousarray((packed_bytes if bits == 8 else _split_nibbles(packed_bytes))[:, :width])
+    unpacked = _bytes(packed) if bits == 8 else split_nibbles(_bytes(packed))
+    return np.ascontiguousarray(unpacked[:, :width])
 
 
 def pack_zero_points(zeros: NDArray[np.uint8]) -> NDArray[np.int32]:
@@ -212,9 +221,5 @@ def _join_nibbles(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return codes[:, 0::2] | (codes[:, 1::2] << np.uint8(4))
 
 
-def _split_nibbles(pairs: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    # Both codes of a byte at once: the low one stays, the high one moves into the next byte.
-    wide = pairs.astype("<u2")
-    wide |= wide << np.uint16(4)
-    wide &= np.uint16(0x0F0F)
-    return wide.view(np.uint8)
+def _bytes(packed: NDArray[np.int32]) -> NDArray[np.uint8]:
+    return packed.view(np.uint8)

@@ -8,7 +8,6 @@ checksum of itself. Building and checking only; the directory is written in `art
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import platform
 from collections.abc import Mapping
@@ -161,6 +160,8 @@ def _records(files: Mapping[str, FileRecord]) -> dict[str, Any]:
 
 
 def _version(package: str) -> str | None:
+    import importlib.metadata  # costs more to import than a manifest to read
+
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
