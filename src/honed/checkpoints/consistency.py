@@ -44,9 +44,9 @@ def check_consistency(
 
 
 def _refuse_remote_code(config: Mapping[str, Any], path: Path) -> None:
-    automap = config.get("auto_map")
-    if automap and config.get("model_type") not in MODELS:
+    kind = config.get("model_type")
+    if config.get("auto_map") and not (isinstance(kind, str) and kind in MODELS):
         raise UnsupportedError(
             f"{path}: auto_map: the model needs code from its repository; honed never runs that, "
-            f"and has no model file for model_type {config.get('model_type')!r:.60}"
+            f"and has no model file for model_type {kind!r:.60}"
         )
