@@ -204,3 +204,17 @@ def test_numpy_is_enough(llama: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", script, str(llama), str(tmp_path / "out")]
     subprocess.run(command, check=True, env=environment)
     assert (tmp_path / "out" / "honed.json").exists()
+
+
+def test_a_model_does_not_load_from_a_changed_artifact(llama: Path, tmp_path: Path) -> None:
+    from honed.api.load import load
+
+    compress(llama, "int8", out=tmp_path / "out", threads=1)
+    with load(tmp_path / "out", threads=1) as model:
+        assert model.generate("the of to", max_tokens=2, temperature=0).tokens
+    weights = tmp_path / "out" / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-100] ^= 1
+    weights.write_bytes(bytes(data))
+    with pytest.raises(ArtifactError, match=r"model\.safetensors: SHA-256"):
+        load(tmp_path / "out", threads=1)

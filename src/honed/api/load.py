@@ -10,7 +10,7 @@ from pathlib import Path
 from honed.api.defaults import read_defaults
 from honed.api.language_model import LanguageModel
 from honed.backends.base import Backend
-from honed.checkpoints.base import Checkpoint
+from honed.checkpoints.base import Checkpoint, Checksummed
 from honed.checkpoints.open import open_checkpoint
 from honed.errors import ParameterError, UnsupportedError
 from honed.models.registry import read_model
@@ -39,17 +39,20 @@ def load(
     the model's own, at most 16384. backend: native, or pytorch (needs the extra honed[torch]).
 
     Errors: ParameterError, SourceError if the name leads nowhere, FormatError for malformed files, UnsupportedError
-    for an architecture or format that is not known.
+    for an architecture or format that is not known, ArtifactError for an artifact that was changed.
     """
     started = time.perf_counter()
     policy = _DTYPES[_known("dtype", dtype, _DTYPES)]
     make = _native if _known("backend", backend, ("native", "pytorch")) == "native" else _pytorch
     checkpoint = open_checkpoint(str(name), revision)
     _require_context(checkpoint, context)
+    runner, tokenizer = make(checkpoint, policy, threads, isa, context), checkpoint.tokenizer()
+    if isinstance(checkpoint, Checksummed):
+        checkpoint.verify()
     return LanguageModel(
         str(name),
-        make(checkpoint, policy, threads, isa, context),
-        checkpoint.tokenizer(),
+        runner,
+        tokenizer,
         defaults=read_defaults(checkpoint.path),
         load_seconds=time.perf_counter() - started,
     )

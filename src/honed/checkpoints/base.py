@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from honed.encodings.base import Encoded
 from honed.text.tokenizer import Tokenizer
@@ -39,3 +39,11 @@ class Checkpoint(Protocol):
 
     def tokenizer(self) -> Tokenizer:
         """Tokenizer, special tokens and chat template of the checkpoint."""
+
+
+@runtime_checkable
+class Checksummed(Protocol):
+    """A checkpoint that knows what its files must hold, and checks the large ones while its weights are being read."""
+
+    def verify(self) -> None:
+        """Waits for those checks; to be called before the first result. ArtifactError names a file that differs."""
