@@ -186,15 +186,13 @@ void attention(const AttentionArgs& args) {
     const int64_t first_feature = kv_head * group * args.head_dim;
     float* y = args.y + row * args.y_stride + first_feature;
     score(args, span, args.q + row * args.q_stride + first_feature, group);
+    // Each head's sum waits behind its scores until the values are weighed.
+    float* sums = args.scratch + span.score_of(span.page_end);
     for (int64_t h = 0; h < group; ++h) {
-      const float sum = exponentiate(span, args.scratch + h * args.scratch_stride);
-      // Divided after the values, so the sum waits at the end of the head's scores.
-      args.scratch[h * args.scratch_stride + span.score_of(span.page_end)] = sum;
+      sums[h * args.scratch_stride] = exponentiate(span, args.scratch + h * args.scratch_stride);
     }
     weigh(args, span, group, y);
-    for (int64_t h = 0; h < group; ++h) {
-      divide(y + h * args.head_dim, args.head_dim, args.scratch[h * args.scratch_stride + span.score_of(span.page_end)]);
-    }
+    for (int64_t h = 0; h < group; ++h) divide(y + h * args.head_dim, args.head_dim, sums[h * args.scratch_stride]);
   }
 }
 

@@ -139,7 +139,9 @@ inline void weight_grouped(const MatmulArgs& args, const Block<Rows>& x, const i
         const __m256 w_scale = f16_to_f32(scales + half * kTileColumns + v * kVector);
         for (int r = 0; r < Rows; ++r) {
           __m256 value = _mm256_cvtepi32_ps(dots[r][v]);
-          if constexpr (Activations == Scales::group) value = _mm256_mul_ps(value, _mm256_broadcast_ss(x.scales[r] + g));
+          if constexpr (Activations == Scales::group) {
+            value = _mm256_mul_ps(value, _mm256_broadcast_ss(x.scales[r] + g));
+          }
           __m256& sum = result[r][half * kTileVectors + v];
           sum = _mm256_fmadd_ps(value, w_scale, sum);
         }
