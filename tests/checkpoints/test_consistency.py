@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from honed.checkpoints.consistency import check_consistency
 from honed.errors import FormatError, HonedError, UnsupportedError
@@ -76,6 +79,29 @@ def test_fields_that_lie(field: str, value: object) -> None:
 def test_layers_left_over(layer: str) -> None:
     with pytest.raises(FormatError, match=r"num_hidden_layers: is 2, but the weights hold model.layers"):
         check(CONFIG, SHAPES | {f"model.layers.{layer}.mlp.up_proj.weight": (48, 32)})
+
+
+ODD: st.SearchStrategy[Any] = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.sampled_from([0, 1, 2, 4])),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)),
+    max_leaves=4,
+)
+FIELDS = (
+    *CONFIG,
+    *("head_dim", "hidden_act", "rope_theta", "rope_scaling", "rope_parameters", "rope_frequency_factors"),
+    *("attention_bias", "mlp_bias", "sliding_window", "use_sliding_window", "max_window_layers", "layer_types"),
+    *("auto_map", "partial_rotary_factor", "architectures"),
+)
+
+
+@settings(deadline=None, max_examples=100, derandomize=True)
+@given(
+    st.sampled_from(["llama", "mistral", "qwen2", "qwen3"]),
+    st.dictionaries(st.sampled_from(FIELDS), ODD, min_size=1, max_size=4),
+)
+def test_any_values_are_accepted_or_refused_by_name(family: str, changes: dict[str, Any]) -> None:
+    with contextlib.suppress(HonedError):
+        check(CONFIG | {"model_type": family} | changes, SHAPES)
 
 
 def test_unknown_architectures() -> None:

@@ -31,7 +31,7 @@ def test_dense(bad: float) -> None:
     spoiled[7, 9] = bad
     with np.errstate(over="ignore"):
         halves = [array.astype(np.float16) for array in (values / 1e37, spoiled / 1e37)]
-    brains = [float32_to_bfloat16(array / 2) for array in (values, spoiled)]
+    brains = [float32_to_bfloat16(array * np.float32(0.5)) for array in (values, spoiled)]
     for good, wrong in (
         (Dense(values, "float32"), Dense(spoiled, "float32")),
         (Dense(halves[0], "float16"), Dense(halves[1], "float16")),
