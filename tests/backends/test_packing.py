@@ -65,7 +65,7 @@ def test_a_foreign_encoding_is_decoded_in_chunks_to_the_same_bits(chunk: int, mo
 
 def packer(checkpoint: MemoryCheckpoint) -> Packer:
     stages = build_plan(read_model(checkpoint.config), checkpoint, "auto")
-    return Packer(checkpoint, stages.source, "auto", threads=1)
+    return Packer(checkpoint, stages.source, "auto")
 
 
 def test_kinds_and_sizes() -> None:

@@ -17,7 +17,7 @@ from honed.backends.capacity import check_step_tokens, kv_pages
 from honed.backends.float32 import Floats, activate, exp, fma, fold_lanes, quantize, rms_norm
 from honed.backends.packed import DenseMatrix, IntegerMatrix, QuantizedRows, pack
 from honed.checkpoints.base import Checkpoint
-from honed.encodings.dense import bfloat16_to_float32, float32_to_bfloat16
+from honed.encodings.dense import Dense, bfloat16_to_float32, float32_to_bfloat16
 from honed.models.registry import read_model
 from honed.plan import lowered as low
 from honed.plan.build import ALL_FUSIONS, build_plan
@@ -85,7 +85,7 @@ class InterpreterBackend:
             case low.TableWeight(name=name):
                 table = source.weight(name)
                 values = table.decode()
-                kept = table.kind == "dense" or dense_dtype(table, self._config.dtype) == "float32"
+                kept = isinstance(table, Dense) or dense_dtype(None, self._config.dtype) == "float32"
                 return values if kept else bfloat16_to_float32(float32_to_bfloat16(values))
             case low.VectorWeight(name=name):
                 return source.weight(name).decode()

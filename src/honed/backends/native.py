@@ -80,8 +80,7 @@ class NativeBackend:
         pages = kv_pages(config.kv_tokens, size.context)
         stages = build_plan(model, checkpoint, config.dtype, config.fusions)
         threads = config.threads or extension.default_threads()
-        packer = Packer(checkpoint, stages.source, config.dtype, threads)
-        weights = [packer.pack(spec) for spec in stages.plan.weights]
+        weights = Packer(checkpoint, stages.source, config.dtype).pack_all(stages.plan.weights, threads)
         try:
             plan = native_plan(stages.plan, weights)
             cache = extension.Cache(size.layers, size.kv_heads, size.head_dim, pages)

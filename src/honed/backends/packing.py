@@ -6,7 +6,8 @@ no whole weight is ever held as float32.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,11 +31,17 @@ Builder = extension.DenseBuilder | extension.Int8Builder | extension.Int4Builder
 class Packer:
     """Makes the native weights of one plan. FormatError for NaN or Inf, naming file and weight."""
 
-    def __init__(self, checkpoint: Checkpoint, source: PlanSource, policy: DensePolicy, threads: int) -> None:
+    def __init__(self, checkpoint: Checkpoint, source: PlanSource, policy: DensePolicy) -> None:
         self._checkpoint = checkpoint
         self._source = source
         self._policy: DensePolicy = policy
-        self._threads = threads
+
+    def pack_all(self, specs: Sequence[low.PlanWeight], threads: int) -> list[extension.Weight]:
+        """The weights in order, so many at a time: reading, unpacking and checking a weight keep one thread busy."""
+        order = sorted(range(len(specs)), key=lambda number: -_size(specs[number]))
+        with ThreadPoolExecutor(threads, thread_name_prefix="pack") as pool:
+            done = dict(zip(order, pool.map(lambda number: self.pack(specs[number]), order), strict=True))
+        return [done[number] for number in range(len(specs))]
 
     def pack(self, spec: low.PlanWeight) -> extension.Weight:
         match spec:
@@ -68,7 +75,7 @@ class Packer:
         self._check(name, weight)
         if isinstance(weight, Dense):
             return extension.table(np.ascontiguousarray(weight.values), weight.dtype)
-        dtype = dense_dtype(weight, self._policy)
+        dtype = dense_dtype(None, self._policy)
         table = np.empty(weight.shape, dtype=np.float32 if dtype == "float32" else np.uint16)
         for rows in _chunks(weight, CHUNK_VALUES):
             values = weight.decode(rows)
@@ -86,11 +93,11 @@ class Packer:
     def _builder(self, spec: low.MatrixWeight) -> Builder:
         match spec.format:
             case DenseFormat(dtype=dtype):
-                return extension.DenseBuilder(spec.columns, spec.k, dtype, self._threads)
+                return extension.DenseBuilder(spec.columns, spec.k, dtype)
             case Int8Format(group=group):
-                return extension.Int8Builder(spec.columns, spec.k, group, self._threads)
+                return extension.Int8Builder(spec.columns, spec.k, group)
             case Int4Format(group=size, offset=offset):
-                return extension.Int4Builder(spec.columns, spec.k, size, offset, self._threads)
+                return extension.Int4Builder(spec.columns, spec.k, size, offset)
 
 
 def _place(builder: Builder, weight: Encoded, part: low.Placement) -> None:
@@ -109,6 +116,11 @@ def _place(builder: Builder, weight: Encoded, part: low.Placement) -> None:
             builder.place(np.ascontiguousarray(codes), np.ascontiguousarray(scales), offsets, first, step)
         case _:
             raise PlanError(f"{part.name}: is {weight.kind}, and was planned as something else")
+
+
+def _size(spec: low.PlanWeight) -> int:
+    """Values, so that the largest weight is begun first and none is left over at the end."""
+    return spec.columns * spec.k if isinstance(spec, low.MatrixWeight) else 0
 
 
 def _chunks(weight: Encoded, values: int) -> Iterator[slice]:
