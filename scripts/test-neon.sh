@@ -15,7 +15,7 @@ else
   fi
 fi
 if ! command -v "$compiler" >/dev/null; then
-  echo "no compiler '$compiler': install g++-aarch64-linux-gnu (Debian, Ubuntu) or gcc-c++-aarch64-linux-gnu, or set CXX" >&2
+  echo "no compiler '$compiler': install g++-aarch64-linux-gnu (Debian, Ubuntu), or set CXX" >&2
   exit 2
 fi
 build=${BUILD:-build/neon}

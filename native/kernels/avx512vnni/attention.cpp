@@ -109,7 +109,9 @@ static inline void weigh_values(const AttentionArgs& args, const Span& span, int
       }
     }
   }
+#pragma GCC unroll 4  // left rolled, these loops alone would keep the totals in memory throughout
   for (int h = 0; h < Heads; ++h) {
+#pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) {
       const __m512 mean = _mm512_div_ps(total[h][v], _mm512_set1_ps(sums[h]));
       const __mmask16 lanes = v + 1 < Vectors ? __mmask16{0xffff} : last_lanes;

@@ -12,10 +12,11 @@ template <int Rows>
 void multiply_rows(const MatmulArgs& args, int64_t row, int64_t panel) {
   const char* x_bytes = static_cast<const char*>(args.x) + row * args.x_row_bytes;
   const float* x[Rows];
-  PanelResult result[Rows];
+  __m512 low_sum[Rows];
+  __m512 high_sum[Rows];
   for (int r = 0; r < Rows; ++r) {
     x[r] = reinterpret_cast<const float*>(x_bytes + r * args.x_row_bytes);
-    result[r] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+    low_sum[r] = high_sum[r] = _mm512_setzero_ps();
   }
   const char* panel_bytes = static_cast<const char*>(args.panels) + panel * args.panel_bytes;
   const auto* w = reinterpret_cast<const float*>(panel_bytes);
@@ -25,10 +26,14 @@ void multiply_rows(const MatmulArgs& args, int64_t row, int64_t panel) {
     const __m512 high = _mm512_loadu_ps(w + kVector);
     for (int r = 0; r < Rows; ++r) {
       const __m512 value = _mm512_set1_ps(x[r][k]);
-      result[r].low = _mm512_fmadd_ps(value, low, result[r].low);
-      result[r].high = _mm512_fmadd_ps(value, high, result[r].high);
+      low_sum[r] = _mm512_fmadd_ps(value, low, low_sum[r]);
+      high_sum[r] = _mm512_fmadd_ps(value, high, high_sum[r]);
     }
   }
+  // A copy, unrolled: indexed by a loop that stays a loop, the sums would live in memory all along.
+  PanelResult result[Rows];
+#pragma GCC unroll 8
+  for (int r = 0; r < Rows; ++r) result[r] = {low_sum[r], high_sum[r]};
   for (int r = 0; r < Rows; ++r) finish_panel(args, row + r, panel, result[r]);
 }
 

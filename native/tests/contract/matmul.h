@@ -10,7 +10,8 @@
 
 namespace honed::contract {
 
-inline constexpr int64_t kDepths[] = {1, 31, 32, 33, 63, 64, 65, 576, 896};
+// In the deepest the largest integers sum to more than a float holds exactly.
+inline constexpr int64_t kDepths[] = {1, 31, 32, 33, 63, 64, 65, 576, 896, 1600};
 inline constexpr int64_t kColumns[] = {1, 15, 16, 17, 31, 33, 100};
 inline constexpr int64_t kRows[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 33};
 inline constexpr Epilogue kEpilogues[] = {Epilogue::store, Epilogue::add, Epilogue::gated_silu,
@@ -32,8 +33,8 @@ struct Shape {
 
 inline Shape draw_shape(Random& random, int64_t sequence, Epilogue epilogue) {
   Shape shape{};
-  shape.k = kDepths[sequence % 9];
-  shape.columns = kColumns[(sequence + sequence / 9) % 7];
+  shape.k = kDepths[sequence % 10];
+  shape.columns = kColumns[(sequence + sequence / 10) % 7];
   shape.rows = kRows[random.between(0, 9)];
   shape.epilogue = epilogue;
   const int64_t per_panel = is_gated(epilogue) ? 16 : 32;

@@ -32,13 +32,31 @@ struct Codes {
   std::size_t group_index(int64_t column, int64_t g) const { return static_cast<std::size_t>(column * groups() + g); }
 };
 
+// One of two extremes: along each line (a column or a row) always the first, always the second, or mixed.
+class Extremes {
+ public:
+  Extremes(Random& random, int low, int high) : random_(random), low_(low), high_(high) {}
+  void next_line() { kind_ = random_.between(0, 2); }
+  int draw() {
+    if (kind_ < 2) return kind_ == 0 ? low_ : high_;
+    return random_.chance(3) ? low_ : high_;
+  }
+
+ private:
+  Random& random_;
+  int low_, high_;
+  int64_t kind_ = 0;
+};
+
 // Codes from `low` to `high`; with `extreme` only these two. Padding of k is random as well: the zeros that cancel
 // it are on the side of the activations.
 inline Codes random_codes(Random& random, int64_t columns, int64_t k_padded, int64_t group, Int4Offset offset, int low,
                           int high, bool extreme) {
   Codes codes{columns, k_padded, group, offset, {}, {}, {}, {}};
+  Extremes extremes(random, low, high);
   for (int64_t i = 0; i < columns * k_padded; ++i) {
-    codes.code.push_back(extreme ? (random.chance(3) ? low : high) : static_cast<int>(random.between(low, high)));
+    if (i % k_padded == 0) extremes.next_line();
+    codes.code.push_back(extreme ? extremes.draw() : static_cast<int>(random.between(low, high)));
   }
   for (int64_t i = 0; i < columns * codes.groups(); ++i) {
     codes.scales.push_back(random_f16(random));
@@ -136,13 +154,14 @@ inline Activations random_activations(Random& random, int64_t rows, int64_t k, i
   x.sums_offset = k_padded + x.scales_per_row() * 4;
   x.row_bytes = x.sums_offset + k_padded / 32 * 4 + 4;
   x.bytes.assign(static_cast<std::size_t>(rows * x.row_bytes), 0xa5);
+  Extremes extremes(random, -127, 127);
   for (int64_t row = 0; row < rows; ++row) {
+    extremes.next_line();
     uint8_t* packed = x.bytes.data() + row * x.row_bytes;
     std::vector<int32_t> sums(static_cast<std::size_t>(k_padded / 32), 0);
     const bool zero_row = random.chance(6);
     for (int64_t i = 0; i < k_padded; ++i) {
-      int q = static_cast<int>(random.between(-127, 127));
-      if (extreme) q = random.chance(5) ? -127 : 127;
+      int q = extreme ? extremes.draw() : static_cast<int>(random.between(-127, 127));
       if (i >= k || zero_row) q = 0;
       x.q.push_back(static_cast<int8_t>(q));
       sums[static_cast<std::size_t>(i / 32)] += q;

@@ -132,7 +132,15 @@ inline void test_quantize_case(Check& check, const KernelTable& table, int64_t w
   args.y_row_bytes = args.sums_offset + padded / 32 * 4 + 4 * random.between(0, 2);
   Guarded<float> x((range.rows - 1) * range.x_stride + width);
   random.fill(x, values);
-  if (random.chance(2)) std::fill(x.data(), x.data() + width, 0.0f);
+  if (values == Values::ordinary) {  // halves and their neighbours, with a scale of one: what rounding must get right
+    for (int64_t i = 0; i < x.size(); ++i) {
+      const float half = static_cast<float>(random.between(-127, 126)) + 0.5f;
+      const float neighbours[] = {half, std::nextafter(half, 1000.0f), std::nextafter(half, -1000.0f), 127.0f};
+      if (random.chance(2)) x[i] = neighbours[random.between(0, 3)];
+    }
+  } else if (random.chance(2)) {
+    std::fill(x.data(), x.data() + width, 0.0f);
+  }
   Guarded<uint8_t> y(range.rows * args.y_row_bytes);
   std::fill(y.data(), y.data() + y.size(), uint8_t{0xa5});
   std::vector<uint8_t> want = y.image();
