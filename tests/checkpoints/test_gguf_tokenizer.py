@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -325,3 +326,34 @@ def gpt2_of_transformers(tokens: list[str], merges: list[str], special: list[str
     splits = [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(splits)
     return tokenizer
+
+
+@pytest.mark.parametrize("model", ["gpt2", "llama"])
+def test_mutated_tokenizers(model: str) -> None:
+    """Small vocabularies with bits flipped and counts replaced: an error of ours, or a tokenizer that works."""
+    special = {
+        "pre": pair("tokenizer.ggml.pre", 8, "smollm"),
+        "merges": pair("tokenizer.ggml.merges", 9, (8, ["A B", "C D"])),
+        "scores": pair("tokenizer.ggml.scores", 9, (6, [0.0, -1.0, -2.0, -3.0, -4.0, -5.0, -6.0])),
+        "eos": pair("tokenizer.ggml.eos_token_id", 4, 6),
+        "unk": pair("tokenizer.ggml.unknown_token_id", 4, 0),
+        "template": pair("tokenizer.chat_template", 8, "{{ x }}"),
+    }
+    whole = RawFile(keys(["A", "B", "C", "D", "AB", "CD", "<x>"], [1] * 6 + [3], model=model, **special)).bytes()
+    rng = random.Random(11)
+    built = 0
+    for _ in range(1500):
+        data = bytearray(whole)
+        at = rng.randrange(24, len(data))
+        if rng.random() < 0.7:
+            data[at] ^= 1 << rng.randrange(8)
+        else:
+            data[at : at + 8] = rng.choice([0, 1, 2**31, 2**32, 2**63, 2**64 - 1]).to_bytes(8, "little")
+        try:
+            tokenizer = read_tokenizer(parse_header(memoryview(data), Path("t.gguf")).metadata)
+        except (FormatError, UnsupportedError) as error:
+            assert str(error).isprintable()
+            continue
+        built += 1
+        tokenizer.decode(tokenizer.encode("ABCD<x> é"))
+    assert 100 < built < 1000

@@ -152,7 +152,7 @@ def _bpe(
             ignore_merges=ignore_merges,
         )
     except Exception as error:  # the library raises plain Exception
-        raise FormatError(metadata.path, "tokenizer.ggml.merges", str(error)[:200]) from None
+        raise FormatError(metadata.path, "tokenizer.ggml.merges", f"{str(error)!r:.200}") from None
 
 
 def _add_special(fast: FastTokenizer, tokens: Sequence[str], types: NDArray[np.int64]) -> None:

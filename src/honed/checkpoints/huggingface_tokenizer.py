@@ -58,7 +58,7 @@ def build_fast(text: str, path: str) -> FastTokenizer:
     except BaseException as error:  # the library raises plain Exception, and panics derive from BaseException
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
-        raise FormatError(path, "tokenizer", f"{error!s:.200}") from None
+        raise FormatError(path, "tokenizer", f"{str(error)!r:.200}") from None
     return fast
 
 
