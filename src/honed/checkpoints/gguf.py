@@ -51,7 +51,7 @@ class GgufCheckpoint:
         shapes = {name: entry.shape for name, entry in self._entries.items()}
         used = check_consistency(self._config, path, shapes, path)
         self._check_vocabulary()
-        for name in shapes.keys() - used:
+        for name in sorted(shapes.keys() - used):
             raise UnsupportedError(
                 f"{path}: tensor {self._entries[name].name}: the model as known here has no such weight"
             )
