@@ -15,7 +15,7 @@ from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense
 from honed.encodings.int4_encoder import encode_int4
 from honed.encodings.int8_encoder import encode_int8
-from honed.errors import FormatError, ParameterError
+from honed.errors import FormatError, NativeError, ParameterError
 from honed.native import extension
 from honed.plan.build import ALL_FUSIONS
 from tiny_models import FAMILIES, TOKENS, MemoryCheckpoint, golden, whole
@@ -212,6 +212,21 @@ def test_a_batch_over_the_limit_and_a_cache_of_nothing_are_refused() -> None:
     backend = NativeBackend.load(checkpoint, NativeConfig(step_tokens=8, kv_tokens=64))
     with pytest.raises(ParameterError, match="at most 8"):
         backend.forward(whole(golden("llama2").tokens))
+
+
+def test_a_forced_set_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HONED_ISA", "mmx")
+    with pytest.raises(NativeError, match="HONED_ISA = 'mmx'"):
+        load(golden("llama2").checkpoint)
+
+
+def test_a_cache_that_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: int) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(extension, "Cache", full)
+    with pytest.raises(NativeError, match="KV cache of 256 tokens; ask for fewer"):
+        load(golden("llama2").checkpoint)
 
 
 def test_profile_names_every_op_and_changes_no_result() -> None:

@@ -85,7 +85,7 @@ class InterpreterBackend:
             case low.TableWeight(name=name):
                 table = source.weight(name)
                 values = table.decode()
-                kept = isinstance(table, Dense) or dense_dtype(None, self._config.dtype) == "float32"
+                kept = isinstance(table, Dense) or dense_dtype(table, self._config.dtype) == "float32"
                 return values if kept else bfloat16_to_float32(float32_to_bfloat16(values))
             case low.VectorWeight(name=name):
                 return source.weight(name).decode()

@@ -73,7 +73,7 @@ class NativeBackend:
         """Plans the model of the checkpoint, packs its weights and makes an executor with an empty cache.
 
         Errors: UnsupportedError and FormatError for a model or weight that cannot be run, naming it; NativeError
-        where the extension refuses the plan.
+        where the extension refuses the plan, HONED_ISA names no set of this machine, or memory runs out.
         """
         model = read_model(checkpoint.config, checkpoint.path)
         size = model.dimensions
@@ -83,12 +83,15 @@ class NativeBackend:
         weights = Packer(checkpoint, stages.source, config.dtype).pack_all(stages.plan.weights, threads)
         try:
             plan = native_plan(stages.plan, weights)
+        except ValueError as error:
+            raise NativeError(f"{checkpoint.path}: the executor refuses the plan: {error}") from error
+        try:
             cache = extension.Cache(size.layers, size.kv_heads, size.head_dim, pages)
             executor = extension.Executor(
                 plan, cache, config.step_tokens, min(config.selected, config.step_tokens), threads, config.isa
             )
         except ValueError as error:
-            raise NativeError(f"{checkpoint.path}: the executor refuses the plan: {error}") from error
+            raise NativeError(f"the executor cannot be made: {error}") from error
         except MemoryError as error:
             raise NativeError(
                 f"{checkpoint.path}: not enough memory for a KV cache of {pages * PAGE_TOKENS} tokens; ask for fewer"

@@ -75,7 +75,7 @@ class Packer:
         self._check(name, weight)
         if isinstance(weight, Dense):
             return extension.table(np.ascontiguousarray(weight.values), weight.dtype)
-        dtype = dense_dtype(None, self._policy)
+        dtype = dense_dtype(weight, self._policy)
         table = np.empty(weight.shape, dtype=np.float32 if dtype == "float32" else np.uint16)
         for rows in _chunks(weight, CHUNK_VALUES):
             values = weight.decode(rows)

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from honed.encodings.base import Encoded
-from honed.encodings.scheme import Scheme
 from honed.errors import PlanError
 from honed.plan import graph as g
-from honed.plan.formats import DensePolicy, Format, format_of, format_of_scheme
+from honed.plan.formats import DensePolicy, Format, format_of
 from honed.plan.graph import Graph
 
 
@@ -43,20 +42,11 @@ class HeadEncoding(Protocol):
         """The head as a matmul weight, or None where it is the weight of that name."""
 
 
-@runtime_checkable
-class Schemes(Protocol):
-    """A checkpoint that knows how a weight is encoded without opening it, which may mean to unpack it."""
-
-    def scheme(self, name: str) -> Scheme:
-        """The scheme of the weight. Unknown name: KeyError."""
-
-
 class PlanSource:
     """The weights that a recorded graph names."""
 
     def __init__(self, weights: NamedWeights, recorded: Graph) -> None:
         self._weights = weights
-        self._schemes = weights if isinstance(weights, Schemes) else None
         self._matrices = tuple(
             statement.operation.weight.name for statement in recorded if isinstance(statement.operation, g.Linear)
         )
@@ -81,7 +71,7 @@ class PlanSource:
         return (self._head_name,) if tied and self._head is not None else ()
 
     def weight(self, name: str) -> Encoded:
-        """A table, norm or bias. Opened anew at each call: unpacked codes are not kept."""
+        """A table, norm or bias."""
         return self._weights.weight(name)
 
     def matrix(self, name: str) -> Encoded:
@@ -89,10 +79,5 @@ class PlanSource:
         return self._head if name == self._head_name and self._head is not None else self.weight(name)
 
     def formats(self, policy: DensePolicy) -> dict[str, Format]:
-        """The form in which each matrix of the graph runs; from schemes where the checkpoint knows them."""
-        return {name: self._format(name, policy) for name in self._matrices}
-
-    def _format(self, name: str, policy: DensePolicy) -> Format:
-        if self._schemes is not None and not (name == self._head_name and self._head is not None):
-            return format_of_scheme(self._schemes.scheme(name), policy)
-        return format_of(self.matrix(name), policy)
+        """The form in which each matrix of the graph runs."""
+        return {name: format_of(self.matrix(name), policy) for name in self._matrices}
