@@ -96,3 +96,35 @@ def test_the_demo_model_answers_a_question(smollm2_gguf: Path) -> None:
         assert "Paris" in generation.text
         assert generation.finish_reason == "stop"
         assert model.generate("The capital of France is", max_tokens=2, temperature=0).text.startswith(" Paris")
+
+
+@pytest.mark.slow
+@pytest.mark.real_model
+def test_greedy_of_the_demo_model_equals_transformers_for_64_tokens(smollm2_gguf: Path) -> None:
+    """Each of our tokens is the most probable one of transformers after the same prefix, hence the same reply."""
+    torch = pytest.importorskip("torch")
+    from transformers import AutoModelForCausalLM
+
+    prompts = [
+        "The capital of France is",
+        "def fibonacci(n):",
+        "Once upon a time",
+        "Q: What is 12 times 12?\nA:",
+        "日本",
+    ]
+    reference = AutoModelForCausalLM.from_pretrained(
+        smollm2_gguf.parent, gguf_file=smollm2_gguf.name, dtype=torch.float32
+    )
+    with honed.load(smollm2_gguf, dtype="float32") as model:
+        for prompt in prompts:
+            start = model.encode(prompt)
+            generation = model.generate(start, max_tokens=64, temperature=0)
+            tokens = list(generation.tokens)
+            with torch.inference_mode():
+                logits = reference(torch.tensor([start + tokens])).logits[0, len(start) - 1 :]
+            expected = logits.argmax(-1).tolist()
+            assert tokens == expected[: len(tokens)], prompt
+            if generation.finish_reason == "stop":
+                assert expected[len(tokens)] in model.tokenizer.end_tokens
+            else:
+                assert len(tokens) == 64
