@@ -10,7 +10,8 @@ from honed.backends.native import NativeBackend, NativeConfig
 from honed.backends.packing import Packer
 from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense
-from honed.errors import PlanError
+from honed.encodings.int8 import Int8
+from honed.errors import PlanError, UnsupportedError
 from honed.models.registry import read_model
 from honed.plan.build import build_plan
 from honed.plan.formats import DenseFormat, Int8Format
@@ -77,6 +78,17 @@ def test_kinds_and_sizes() -> None:
     part = Placement("model.layers.0.mlp.up_proj.weight", 110, first_column=0, tile_step=1)
     weight = packer(plain).pack(MatrixWeight(DenseFormat("bfloat16"), 128, 54, (part,)))
     assert (weight.kind, weight.rows, weight.columns) == ("dense_bf16", 128, 54)
+
+
+def test_a_code_that_no_kernel_takes_is_refused_with_its_weight() -> None:
+    name = "model.layers.0.mlp.up_proj.weight"
+    codes = np.zeros((110, 54), np.int8)
+    codes[7, 3] = -128
+    plain, _ = checkpoints()
+    weights: dict[str, Encoded] = {other: plain.weight(other) for other in plain.names}
+    weights[name] = Int8(codes, np.ones(110, np.float32))
+    with pytest.raises(UnsupportedError, match=r"layers\.0\.mlp\.up_proj\.weight: cannot be run: .*-128"):
+        NativeBackend.load(MemoryCheckpoint(plain.config, weights), NativeConfig(kv_tokens=64))
 
 
 def test_a_weight_that_is_not_what_was_planned_is_refused() -> None:

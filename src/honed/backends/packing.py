@@ -18,7 +18,7 @@ from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense, float32_to_bfloat16
 from honed.encodings.int4 import Int4
 from honed.encodings.int8 import Int8
-from honed.errors import PlanError
+from honed.errors import PlanError, UnsupportedError
 from honed.native import extension
 from honed.plan import lowered as low
 from honed.plan.formats import DenseFormat, DensePolicy, Int4Format, Int8Format, dense_dtype
@@ -29,7 +29,10 @@ Builder = extension.DenseBuilder | extension.Int8Builder | extension.Int4Builder
 
 
 class Packer:
-    """Makes the native weights of one plan. FormatError for NaN or Inf, naming file and weight."""
+    """Makes the native weights of one plan.
+
+    Errors name file and weight: FormatError for NaN or Inf, UnsupportedError for values that no kernel takes.
+    """
 
     def __init__(self, checkpoint: Checkpoint, source: PlanSource, policy: DensePolicy) -> None:
         self._checkpoint = checkpoint
@@ -87,7 +90,10 @@ class Packer:
         for part in spec.parts:
             weight = self._source.matrix(part.name)
             self._check(part.name, weight)
-            _place(builder, weight, part)
+            try:
+                _place(builder, weight, part)
+            except ValueError as error:
+                raise UnsupportedError(f"{self._checkpoint.path}: {part.name}: cannot be run: {error}") from error
         return builder.finish()
 
     def _builder(self, spec: low.MatrixWeight) -> Builder:
