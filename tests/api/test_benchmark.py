@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from honed.api import benchmark as module
-from honed.api.benchmark import BenchModel, benchmark, open_runner
+from honed.api.benchmark import BenchModel, benchmark
 from honed.api.compress import compress
 from honed.bench.contender import Contender, Skipped
 from honed.bench.report import Report, Row
@@ -53,21 +53,6 @@ def test_engine_and_peer_are_measured_in_one_run(tiny_llama: Path) -> None:
         assert row["peak_rss_bytes"] > 10 << 20
     assert set(value["rows"][0]["speed_against"]) == {"pytorch"}
     assert value["machine"]["versions"]["torch"]
-
-
-def test_runner_gives_the_tokens_of_generate_and_no_end_token_stops_it(tiny_llama: Path) -> None:
-    import honed
-
-    runner = open_runner(
-        {"model": str(tiny_llama), "dtype": "float32", "threads": 1, "isa": "portable", "context": 128}
-    )
-    tokens = list(runner.generate([3, 4, 5], 100))
-    assert len(tokens) == 100
-    assert runner.isa == "portable"
-    assert list(runner.generate([3, 4, 5], 100)) == tokens, "the first run leaves nothing behind"
-    with honed.load(tiny_llama, dtype="float32", isa="portable") as model:
-        generation = model.generate([3, 4, 5], max_tokens=100, temperature=0)
-    assert tokens[: len(generation.tokens)] == list(generation.tokens)
 
 
 def test_peer_runs_the_source_of_artifacts_once(

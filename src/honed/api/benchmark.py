@@ -1,20 +1,16 @@
 """Speed of models and of other systems with the same weights, measured in one run: names to contenders to a report.
 
-Not here: how a measurement is made (`bench/`).
+Not here: how a measurement is made (`bench/`), and our side of it (`engine_runner.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
-from honed.api.load import load
 from honed.bench.contender import Contender, Skipped
-from honed.bench.footprint import plan_footprint, weights_label
 from honed.bench.peers import find_peer
-from honed.bench.peers.base import Footprint, Peer, Runner
+from honed.bench.peers.base import Peer
 from honed.bench.report import Report, make_report
 from honed.bench.session import Progress, measure_all
 from honed.bench.workload import Workload, prompt_ids
@@ -22,13 +18,7 @@ from honed.checkpoints.base import Checkpoint
 from honed.checkpoints.open import open_checkpoint
 from honed.errors import HonedError, ParameterError, SourceError
 from honed.models.registry import read_model
-from honed.plan.build import build_plan
 from honed.plan.formats import DensePolicy
-from honed.plan.lowered import LoweredPlan
-from honed.runtime.engine import Engine
-from honed.runtime.events import Failed, Generated
-from honed.runtime.request import GREEDY, Request
-from honed.text.tokenizer import Tokenizer
 
 ROOM = 64
 """Positions that the cache has at least, for the short first prompt."""
@@ -81,7 +71,7 @@ def _contender(model: BenchModel, checkpoint: Checkpoint, workload: Workload, is
     return Contender(
         system="honed",
         model=model.name,
-        open_function="honed.api.benchmark:open_runner",
+        open_function="honed.api.engine_runner:open_runner",
         arguments={
             "model": model.name,
             "dtype": model.dtype,
@@ -118,60 +108,3 @@ def _plan_peer(
     except HonedError as error:
         return str(error)
     return None
-
-
-# ---- in the measured process ---------------------------------------------------------------------
-
-
-def open_runner(arguments: Mapping[str, Any]) -> Runner:
-    """Loads as `honed.load` does. arguments: model, dtype, threads, isa, context."""
-    model = load(
-        arguments["model"],
-        dtype=arguments["dtype"],
-        threads=arguments["threads"],
-        isa=arguments["isa"],
-        context=arguments["context"],
-    )
-    isa = getattr(model.backend, "isa", None)
-    return EngineRunner(Engine(model.backend, max_sequences=1), model.tokenizer, isa, arguments)
-
-
-class EngineRunner:
-    """One request at a time through the engine."""
-
-    def __init__(self, engine: Engine, tokenizer: Tokenizer, isa: str | None, arguments: Mapping[str, Any]) -> None:
-        self._engine = engine
-        self._tokenizer = tokenizer
-        self._isa = isa
-        self._arguments = arguments
-
-    @property
-    def isa(self) -> str | None:
-        return self._isa
-
-    @property
-    def dtype(self) -> str:
-        return weights_label(self._plan)
-
-    @property
-    def footprint(self) -> Footprint:
-        return plan_footprint(self._plan)
-
-    @cached_property
-    def _plan(self) -> LoweredPlan:
-        checkpoint = open_checkpoint(self._arguments["model"])
-        return build_plan(read_model(checkpoint.config, checkpoint.path), checkpoint, self._arguments["dtype"]).plan
-
-    def encode(self, text: str) -> list[int]:
-        return self._tokenizer.encode(text)
-
-    def generate(self, prompt: Sequence[int], new_tokens: int) -> Iterator[int]:
-        """No stop tokens: the length is what was asked for."""
-        request = self._engine.add(Request(tuple(prompt), new_tokens, GREEDY))
-        while not self._engine.idle:
-            for event in self._engine.step():
-                match event:
-                    case Generated(id, token) if id == request:
-                        yield token
-                    case Failed(_, error):
-                        raise error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -222,7 +222,10 @@ def comparisons(report: Report) -> list[str]:
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table: text columns left, numbers right by their first row's look."""
-    escape: Callable[[str], str] = lambda cell: cell.replace("|", "\\|").replace("\n", " ")  # noqa: E731
+
+    def escape(cell: str) -> str:
+        return cell.replace("|", "\\|").replace("\n", " ")
+
     numeric = [bool(rows) and rows[0][i][:1].isdigit() for i in range(len(header))]
     lines = [
         "| " + " | ".join(escape(name) for name in header) + " |",

@@ -1,0 +1,84 @@
+"""honed's own side of a measurement: loads as a user would and generates through the engine.
+
+Runs in the measured process, so it imports what that needs and nothing of the reporting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from honed.api.load import load
+from honed.bench.peers.base import Footprint, Runner
+from honed.runtime.engine import Engine
+from honed.runtime.events import Failed, Generated
+from honed.runtime.request import GREEDY, Request
+from honed.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from honed.plan.lowered import LoweredPlan
+
+
+def open_runner(arguments: Mapping[str, Any]) -> Runner:
+    """Loads as `honed.load` does. arguments: model, dtype, threads, isa, context."""
+    model = load(
+        arguments["model"],
+        dtype=arguments["dtype"],
+        threads=arguments["threads"],
+        isa=arguments["isa"],
+        context=arguments["context"],
+    )
+    isa = getattr(model.backend, "isa", None)
+    return EngineRunner(Engine(model.backend, max_sequences=1), model.tokenizer, isa, arguments)
+
+
+class EngineRunner:
+    """One request at a time through the engine."""
+
+    def __init__(self, engine: Engine, tokenizer: Tokenizer, isa: str | None, arguments: Mapping[str, Any]) -> None:
+        self._engine = engine
+        self._tokenizer = tokenizer
+        self._isa = isa
+        self._arguments = arguments
+
+    @property
+    def isa(self) -> str | None:
+        return self._isa
+
+    @property
+    def dtype(self) -> str:
+        from honed.bench.footprint import weights_label
+
+        return weights_label(self._plan)
+
+    @property
+    def footprint(self) -> Footprint:
+        from honed.bench.footprint import plan_footprint
+
+        return plan_footprint(self._plan)
+
+    @cached_property
+    def _plan(self) -> LoweredPlan:
+        """Made again from the checkpoint, after the measurement: a backend does not show its own."""
+        from honed.checkpoints.open import open_checkpoint
+        from honed.models.registry import read_model
+        from honed.plan.build import build_plan
+
+        checkpoint = open_checkpoint(self._arguments["model"])
+        model = read_model(checkpoint.config, checkpoint.path)
+        return build_plan(model, checkpoint, self._arguments["dtype"]).plan
+
+    def encode(self, text: str) -> list[int]:
+        return self._tokenizer.encode(text)
+
+    def generate(self, prompt: Sequence[int], new_tokens: int) -> Iterator[int]:
+        """No stop tokens: the length is what was asked for."""
+        request = self._engine.add(Request(tuple(prompt), new_tokens, GREEDY))
+        while not self._engine.idle:
+            for event in self._engine.step():
+                match event:
+                    case Generated(id, token) if id == request:
+                        yield token
+                    case Failed(_, error):
+                        raise error
