@@ -218,3 +218,24 @@ def test_a_model_does_not_load_from_a_changed_artifact(llama: Path, tmp_path: Pa
     weights.write_bytes(bytes(data))
     with pytest.raises(ArtifactError, match=r"model\.safetensors: SHA-256"):
         load(tmp_path / "out", threads=1)
+
+
+@pytest.mark.real_model
+@pytest.mark.slow
+def test_the_demo_model_to_int8_is_read_by_transformers_and_by_us(smollm2_gguf: Path, tmp_path: Path) -> None:
+    """From a GGUF file, whose config and tokenizer exist only as its metadata."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    out = tmp_path / "int8"
+    report = compress(smollm2_gguf, "int8", out=out)
+    assert report.notes == ()
+    assert sum(tensor.relative_error for tensor in report.tensors) / len(report.tensors) < 0.007
+    # The head comes from Q8_0 blocks, which groups of 32 with float16 scales hold without loss.
+    assert next(tensor.relative_error for tensor in report.tensors if tensor.name == "lm_head.weight") == 0
+    tokenizer = AutoTokenizer.from_pretrained(out)
+    text = "The capital of France is"
+    assert tokenizer(text)["input_ids"] == Artifact(Directory(out)).tokenizer().encode(text)
+    model = AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32).eval()
+    with torch.no_grad():
+        last = model(torch.tensor([tokenizer(text)["input_ids"]])).logits[0, -1]
+    assert tokenizer.decode(int(last.argmax())).strip() == "Paris"

@@ -2,8 +2,8 @@
 
 At 4 bits the range that covers a whole group is seldom the best one: a smaller step gains more over 32 values than
 clipping the largest costs. The search tries shrunk and shifted ranges and then refits the scale to the chosen codes
-by least squares, keeping for each group what has the smallest squared error (the range search of LSQ-style and
-GGUF k-quant quantizers). Everything is per group, so the result does not depend on chunks or threads.
+by least squares, keeping for each group what has the smallest squared error. Everything is per group, so the result
+does not depend on chunks or threads.
 """
 
 from __future__ import annotations
