@@ -52,7 +52,9 @@ LIES: list[tuple[str, Any]] = [
     ("attention_bias", 1),
     ("hidden_act", 3),
     ("rope_theta", 0),
+    ("rope_theta", 1e-308),
     ("rope_scaling", "linear"),
+    ("rope_scaling", {"rope_type": "linear", "factor": 1e-320}),
 ]
 
 
@@ -64,6 +66,13 @@ def test_a_lie_names_its_field(field: str, value: Any) -> None:
     assert message.startswith("some/config.json: ")
     # Heads that do not divide are found at the field that they do not divide.
     assert field in message or (field == "num_attention_heads" and "hidden_size" in message)
+
+
+@pytest.mark.parametrize("names", [[["full_attention"], ["full_attention"]], [{}, {}], ["full_attention", "sideways"]])
+def test_layer_types_that_are_no_known_names_are_refused(names: list[Any]) -> None:
+    fields = Fields({"use_sliding_window": True, "sliding_window": 8, "layer_types": names}, "some/config.json")
+    with pytest.raises(UnsupportedError, match="layer_types"):
+        read_layer_windows(fields, 2)
 
 
 @pytest.mark.parametrize("field", ["hidden_size", "vocab_size", "num_hidden_layers", "max_position_embeddings"])

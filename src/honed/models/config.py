@@ -165,7 +165,7 @@ def read_layer_windows(fields: Fields, layers: int) -> tuple[int | None, ...]:
     if not isinstance(types, list | tuple) or len(types) != layers:
         raise fields.wrong("layer_types", f"must be a list of num_hidden_layers {layers} names")
     for name in types:
-        if name not in kinds:
+        if not isinstance(name, str) or name not in kinds:
             raise UnsupportedError(
                 f"{fields.source}: layer_types {name!r} is not supported; supported are {', '.join(kinds)}"
             )

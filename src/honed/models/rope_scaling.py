@@ -35,8 +35,8 @@ def read_rotary(fields: Fields, head_dim: int) -> Rotary:
                 f"{fields.source}: {place.prefix}partial_rotary_factor "
                 f"{place.values['partial_rotary_factor']} is not supported; supported is 1"
             )
-    theta_default = fields.number("rope_theta", 0.0, 1e12, default=10000.0)
-    theta = scaling.number("rope_theta", 0.0, 1e12, default=theta_default)
+    theta_default = fields.number("rope_theta", 1e-3, 1e12, default=10000.0)
+    theta = scaling.number("rope_theta", 1e-3, 1e12, default=theta_default)
     base = theta ** (-np.arange(0, head_dim, 2, dtype=np.float64) / head_dim)
     scaled = SCALINGS[kind](base, scaling) / _frequency_factors(fields, head_dim // 2)
     return Rotary(tuple(scaled.astype(np.float32).tolist()))
@@ -48,12 +48,12 @@ def _default(base: Frequencies, scaling: Fields) -> Frequencies:
 
 def _linear(base: Frequencies, scaling: Fields) -> Frequencies:
     """Position interpolation (Chen et al. 2023): every position is divided by the factor."""
-    return base / scaling.number("factor", 0.0, 1e6)
+    return base / scaling.number("factor", 1e-3, 1e6)
 
 
 def _llama3(base: Frequencies, scaling: Fields) -> Frequencies:
     """Llama 3.1: long wavelengths are divided by the factor, short ones kept, those between blended smoothly."""
-    factor = scaling.number("factor", 0.0, 1e6)
+    factor = scaling.number("factor", 1e-3, 1e6)
     low = scaling.number("low_freq_factor", 0.0, 1e6)
     high = scaling.number("high_freq_factor", 0.0, 1e6)
     if high <= low:
