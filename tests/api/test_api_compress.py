@@ -239,3 +239,15 @@ def test_the_demo_model_to_int8_is_read_by_transformers_and_by_us(smollm2_gguf: 
     with torch.no_grad():
         last = model(torch.tensor([tokenizer(text)["input_ids"]])).logits[0, -1]
     assert tokenizer.decode(int(last.argmax())).strip() == "Paris"
+
+
+def test_int8_is_calibrated_and_says_on_what(llama: Path, tmp_path: Path) -> None:
+    compress(llama, "int8", out=tmp_path / "smooth", threads=1)
+    compress(llama, W8A8, out=tmp_path / "plain", threads=1)
+    smooth, plain = (Artifact(Directory(tmp_path / name)) for name in ("smooth", "plain"))
+    calibration = smooth.manifest["calibration"]
+    assert set(calibration) == {"text", "sha256", "windows", "window_tokens"}
+    assert calibration["windows"] * calibration["window_tokens"] > 500
+    assert plain.manifest["calibration"] is None
+    norm = "model.layers.0.input_layernorm.weight"
+    assert not np.array_equal(smooth.weight(norm).decode(), plain.weight(norm).decode())

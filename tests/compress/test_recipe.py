@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from honed.compress.builtin_recipes import RECIPES
-from honed.compress.recipe import Recipe, Setting, read_recipe
+from honed.compress.recipe import Recipe, RoundToNearestSettings, Setting, read_recipe
 from honed.errors import FormatError, ParameterError
 
 BASE: dict[str, Any] = {"pass": "round_to_nearest", "weights": {"bits": 8, "group": 32}}
@@ -41,7 +41,8 @@ def test_the_first_override_that_matches_wins() -> None:
                 {"modules": "*.layers.1.*", "setting": "dense"},
             ]
         )
-    ).passes[0]
+    ).passes[-1]
+    assert isinstance(found, RoundToNearestSettings)
     assert found.for_module("model.layers.0.mlp.down_proj") is None
     assert found.for_module("model.layers.1.mlp.down_proj") == Setting.model_validate_json(json.dumps(other))
     assert found.for_module("model.layers.1.mlp.up_proj") is None
@@ -64,6 +65,10 @@ def test_the_first_override_that_matches_wins() -> None:
         (recipe(overrides=[{"modules": "x", "setting": "dens"}]), r"overrides\[0\]\.setting"),
         ({"passes": []}, r"recipe\.passes"),
         ({"passes": [{**BASE, "pass": "gptq"}]}, r"passes\[0\]\.pass = 'gptq'.*round_to_nearest"),
+        ({"passes": [{}]}, r"passes\[0\]\.pass = None"),
+        ({"passes": [{"pass": "smooth"}]}, "round_to_nearest must be the last pass"),
+        ({"passes": [BASE, BASE]}, "the last pass, and there once"),
+        ({"passes": [{"pass": "smooth", "strength": 1.0}, BASE]}, r"passes\[0\]\.strength = 1\.0"),
         ({}, r"recipe\.passes"),
         ({"passes": {1, 2}}, "form of JSON"),
     ],
@@ -94,5 +99,5 @@ def test_a_recipe_cannot_be_changed() -> None:
     found = read_recipe("int8")
     assert read_recipe(found) is found
     with pytest.raises(ValueError, match="frozen"):
-        found.passes[0].weights.bits = 4
+        found.passes[0].kind = "other"  # type: ignore[assignment]
     assert isinstance(found, Recipe)

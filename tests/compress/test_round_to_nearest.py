@@ -86,7 +86,7 @@ def test_layers_and_head_are_encoded_and_the_rest_stays_dense(tied: bool) -> Non
 def test_planning_computes_nothing_and_a_weight_is_made_when_asked_for() -> None:
     decoder = model(tied=True)
     read = Source(decoder)
-    pipeline = compress_weights(decoder, SourceWeights(decoder, read), read_recipe("int8"), threads=1)
+    pipeline = compress_weights(decoder, SourceWeights(decoder, read), read_recipe("int4"), threads=1)
     assert pipeline.reports()[0].tensors == ()
     read.read.clear()
     name = "model.layers.1.mlp.down_proj.weight"
@@ -94,7 +94,7 @@ def test_planning_computes_nothing_and_a_weight_is_made_when_asked_for() -> None
     assert read.read == [name]
     (line,) = pipeline.reports()[0].tensors
     assert (line.name, line.bytes_after, line.encoding) == (name, encoded.nbytes, str(pipeline.schemes[name]))
-    assert 0 < line.relative_error < 0.01
+    assert 0 < line.relative_error < 0.1
 
 
 def test_overrides_reach_the_head_and_the_layers_by_name() -> None:

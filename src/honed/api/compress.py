@@ -7,6 +7,7 @@ first weight is touched, and the artifact is opened again and compared with what
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -31,10 +32,15 @@ from honed.compress.round_to_nearest import dense_scheme, to_dense
 from honed.encodings.base import Encoded
 from honed.encodings.scheme import DenseScheme
 from honed.errors import ArtifactError, ParameterError, UnsupportedError
+from honed.models.base import DecoderModel
 from honed.models.registry import read_model
+from honed.text.calibration import CALIBRATION_TEXT
 
 if TYPE_CHECKING:
     from honed.compress.recipe import Recipe
+
+CALIBRATION_WINDOW = 128
+"""Tokens of a calibration window."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +126,8 @@ def _plan(checkpoint: Checkpoint, name: str, recipe: Recipe, threads: int) -> tu
     decoder = read_model(checkpoint.config, checkpoint.path)
     linears = find_linears(decoder)
     source = SourceWeights(decoder, checkpoint.weight)
-    pipeline = compress_weights(decoder, source, recipe, threads=threads)
+    calibration = _calibration_windows(checkpoint, decoder) if recipe.calibrates else []
+    pipeline = compress_weights(decoder, source, recipe, threads=threads, calibration=calibration)
     schemes = dict(pipeline.schemes)
     head_name = linears.head_name
     head: str | None = head_name
@@ -140,7 +147,7 @@ def _plan(checkpoint: Checkpoint, name: str, recipe: Recipe, threads: int) -> tu
     dense_head = None
     if head is not None and not linears.tied:
         as_stored = dense_scheme(source[head_name])
-        dense_head = DenseHead(as_stored, lambda: to_dense(source[head_name], as_stored))
+        dense_head = DenseHead(as_stored, lambda: to_dense(pipeline.before_last[head_name], as_stored))
     contents = Contents(
         config=_config(checkpoint.config),
         schemes=schemes,
@@ -159,9 +166,24 @@ def _plan(checkpoint: Checkpoint, name: str, recipe: Recipe, threads: int) -> tu
             },
             recipe=recipe.as_json(),
             notes=tuple(note for report in pipeline.reports() for note in report.notes),
+            calibration=_calibration_record(calibration),
         ),
     )
     return contents, pipeline
+
+
+def _calibration_windows(checkpoint: Checkpoint, decoder: DecoderModel) -> list[list[int]]:
+    """The calibration text in windows of one length, what is left over at its end cut off."""
+    ids = checkpoint.tokenizer().encode(CALIBRATION_TEXT, add_special=False)
+    length = min(CALIBRATION_WINDOW, decoder.dimensions.context, len(ids))
+    return [ids[first : first + length] for first in range(0, len(ids) - length + 1, length)]
+
+
+def _calibration_record(windows: list[list[int]]) -> dict[str, Any] | None:
+    if not windows:
+        return None
+    digest = hashlib.sha256(CALIBRATION_TEXT.encode()).hexdigest()
+    return {"text": "built-in", "sha256": digest, "windows": len(windows), "window_tokens": len(windows[0])}
 
 
 def _config(source: Mapping[str, Any]) -> dict[str, Any]:

@@ -56,6 +56,7 @@ class Provenance:
     source_files: Mapping[str, FileRecord]
     recipe: Mapping[str, Any]
     notes: tuple[str, ...] = ()
+    calibration: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,8 @@ def build_document(
         },
         "recipe": dict(provenance.recipe),
         "notes": list(provenance.notes),
-        # Round to nearest draws nothing and sees no text.
-        "seed": None,
-        "calibration": None,
+        "seed": None,  # no pass draws random numbers
+        "calibration": None if provenance.calibration is None else dict(provenance.calibration),
         "versions": {"honed": _version("honed"), "python": platform.python_version(), "numpy": _version("numpy")},
         "machine": {"architecture": platform.machine(), "system": platform.system(), "cpu_flags": cpu_flags()},
         "weights": {

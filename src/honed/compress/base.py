@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from honed.compress.calibrate import Tokens
 from honed.encodings.base import Encoded
 from honed.encodings.scheme import Scheme
 from honed.models.base import DecoderModel
@@ -59,5 +60,8 @@ class Pass(Protocol):
     def name(self) -> str:
         """As in a recipe."""
 
-    def apply(self, model: DecoderModel, weights: Weights, *, threads: int) -> Compressed:
-        """Plans the step from names and shapes alone. Errors that need no weight are raised here."""
+    def apply(self, model: DecoderModel, weights: Weights, *, threads: int, calibration: Tokens) -> Compressed:
+        """Plans the step from names and shapes alone. Errors that need no weight are raised here.
+
+        `calibration` is empty where no pass of the recipe needs it.
+        """

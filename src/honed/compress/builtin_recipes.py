@@ -11,7 +11,7 @@ from typing import Any
 _GROUPED_INT8: dict[str, Any] = {"weights": {"bits": 8, "group": 32}, "activations": {"group": 32}}
 
 RECIPES: dict[str, dict[str, Any]] = {
-    "int8": {"passes": [{"pass": "round_to_nearest", **_GROUPED_INT8}]},
+    "int8": {"passes": [{"pass": "smooth", "strength": 0.5}, {"pass": "round_to_nearest", **_GROUPED_INT8}]},
     "int4": {
         "passes": [
             {

@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from honed.compress.base import Compressed, Pass, Report, Weights
+from honed.compress.calibrate import Tokens
 from honed.compress.linears import HEAD, find_linears
 from honed.compress.recipe import Recipe
 from honed.compress.round_to_nearest import RoundToNearest
+from honed.compress.smooth_pass import Smooth
 from honed.encodings.base import Encoded
 from honed.encodings.scheme import Scheme
 from honed.models.base import DecoderModel
 
 PASSES: dict[str, Callable[[Any], Pass]] = {
     "round_to_nearest": RoundToNearest,
+    "smooth": Smooth,
 }
 
 
@@ -24,6 +27,8 @@ class Pipeline:
     """The weights after the last pass, computed when asked for, and the reports of all passes."""
 
     stages: tuple[Compressed, ...]
+    before_last: Weights
+    """What the last pass, which encodes, is given: the model in full precision after all passes before it."""
 
     @property
     def schemes(self) -> Mapping[str, Scheme]:
@@ -36,14 +41,17 @@ class Pipeline:
         return tuple(stage.report() for stage in self.stages)
 
 
-def compress_weights(model: DecoderModel, weights: Weights, recipe: Recipe, *, threads: int) -> Pipeline:
+def compress_weights(
+    model: DecoderModel, weights: Weights, recipe: Recipe, *, threads: int, calibration: Tokens = ()
+) -> Pipeline:
     """Chains the passes of a recipe. Nothing is computed yet; `weights` holds a tied head under its own name too."""
     stages: list[Compressed] = []
-    current = weights
+    given = current = weights
     for settings in recipe.passes:
-        stages.append(PASSES[settings.kind](settings).apply(model, current, threads=threads))
-        current = _Output(stages[-1])
-    return Pipeline(tuple(stages))
+        given = current
+        stages.append(PASSES[settings.kind](settings).apply(model, given, threads=threads, calibration=calibration))
+        current = _Output(stages[-1], given)
+    return Pipeline(tuple(stages), given)
 
 
 class SourceWeights(Mapping[str, Encoded]):
@@ -67,14 +75,14 @@ class SourceWeights(Mapping[str, Encoded]):
 
 
 class _Output(Mapping[str, Encoded]):
-    def __init__(self, stage: Compressed) -> None:
-        self._stage = stage
+    def __init__(self, stage: Compressed, given: Weights) -> None:
+        self._stage, self._names = stage, tuple(given)
 
     def __getitem__(self, name: str) -> Encoded:
         return self._stage.weight(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._stage.schemes)
+        return iter(self._names)
 
     def __len__(self) -> int:
-        return len(self._stage.schemes)
+        return len(self._names)

@@ -91,10 +91,33 @@ class RoundToNearestSettings(Setting):
         return self
 
 
-class Recipe(_Settings):
-    """Passes in the order in which they run."""
+class SmoothSettings(_Settings):
+    """Settings of the pass `smooth`: 0 leaves outliers in the activations, 1 moves all of them into the weights."""
 
-    passes: Annotated[tuple[RoundToNearestSettings, ...], Field(min_length=1)]
+    kind: Annotated[Literal["smooth"], Field(alias="pass")]
+    strength: Annotated[float, Field(gt=0, lt=1)] = 0.5
+
+
+PassSettings = Annotated[RoundToNearestSettings | SmoothSettings, Field(discriminator="kind")]
+PASS_NAMES = ("round_to_nearest", "smooth")
+
+
+class Recipe(_Settings):
+    """Passes in the order in which they run. The last one encodes, those before it keep weights in full precision."""
+
+    passes: Annotated[tuple[PassSettings, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _encodes_last(self) -> Recipe:
+        encoding = [settings.kind == "round_to_nearest" for settings in self.passes]
+        if encoding != [False] * (len(encoding) - 1) + [True]:
+            raise ValueError("round_to_nearest must be the last pass, and there once")
+        return self
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether a pass needs tokens."""
+        return any(settings.kind == "smooth" for settings in self.passes)
 
     def as_json(self) -> dict[str, Any]:
         """Every setting, defaults included."""
@@ -145,7 +168,12 @@ def _explained(error: ValidationError, source: str) -> HonedError:
     problem = error.errors()[0]
     where = source
     for part in problem["loc"]:
+        if part in PASS_NAMES:
+            continue  # which of the kinds of pass was meant; the index says so already
         where += f"[{part}]" if isinstance(part, int) else f".{part}"
+    if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        given = problem["input"].get("pass") if isinstance(problem["input"], dict) else problem["input"]
+        return ParameterError(f"{where}.pass", given, f"must be {' or '.join(PASS_NAMES)}")
     if problem["type"] == "extra_forbidden":
         key = str(problem["loc"][-1])
         near = difflib.get_close_matches(key, _known_keys(), n=1)
@@ -155,5 +183,6 @@ def _explained(error: ValidationError, source: str) -> HonedError:
 
 
 def _known_keys() -> list[str]:
-    models: tuple[type[BaseModel], ...] = (Recipe, RoundToNearestSettings, WeightSettings, ActivationSettings, Override)
-    return sorted({field.alias or name for model in models for name, field in model.model_fields.items()})
+    passes: tuple[type[BaseModel], ...] = (SmoothSettings, RoundToNearestSettings)
+    parts: tuple[type[BaseModel], ...] = (Recipe, WeightSettings, ActivationSettings, Override)
+    return sorted({field.alias or name for model in (*passes, *parts) for name, field in model.model_fields.items()})

@@ -12,6 +12,7 @@ from typing import get_args
 import numpy as np
 
 from honed.compress.base import Report, TensorReport, Weights
+from honed.compress.calibrate import Tokens
 from honed.compress.linears import find_linears
 from honed.compress.recipe import RoundToNearestSettings, Setting
 from honed.encodings.base import Encoded
@@ -31,8 +32,8 @@ class RoundToNearest:
     def name(self) -> str:
         return self.settings.kind
 
-    def apply(self, model: DecoderModel, weights: Weights, *, threads: int) -> RoundedWeights:
-        """Plans every weight from its shape; the notes say where a group had to give way to a width."""
+    def apply(self, model: DecoderModel, weights: Weights, *, threads: int, calibration: Tokens) -> RoundedWeights:
+        """Plans every weight from its shape; the notes say where a group had to give way. Calibrates nothing."""
         linears = find_linears(model)
         chosen: dict[str, Setting] = {}
         schemes: dict[str, Scheme] = {}

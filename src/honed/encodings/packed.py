@@ -65,11 +65,11 @@ class PackedInt4(Int4):
         width: int,
         *,
         scales: NDArray[np.float16],
-        zeros: NDArray[np.uint8] | None,
+        offsets: NDArray[np.uint8] | NDArray[np.float16] | None,
         group: int,
         activation: ActivationScales,
     ) -> None:
-        _set(self, packed=packed, width=width, scales=scales, zeros=zeros, group=group, activation=activation)
+        _set(self, packed=packed, width=width, scales=scales, offsets=offsets, group=group, activation=activation)
 
     @property
     def codes(self) -> Bytes:
@@ -82,12 +82,12 @@ class PackedInt4(Int4):
     @property
     def nbytes(self) -> int:
         rows, width = self.shape
-        zeros = 0 if self.zeros is None else self.zeros.size
-        return (rows * width + 1) // 2 + int(self.scales.nbytes) + zeros
+        offsets = 0 if self.offsets is None else int(self.offsets.nbytes)
+        return (rows * width + 1) // 2 + int(self.scales.nbytes) + offsets
 
     def decode(self, rows: slice = slice(None)) -> NDArray[np.float32]:
-        zeros = None if self.zeros is None else self.zeros[rows]
-        return Int4(self._unpacked(rows), self.scales[rows], zeros, self.group, self.activation).decode()
+        offsets = None if self.offsets is None else self.offsets[rows]
+        return Int4(self._unpacked(rows), self.scales[rows], offsets, self.group, self.activation).decode()
 
     def _unpacked(self, rows: slice) -> Bytes:
         return np.ascontiguousarray(split_nibbles(self.packed[rows])[:, : self.width])

@@ -13,11 +13,12 @@ from typing import Any, Literal, get_args
 from honed.encodings.activation import ActivationScales
 from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense, DenseType
-from honed.encodings.int4 import Int4
+from honed.encodings.int4 import Int4, Offset
 from honed.encodings.int8 import Int8
 from honed.errors import ParameterError
 
 Group = Literal[32, 64, 128]
+_OFFSET_BYTES: dict[Offset, int] = {"symmetric": 0, "zero_point": 1, "minimum": 2}
 _DENSE_BYTES: dict[DenseType, int] = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
@@ -53,20 +54,19 @@ class Int8Scheme:
 
 @dataclass(frozen=True)
 class Int4Scheme:
-    """`group` inputs share a float16 scale and, if `zero_point`, an integer zero."""
+    """`group` inputs share a float16 scale and, by `offset`, an integer zero point or a float16 minimum."""
 
     group: Group
-    zero_point: bool
+    offset: Offset
     activation_group: Group | None = None
 
     def nbytes(self, shape: tuple[int, ...]) -> int:
         rows, width = shape
         groups = -(-width // self.group)
-        return (rows * width + 1) // 2 + rows * groups * (3 if self.zero_point else 2)
+        return (rows * width + 1) // 2 + rows * groups * (2 + _OFFSET_BYTES[self.offset])
 
     def __str__(self) -> str:
-        kind = "zero point" if self.zero_point else "symmetric"
-        return f"int4 group {self.group} {kind}, {_activation(self.activation_group)}"
+        return f"int4 group {self.group} {self.offset.replace('_', ' ')}, {_activation(self.activation_group)}"
 
 
 Scheme = DenseScheme | Int8Scheme | Int4Scheme
@@ -79,7 +79,7 @@ def scheme_of(weight: Encoded) -> Scheme:
     if isinstance(weight, Int8):
         return Int8Scheme(as_group(weight.group), as_group(weight.activation.group))
     if isinstance(weight, Int4):
-        return Int4Scheme(_required(weight.group), weight.zeros is not None, as_group(weight.activation.group))
+        return Int4Scheme(_required(weight.group), weight.offset, as_group(weight.activation.group))
     raise TypeError(f"no scheme describes the encoding {weight.kind}")
 
 
@@ -92,7 +92,7 @@ def to_json(scheme: Scheme) -> dict[str, Any]:
     return {
         "encoding": "int4",
         "group": scheme.group,
-        "zero_point": scheme.zero_point,
+        "offset": scheme.offset,
         "activation_group": scheme.activation_group,
     }
 
@@ -108,10 +108,10 @@ def from_json(value: Mapping[str, Any]) -> Scheme:
     if encoding == "int8":
         return Int8Scheme(as_group(value.get("group")), as_group(value.get("activation_group")))
     if encoding == "int4":
-        zero_point = value.get("zero_point")
-        if not isinstance(zero_point, bool):
-            raise ParameterError("zero_point", zero_point, "must be true or false")
-        return Int4Scheme(_required(value.get("group")), zero_point, as_group(value.get("activation_group")))
+        offset = value.get("offset")
+        if offset not in _OFFSET_BYTES:
+            raise ParameterError("offset", offset, f"must be one of {', '.join(_OFFSET_BYTES)}")
+        return Int4Scheme(_required(value.get("group")), offset, as_group(value.get("activation_group")))
     raise ParameterError("encoding", encoding, "must be dense, int8 or int4")
 
 
