@@ -42,7 +42,7 @@ SELECT name, COUNT(*) AS visits FROM guests WHERE arrived >= '2019-05-01' GROUP 
 
 User: Can you explain why the sky is blue, in two sentences?
 Assistant: Sunlight holds all colours, and the molecules of the air scatter short waves, which we see as blue, far \
-more strongly than long ones. So blue light reaches our eyes from every direction, while red and yellow pass straight on.
+more strongly than long ones. So blue light reaches our eyes from every direction, while red and yellow pass on.
 
 User: Write three names for a bakery.
 Assistant: 1. The Quiet Oven  2. Crumb and Kettle  3. Half Past Flour
