@@ -80,7 +80,7 @@ def test_imports_run_one_way(path: Path) -> None:
         if parts[0] != "honed" or len(parts) < 2:
             continue
         other = parts[1]
-        if other == own or other == "__version__":
+        if other in (own, "__version__"):
             continue
         if other == "_native":
             assert own == "native", f"{path}:{line}: the extension is reached through honed.native"
@@ -116,6 +116,8 @@ assert "torch" not in sys.modules
 
 
 def test_import_downloads_nothing_and_is_light() -> None:
-    program = "import sys, honed; print(sorted(set(sys.modules) & {'torch', 'jinja2', 'typer', 'rich', 'huggingface_hub'}))"
+    program = (
+        "import sys, honed; print(sorted(set(sys.modules) & {'torch', 'jinja2', 'typer', 'rich', 'huggingface_hub'}))"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -87,7 +87,7 @@ class Op:
     def __init__(
         self,
         code: str,  # the names of OpCode
-        input: int = 0,
+        input: int = 0,  # noqa: A002
         output: int = 0,
         weights: list[int] = ...,  # up to 3, missing ones are none
         sizes: list[int] = ...,  # up to 5

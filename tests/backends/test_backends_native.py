@@ -39,7 +39,9 @@ def mixed(name: str, weight: Encoded) -> Encoded:
         return encode_int8(weight, name=name, group=32, activation=ActivationScales(32))
     if "down_proj" in name:
         return encode_int8(weight, name=name, activation=ActivationScales(64))
-    if "up_proj" in name or "o_proj" in name:
+    if "o_proj" in name:
+        return encode_int4(weight, name=name, group=32, offset="minimum", activation=ActivationScales(32))
+    if "up_proj" in name:
         return encode_int4(weight, name=name, group=32, search=False, activation=ActivationScales(32))
     return weight
 
@@ -49,14 +51,18 @@ def int8(name: str, weight: Encoded) -> Encoded:
 
 
 def int4(name: str, weight: Encoded) -> Encoded:
-    return encode_int4(weight, name=name, group=64, symmetric=True, search=False)
+    return encode_int4(weight, name=name, group=64, offset="symmetric", search=False)
+
+
+def minimums(name: str, weight: Encoded) -> Encoded:
+    return encode_int4(weight, name=name, group=32, offset="minimum", search=False)
 
 
 def half(name: str, weight: Encoded) -> Encoded:
     return Dense(weight.decode().astype(np.float16), "float16")
 
 
-ENCODINGS = {"int8": int8, "int4": int4, "mixed": mixed, "half": half}
+ENCODINGS = {"int8": int8, "int4": int4, "minimums": minimums, "mixed": mixed, "half": half}
 
 
 def encoded(name: str, family: str = "qwen2") -> MemoryCheckpoint:

@@ -10,6 +10,7 @@ from honed.backends.packed import DenseMatrix, IntegerMatrix, QuantizedRows, pac
 from honed.encodings.activation import ActivationScales
 from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense
+from honed.encodings.int4 import Offset
 from honed.encodings.int4_encoder import encode_int4
 from honed.encodings.int8_encoder import encode_int8
 from honed.models.registry import read_model
@@ -35,15 +36,16 @@ def packed(weight: Encoded, tile_step: int = 1) -> DenseMatrix | IntegerMatrix:
 
 
 @pytest.mark.parametrize("activation", [None, 32])
-@pytest.mark.parametrize("kind", ["int8", "int8 group", "int4 symmetric", "int4 zero point"])
+@pytest.mark.parametrize("kind", ["int8", "int8 group", "int4 symmetric", "int4 zero_point", "int4 minimum"])
 def test_integer_products(kind: str, activation: int | None) -> None:
+    offsets: dict[str, Offset] = {"symmetric": "symmetric", "zero_point": "zero_point", "minimum": "minimum"}
     dense, scales = Dense(VALUES, "float32"), ActivationScales(activation)
     weight: Encoded
     if kind.startswith("int8"):
         group = 32 if "group" in kind else None
         weight = encode_int8(dense, name="w", group=group, activation=scales)
     else:
-        weight = encode_int4(dense, name="w", group=32, symmetric="symmetric" in kind, activation=scales)
+        weight = encode_int4(dense, name="w", group=32, offset=offsets[kind.split()[1]], activation=scales)
     codes, x_scales = quantize(X, activation)
     matrix = packed(weight)
     assert isinstance(matrix, IntegerMatrix)

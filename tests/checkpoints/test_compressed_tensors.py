@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from honed.checkpoints.compressed_tensors import (
     from_tensors,
+    minimum_spec,
     pack_zero_points,
     quantization_config,
     tensor_specs,
@@ -42,8 +43,9 @@ def encoded_weights() -> list[Encoded]:
         encode_int8(values, name=NAME, activation=grouped),
         encode_int8(source(5, 7), name=NAME, activation=grouped),
         encode_int8(values, name=NAME, group=32, activation=grouped),
-        encode_int4(values, name=NAME, symmetric=True),
+        encode_int4(values, name=NAME, offset="symmetric"),
         encode_int4(values, name=NAME, group=32, activation=grouped),
+        encode_int4(values, name=NAME, group=32, offset="minimum", activation=grouped),
     ]
 
 
@@ -51,10 +53,13 @@ def encoded_weights() -> list[Encoded]:
 def test_a_weight_survives_its_tensors(weight: Encoded) -> None:
     scheme = scheme_of(weight)
     tensors = to_tensors(NAME, weight)
-    for spec in tensor_specs(NAME, scheme, weight.shape):
+    specs = tensor_specs(NAME, scheme, weight.shape)
+    if isinstance(scheme, Int4Scheme) and scheme.offset == "minimum":
+        specs = (*specs, minimum_spec(NAME, scheme, weight.shape))
+    for spec in specs:
         assert tensors[spec.name].shape == spec.shape
         assert tensors[spec.name].nbytes == spec.nbytes
-    assert len(tensors) == len(tensor_specs(NAME, scheme, weight.shape))
+    assert len(tensors) == len(specs)
     back = from_tensors(NAME, scheme, weight.shape, tensors.__getitem__)
     assert scheme_of(back) == scheme
     assert np.array_equal(back.decode(), weight.decode())
@@ -93,8 +98,8 @@ def test_the_config_is_one_that_the_library_accepts() -> None:
 
     schemes: dict[str, Scheme] = {
         "a.weight": Int8Scheme(None),
-        "b.weight": Int4Scheme(32, zero_point=True, activation_group=32),
-        "c.weight": Int4Scheme(32, zero_point=True),
+        "b.weight": Int4Scheme(32, offset="zero_point", activation_group=32),
+        "c.weight": Int4Scheme(32, offset="zero_point"),
         "d.weight": Int8Scheme(32, 32),
     }
     written = quantization_config(schemes, dense_modules=("lm_head",))

@@ -58,7 +58,7 @@ def test_the_first_override_that_matches_wins() -> None:
         (recipe(weights={"bits": 8, "group": 48}), r"weights\.group = 48"),
         (recipe(weights={"bits": "8"}), r"weights\.bits = '8'"),
         (recipe(weights={"bits": 4, "group": None}), "need a group"),
-        (recipe(weights={"bits": 8, "symmetric": False}), "8-bit weights are symmetric"),
+        (recipe(weights={"bits": 8, "offset": "minimum"}), "8-bit weights are symmetric"),
         (recipe(weights={"bits": 8, "search": True}), "search is for 4 bits"),
         (recipe(activations={"group": 64}), r"activations\.group 64 must be null or equal weights\.group 32"),
         (recipe(overrides=[{"modules": "", "setting": "dense"}]), r"overrides\[0\]\.modules"),

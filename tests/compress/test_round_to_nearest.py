@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import gguf
 import numpy as np
 import pytest
 
@@ -13,6 +14,8 @@ from honed.compress.recipe import Setting, read_recipe
 from honed.compress.round_to_nearest import fitting_scheme, relative_error, to_dense
 from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense, bfloat16_to_float32
+from honed.encodings.gguf_blocks import GgufBlocks
+from honed.encodings.gguf_formats import FORMATS
 from honed.encodings.int8_encoder import encode_int8
 from honed.encodings.scheme import DenseScheme, Int4Scheme, Int8Scheme, scheme_of
 from honed.models.base import DecoderModel
@@ -75,7 +78,7 @@ def test_layers_and_head_are_encoded_and_the_rest_stays_dense(tied: bool) -> Non
         if name == HEAD:
             assert scheme == Int8Scheme(32, 32)
         elif name.endswith("_proj.weight"):
-            assert scheme == Int4Scheme(32, zero_point=True, activation_group=32)
+            assert scheme == Int4Scheme(32, offset="zero_point", activation_group=32)
         elif name == "model.embed_tokens.weight":
             assert scheme == DenseScheme("bfloat16")
         else:
@@ -110,7 +113,7 @@ def test_overrides_reach_the_head_and_the_layers_by_name() -> None:
     source = SourceWeights(decoder, Source(decoder))
     schemes = compress_weights(decoder, source, read_recipe({"passes": [recipe]}), threads=1).schemes
     assert isinstance(schemes[HEAD], DenseScheme)
-    assert schemes["model.layers.0.mlp.up_proj.weight"] == Int4Scheme(32, zero_point=False)
+    assert schemes["model.layers.0.mlp.up_proj.weight"] == Int4Scheme(32, offset="symmetric")
     assert schemes["model.layers.1.mlp.up_proj.weight"] == Int8Scheme(None)
 
 
@@ -118,8 +121,8 @@ def test_overrides_reach_the_head_and_the_layers_by_name() -> None:
     ("setting", "width", "expected"),
     [
         (weight_setting(8, 128, 128), 576, Int8Scheme(64, 64)),
-        (weight_setting(4, 128, 128), 96, Int4Scheme(32, zero_point=False, activation_group=32)),
-        (weight_setting(4, 64), 896, Int4Scheme(64, zero_point=False)),
+        (weight_setting(4, 128, 128), 96, Int4Scheme(32, offset="symmetric", activation_group=32)),
+        (weight_setting(4, 64), 896, Int4Scheme(64, offset="symmetric")),
         (weight_setting(4, 32, 32), 80, Int8Scheme(None, None)),
         (weight_setting(8, 32, 32), 100, Int8Scheme(None, None)),
         (weight_setting(8, None, 128), 160, Int8Scheme(None, 32)),
@@ -127,7 +130,7 @@ def test_overrides_reach_the_head_and_the_layers_by_name() -> None:
     ],
 )
 def test_groups_give_way_to_the_width(setting: Setting, width: int, expected: object) -> None:
-    assert fitting_scheme(setting, width) == expected
+    assert fitting_scheme(setting, width, "symmetric") == expected
 
 
 def test_a_group_that_gave_way_is_noted() -> None:
@@ -153,3 +156,31 @@ def test_the_relative_error_is_that_of_the_whole_matrix() -> None:
     assert relative_error(source, encoded) == pytest.approx(expected, rel=1e-4)
     zero = Dense(np.zeros((2, 32), np.float32), "float32")
     assert relative_error(zero, encode_int8(zero, name="w")) == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "offset"),
+    [("Q4_0", "symmetric"), ("Q4_1", "minimum"), ("Q8_0", "zero_point"), (None, "zero_point")],
+)
+def test_the_offset_of_the_source_is_kept_and_a_4_bit_grid_with_it(kind: str | None, offset: str) -> None:
+    decoder = model(tied=True)
+    values = Source(decoder)
+
+    def read(name: str) -> Encoded:
+        weight = values(name)
+        return weight if kind is None or len(weight.shape) < 2 else as_blocks(weight, kind)
+
+    pipeline = compress_weights(decoder, SourceWeights(decoder, read), read_recipe("int4"), threads=1)
+    name = "model.layers.0.mlp.up_proj.weight"
+    scheme = pipeline.schemes[name]
+    assert isinstance(scheme, Int4Scheme)
+    assert scheme.offset == offset
+    exact = np.array_equal(pipeline.weight(name).decode(), read(name).decode())
+    assert exact is (kind in ("Q4_0", "Q4_1"))
+
+
+def as_blocks(weight: Encoded, kind: str) -> GgufBlocks:
+    """The weight as a GGUF file would store it, by the `gguf` package."""
+    format_ = next(format_ for format_ in FORMATS.values() if format_.name == kind)
+    data = gguf.quants.quantize(weight.decode(), gguf.GGMLQuantizationType[kind])
+    return GgufBlocks(format_, data.reshape(-1).view(np.uint8), weight.shape)

@@ -49,9 +49,9 @@ class Source:
         random = np.random.default_rng(3)
         self.values: dict[str, NDArray[np.float32]] = {}
         for name, weight in self.model.weights().items():
-            values = random.normal(size=weight.shape).astype(np.float32) / 8
+            values: NDArray[np.float32] = (random.normal(size=weight.shape) / 8).astype(np.float32)
             if name.endswith("norm.weight"):
-                values = np.abs(values) + 1
+                values = (np.abs(values) + 1).astype(np.float32)
                 values[::16] *= 40
             self.values[name] = values
         self.read: list[str] = []

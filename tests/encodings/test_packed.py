@@ -7,7 +7,7 @@ import pytest
 
 from honed.encodings.activation import ActivationScales
 from honed.encodings.dense import Dense
-from honed.encodings.int4 import Int4
+from honed.encodings.int4 import Int4, Offset
 from honed.encodings.int4_encoder import encode_int4
 from honed.encodings.int8 import Int8
 from honed.encodings.int8_encoder import encode_int8
@@ -36,13 +36,13 @@ def test_int8(group: int | None, width: int) -> None:
         assert np.array_equal(packed.decode(rows), plain.decode(rows))
 
 
-@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("offset", ["symmetric", "zero_point", "minimum"])
 @pytest.mark.parametrize("width", [64, 71])
-def test_int4(symmetric: bool, width: int) -> None:
-    plain = encode_int4(source(9, width), name="w", symmetric=symmetric)
+def test_int4(offset: Offset, width: int) -> None:
+    plain = encode_int4(source(9, width), name="w", offset=offset)
     even = np.pad(plain.codes, ((0, 0), (0, width % 2)))
     pairs = even[:, 0::2] | (even[:, 1::2] << np.uint8(4))
-    packed = PackedInt4(pairs, width, scales=plain.scales, zeros=plain.zeros, group=32, activation=plain.activation)
+    packed = PackedInt4(pairs, width, scales=plain.scales, offsets=plain.offsets, group=32, activation=plain.activation)
     assert isinstance(packed, Int4)
     assert (packed.shape, packed.nbytes, packed.kind) == (plain.shape, plain.nbytes, "int4")
     assert scheme_of(packed) == scheme_of(plain)

@@ -17,8 +17,9 @@ SCHEMES: list[Scheme] = [
     Int8Scheme(None, None),
     Int8Scheme(None, 64),
     Int8Scheme(32, 32),
-    Int4Scheme(64, zero_point=True, activation_group=None),
-    Int4Scheme(32, zero_point=False, activation_group=32),
+    Int4Scheme(64, offset="zero_point", activation_group=None),
+    Int4Scheme(32, offset="symmetric", activation_group=32),
+    Int4Scheme(32, offset="minimum", activation_group=32),
 ]
 
 
@@ -38,7 +39,8 @@ def test_the_size_is_that_of_the_encoded_weight(width: int) -> None:
         source,
         encode_int8(source, name="w"),
         encode_int8(source, name="w", group=32),
-        encode_int4(source, name="w", symmetric=True),
+        encode_int4(source, name="w", offset="symmetric"),
+        encode_int4(source, name="w", offset="minimum"),
         encode_int4(source, name="w", group=64),
     ):
         assert scheme_of(encoded).nbytes(source.shape) == encoded.nbytes
@@ -51,8 +53,8 @@ def test_the_size_is_that_of_the_encoded_weight(width: int) -> None:
         ({}, "encoding"),
         ({"encoding": "int8", "group": 48}, "group"),
         ({"encoding": "int8", "group": True}, "group"),
-        ({"encoding": "int4", "group": None, "zero_point": True}, "group"),
-        ({"encoding": "int4", "group": 32, "zero_point": 1}, "zero_point"),
+        ({"encoding": "int4", "group": None, "offset": "zero_point"}, "group"),
+        ({"encoding": "int4", "group": 32, "offset": 1}, "offset"),
         ({"encoding": "dense", "dtype": "float64"}, "dtype"),
     ],
 )

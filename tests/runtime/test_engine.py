@@ -4,10 +4,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hash_backend import VOCABULARY, HashBackend, logits_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hash_backend import VOCABULARY, HashBackend, logits_of
 from honed.errors import HonedError, ParameterError
 from honed.runtime.engine import Engine
 from honed.runtime.events import Failed, Finished, Generated

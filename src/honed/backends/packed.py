@@ -16,7 +16,7 @@ from honed.encodings.base import Encoded
 from honed.encodings.dense import bfloat16_to_float32, float32_to_bfloat16
 from honed.encodings.int4 import Int4
 from honed.encodings.int8 import Int8
-from honed.plan.formats import DenseFormat
+from honed.plan.formats import DenseFormat, Int4Format
 from honed.plan.lowered import MatrixWeight
 from honed.plan.source import PlanSource
 
@@ -45,10 +45,14 @@ class DenseMatrix:
 
 @dataclass(frozen=True)
 class IntegerMatrix:
-    """Codes [columns, k], zero points already subtracted; scales [columns, groups], or [columns, 1] without groups."""
+    """Codes [columns, k], zero points already subtracted; scales [columns, groups], or [columns, 1] without groups.
+
+    minimums [columns, groups] where every code stands for scale * code + minimum.
+    """
 
     codes: NDArray[np.int64]
     scales: Floats
+    minimums: Floats | None
     group: int | None
     activation: int | None
 
@@ -58,12 +62,17 @@ class IntegerMatrix:
             return (_dot(x.codes, self.codes) * x.scales) * self.scales[:, 0]
         result = np.zeros((x.codes.shape[0], self.codes.shape[0]), dtype=np.float32)
         for g, start in enumerate(range(0, self.codes.shape[1], step)):
-            dot = _dot(x.codes[:, start : start + step], self.codes[:, start : start + step])
+            codes = x.codes[:, start : start + step]
+            dot = _dot(codes, self.codes[:, start : start + step])
+            scale = x.scales[:, g : g + 1]
             if self.group is None:
-                result = fma(dot, x.scales[:, g : g + 1], result)
-            else:
-                part = dot if self.activation is None else dot * x.scales[:, g : g + 1]
-                result = fma(part, self.scales[None, :, g], result)
+                result = fma(dot, scale, result)
+                continue
+            result = fma(dot if self.activation is None else dot * scale, self.scales[None, :, g], result)
+            if self.minimums is not None:
+                total = codes.sum(axis=1, keepdims=True, dtype=np.int64).astype(np.float32)
+                total = total if self.activation is None else total * scale
+                result = fma(total, self.minimums[None, :, g], result)
         if self.group is None:
             return result * self.scales[:, 0]
         return result * x.scales if self.activation is None else result
@@ -89,7 +98,14 @@ def pack(spec: MatrixWeight, source: PlanSource) -> DenseMatrix | IntegerMatrix:
     scales = np.zeros((spec.columns, groups), dtype=np.float32)
     for columns, encoded in parts:
         codes[columns], scales[columns] = _integers(encoded)
-    return IntegerMatrix(codes, scales, spec.format.group, spec.format.activation)
+    minimums = None
+    if isinstance(spec.format, Int4Format) and spec.format.offset == "minimum":
+        minimums = np.zeros_like(scales)
+        for columns, encoded in parts:
+            assert isinstance(encoded, Int4)
+            assert encoded.offsets is not None
+            minimums[columns] = encoded.offsets.astype(np.float32)
+    return IntegerMatrix(codes, scales, minimums, spec.format.group, spec.format.activation)
 
 
 def _integers(encoded: Encoded) -> tuple[NDArray[np.int64], NDArray[Any]]:
@@ -97,9 +113,11 @@ def _integers(encoded: Encoded) -> tuple[NDArray[np.int64], NDArray[Any]]:
         case Int8():
             return encoded.codes.astype(np.int64), encoded.scales.astype(np.float32).reshape(len(encoded.codes), -1)
         case Int4():
-            zeros: NDArray[np.int64] | int = 8
-            if encoded.zeros is not None:
-                zeros = np.repeat(encoded.zeros.astype(np.int64), encoded.group, axis=1)[:, : encoded.codes.shape[1]]
-            return encoded.codes.astype(np.int64) - zeros, encoded.scales.astype(np.float32)
+            codes = encoded.codes.astype(np.int64)
+            if encoded.offset == "symmetric":
+                codes -= 8
+            elif encoded.offset == "zero_point" and encoded.offsets is not None:
+                codes -= np.repeat(encoded.offsets.astype(np.int64), encoded.group, axis=1)[:, : codes.shape[1]]
+            return codes, encoded.scales.astype(np.float32)
         case _:
             raise TypeError(f"{encoded.kind} holds no integer codes")

@@ -117,8 +117,8 @@ def _place(builder: Builder, weight: Encoded, part: low.Placement) -> None:
                 builder.place(decoded, "float32", first + rows.start * step, step)
         case extension.Int8Builder(), Int8(codes=codes):
             builder.place(np.ascontiguousarray(codes), weight.scales, first, step)
-        case extension.Int4Builder(), Int4(codes=codes, scales=scales, zeros=zeros):
-            offsets = None if zeros is None else np.ascontiguousarray(zeros)
+        case extension.Int4Builder(), Int4(codes=codes, scales=scales, offsets=offsets):
+            # Arrays of scales and offsets are contiguous as they are made and as they are read.
             builder.place(np.ascontiguousarray(codes), np.ascontiguousarray(scales), offsets, first, step)
         case _:
             raise PlanError(f"{part.name}: is {weight.kind}, and was planned as something else")

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from honed.checkpoints.artifact_layout import HEAD_FILE
+from numpy.typing import NDArray
+
+from honed.checkpoints.artifact_layout import HEAD_FILE, MINIMUMS_FILE, minimum_specs
 from honed.checkpoints.base import Kind
 from honed.checkpoints.compressed_tensors import from_tensors, tensor_specs
 from honed.checkpoints.consistency import check_consistency
@@ -41,7 +43,9 @@ class Artifact:
         large = _check_files(path, self._manifest.files)
         self._hashes = [_Hash(path / name, record) for name, record in large.items()]
         self._directory = directory
-        self._head = _open_head(directory, self._manifest)
+        self._head = _open_own(directory, HEAD_FILE, needed=self._manifest.head is not None)
+        needs_minimums = bool(minimum_specs(self._manifest.weights))
+        self._minimums = _open_own(directory, MINIMUMS_FILE, needed=needs_minimums)
         self._check_tensors()
         head = self._manifest.head
         tied = head is not None and head not in directory.names
@@ -64,7 +68,8 @@ class Artifact:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        return self._directory.files if self._head is None else (*self._directory.files, self._head.path)
+        own = tuple(file.path for file in (self._head, self._minimums) if file is not None)
+        return (*self._directory.files, *own)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -101,28 +106,34 @@ class Artifact:
 
     def _read(self, name: str) -> Encoded:
         record = self._manifest.weights[name]
-        in_head_file = self._head is not None and name == self._manifest.head
-        read = self._head.tensor if self._head is not None and in_head_file else self._directory.tensor
+
+        def read(tensor: str) -> NDArray[Any]:
+            own = self._own_file(name, tensor)
+            return self._directory.tensor(tensor) if own is None else own.tensor(tensor)
+
         return from_tensors(name, record.scheme, record.shape, read)
+
+    def _own_file(self, name: str, tensor: str) -> SafetensorsFile | None:
+        """The file of ours in which a tensor of a weight lies; None for the files that every tool reads."""
+        if self._minimums is not None and tensor in self._minimums.entries:
+            return self._minimums
+        return self._head if name == self._manifest.head else None
 
     def _check_tensors(self) -> None:
         """Every tensor has the type and shape that the manifest implies."""
-        for name, record in self._manifest.weights.items():
-            for spec in tensor_specs(name, record.scheme, record.shape):
-                in_head_file = self._head is not None and name == self._manifest.head
-                try:
-                    entry = (
-                        self._head.entries[spec.name]
-                        if self._head and in_head_file
-                        else self._directory.entry(spec.name)
-                    )
-                except KeyError:
-                    raise ArtifactError(f"{self.path}: {spec.name}: is in {MANIFEST} but in no weight file") from None
-                if (entry.dtype, entry.shape) != (spec.dtype, spec.shape):
-                    raise ArtifactError(
-                        f"{self.path}: {spec.name}: is {entry.dtype} {entry.shape}, "
-                        f"{MANIFEST} implies {spec.dtype} {spec.shape}"
-                    )
+        records = self._manifest.weights
+        expected = [(name, spec) for name, it in records.items() for spec in tensor_specs(name, it.scheme, it.shape)]
+        for name, spec in [*expected, *(("", spec) for spec in minimum_specs(records))]:
+            own = self._own_file(name, spec.name)
+            try:
+                entry = self._directory.entry(spec.name) if own is None else own.entries[spec.name]
+            except KeyError:
+                raise ArtifactError(f"{self.path}: {spec.name}: is in {MANIFEST} but in no weight file") from None
+            if (entry.dtype, entry.shape) != (spec.dtype, spec.shape):
+                raise ArtifactError(
+                    f"{self.path}: {spec.name}: is {entry.dtype} {entry.shape}, "
+                    f"{MANIFEST} implies {spec.dtype} {spec.shape}"
+                )
 
 
 class _Hash:
@@ -176,10 +187,11 @@ def _check_hash(path: Path, record: FileRecord) -> None:
         )
 
 
-def _open_head(directory: Directory, manifest: Manifest) -> SafetensorsFile | None:
-    if manifest.head is None:
+def _open_own(directory: Directory, name: str, *, needed: bool) -> SafetensorsFile | None:
+    """A weight file that only this project reads."""
+    if not needed:
         return None
-    path = directory.member(HEAD_FILE)
+    path = directory.member(name)
     if path is None:
-        raise ArtifactError(f"{directory.path / HEAD_FILE}: is missing; {MANIFEST} says that the head lies there")
+        raise ArtifactError(f"{directory.path / name}: is missing; {MANIFEST} describes weights that lie there")
     return SafetensorsFile(path)

@@ -2,7 +2,8 @@
 
 Other tools read the weights of `model.safetensors` (or its shards) and find the embedding and the head dense there.
 The encoded head of this project is `honed/head.safetensors`: in a folder, so that no other tool takes it for a
-shard. It is stored and not derived from the embedding at load because encoding takes longer than reading, and
+shard; `honed/minimums.safetensors` beside it has the int4 minimums, for which the format of the shards has no
+place. The head is stored and not derived from the embedding at load because encoding takes longer than reading, and
 because the embedding has been rounded to 16 bits.
 """
 
@@ -11,12 +12,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from honed.checkpoints.compressed_tensors import TensorSpec, tensor_specs
+from honed.checkpoints.compressed_tensors import TensorSpec, minimum_spec, tensor_specs
 from honed.checkpoints.manifest import WeightRecord
 from honed.checkpoints.safetensors_writer import file_size
-from honed.encodings.scheme import DenseScheme
+from honed.encodings.scheme import DenseScheme, Int4Scheme
 
 HEAD_FILE = "honed/head.safetensors"
+MINIMUMS_FILE = "honed/minimums.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 SHARD_BYTES = 2_000_000_000
 METADATA = {"format": "pt"}
@@ -36,14 +38,15 @@ class WeightFile:
 
 @dataclass(frozen=True)
 class Layout:
-    """`shards` are what every tool reads; `head` is ours, None where the head is dense."""
+    """`shards` are what every tool reads. `head` and `minimums` are ours, None where nothing would be in them."""
 
     shards: tuple[WeightFile, ...]
     head: WeightFile | None
+    minimums: WeightFile | None
 
     @property
     def files(self) -> tuple[WeightFile, ...]:
-        return self.shards if self.head is None else (*self.shards, self.head)
+        return self.shards + tuple(file for file in (self.head, self.minimums) if file is not None)
 
     @property
     def nbytes(self) -> int:
@@ -88,7 +91,18 @@ def plan_layout(
         else [f"model-{i:05}-of-{count:05}.safetensors" for i in range(1, count + 1)]
     )
     files = tuple(WeightFile(name, tuple(specs)) for name, specs in zip(names, shards, strict=True))
-    if head is None:
-        return Layout(files, None)
-    record = weights[head]
-    return Layout(files, WeightFile(HEAD_FILE, tensor_specs(head, record.scheme, record.shape)))
+    head_file = None
+    if head is not None:
+        record = weights[head]
+        head_file = WeightFile(HEAD_FILE, tensor_specs(head, record.scheme, record.shape))
+    minimums = minimum_specs(weights)
+    return Layout(files, head_file, WeightFile(MINIMUMS_FILE, minimums) if minimums else None)
+
+
+def minimum_specs(weights: Mapping[str, WeightRecord]) -> tuple[TensorSpec, ...]:
+    """The tensors of `MINIMUMS_FILE`."""
+    return tuple(
+        minimum_spec(name, record.scheme, record.shape)
+        for name, record in weights.items()
+        if isinstance(record.scheme, Int4Scheme) and record.scheme.offset == "minimum"
+    )

@@ -103,24 +103,27 @@ def _write_weights(
 ) -> None:
     with ExitStack() as stack:
 
-        def create(file: WeightFile) -> SafetensorsWriter:
-            (directory / file.name).parent.mkdir(exist_ok=True)
-            return stack.enter_context(SafetensorsWriter(directory / file.name, file.specs, METADATA))
+        def writers(*files: WeightFile | None) -> dict[str, SafetensorsWriter]:
+            """The writer of each tensor of some files."""
+            found: dict[str, SafetensorsWriter] = {}
+            for file in files:
+                if file is not None:
+                    (directory / file.name).parent.mkdir(exist_ok=True)
+                    writer = stack.enter_context(SafetensorsWriter(directory / file.name, file.specs, METADATA))
+                    found.update(dict.fromkeys((spec.name for spec in file.specs), writer))
+            return found
 
-        owners: dict[str, SafetensorsWriter] = {}
-        for shard in layout.shards:
-            writer = create(shard)
-            owners.update(dict.fromkeys((spec.name for spec in shard.specs), writer))
-        head_writer = None if layout.head is None else create(layout.head)
+        # A head may lie in a shard, dense, and in a file of its own, encoded, under one name.
+        of_shards, of_head, of_minimums = writers(*layout.shards), writers(layout.head), writers(layout.minimums)
         for name, scheme in contents.schemes.items():
             weight = contents.weight(name)
             if scheme_of(weight) != scheme:
                 raise TypeError(f"{name} became {scheme_of(weight)}, announced was {scheme}")
             for tensor, values in to_tensors(name, weight).items():
-                owner = head_writer if head_writer is not None and name == contents.head else owners[tensor]
-                owner.write(tensor, values)
+                owners = of_head if name == contents.head else of_shards
+                (of_minimums.get(tensor) or owners[tensor]).write(tensor, values)
             if name == contents.head and contents.dense_head is not None:
-                owners[name].write(name, contents.dense_head.weight().values)
+                of_shards[name].write(name, contents.dense_head.weight().values)
             if written is not None:
                 written(name, weight.nbytes)
 

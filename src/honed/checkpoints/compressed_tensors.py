@@ -9,8 +9,9 @@ int-quantized    `weight` int8 [out, in]; `weight_scale` [out, 1].
 
 Only one scale a channel and a token is declared with its activations (int-quantized): that is the W8A8 scheme that
 other engines have. Grouped weights are declared weight-only: engines that run them read float activations, and
-the activation scales of this project stand in the manifest. The config of a foreign checkpoint is read in
-`compressed_config.py`.
+the activation scales of this project stand in the manifest. A float minimum has no place in the format either:
+what is declared is the nearest zero point, and the minimum itself lies in a file of ours. The config of a foreign
+checkpoint is read in `compressed_config.py`.
 """
 
 from __future__ import annotations
@@ -70,13 +71,28 @@ def tensor_specs(name: str, scheme: Scheme, shape: tuple[int, ...]) -> tuple[Ten
         TensorSpec(f"{module}.weight_scale", "F32" if scheme.group is None else "F16", (rows, groups)),
         TensorSpec(f"{module}.weight_shape", "I64", (2,)),
     )
-    if isinstance(scheme, Int4Scheme) and scheme.zero_point:
+    if isinstance(scheme, Int4Scheme) and scheme.offset != "symmetric":
         return (*specs, TensorSpec(f"{module}.weight_zero_point", "I32", (-(-rows // 8), groups)))
     return specs
 
 
+def minimum_spec(name: str, scheme: Int4Scheme, shape: tuple[int, ...]) -> TensorSpec:
+    """The tensor of the minimums of a weight. No part of compressed-tensors: it lies in a file of ours."""
+    rows, width = shape
+    return TensorSpec(f"{name.removesuffix('.weight')}.weight_minimum", "F16", (rows, -(-width // scheme.group)))
+
+
+def zero_points(weight: Int4) -> NDArray[np.uint8]:
+    """The zero points of a weight; for minimums the nearest ones, which is all that the format can say of them."""
+    if weight.offsets is None or weight.offset == "zero_point":
+        return np.asarray(weight.offsets, np.uint8)
+    scales = weight.scales.astype(np.float32)
+    nearest = np.rint(-weight.offsets.astype(np.float32) / np.where(scales == 0, np.float32(1), scales))
+    return np.clip(nearest, 0, 15).astype(np.uint8)
+
+
 def to_tensors(name: str, weight: Encoded) -> dict[str, Array]:
-    """The arrays of `tensor_specs` for an encoded weight; bfloat16 as its bits."""
+    """The arrays of `tensor_specs` and `minimum_spec` for an encoded weight; bfloat16 as its bits."""
     module = name.removesuffix(".weight")
     if isinstance(weight, Dense):
         return {name: weight.values}
@@ -92,8 +108,10 @@ def to_tensors(name: str, weight: Encoded) -> dict[str, Array]:
             f"{module}.weight_scale": weight.scales,
             **_shape(module, weight),
         }
-        if weight.zeros is not None:
-            tensors[f"{module}.weight_zero_point"] = pack_zero_points(weight.zeros)
+        if weight.offsets is not None:
+            tensors[f"{module}.weight_zero_point"] = pack_zero_points(zero_points(weight))
+        if weight.offset == "minimum" and weight.offsets is not None:
+            tensors[f"{module}.weight_minimum"] = weight.offsets
         return tensors
     raise TypeError(f"{name}: the encoding {weight.kind} has no compressed-tensors form")
 
@@ -120,9 +138,13 @@ def from_tensors(name: str, scheme: Scheme, shape: tuple[int, ...], read: Callab
             group=scheme.group,
             activation=activation,
         )
-    zeros = unpack_zero_points(read(f"{module}.weight_zero_point"), rows) if scheme.zero_point else None
+    offsets: Array | None = None
+    if scheme.offset == "zero_point":
+        offsets = unpack_zero_points(read(f"{module}.weight_zero_point"), rows)
+    elif scheme.offset == "minimum":
+        offsets = read(minimum_spec(name, scheme, shape).name)
     packed = _bytes(read(f"{module}.weight_packed"))
-    return PackedInt4(packed, width, scales=scales, zeros=zeros, group=scheme.group, activation=activation)
+    return PackedInt4(packed, width, scales=scales, offsets=offsets, group=scheme.group, activation=activation)
 
 
 def quantization_config(schemes: Mapping[str, Scheme], *, dense_modules: tuple[str, ...]) -> dict[str, Any]:
@@ -188,7 +210,7 @@ def _config_group(scheme: Scheme) -> dict[str, Any]:
     weights: dict[str, Any] = {
         "num_bits": 4 if isinstance(scheme, Int4Scheme) else 8,
         "type": "int",
-        "symmetric": not (isinstance(scheme, Int4Scheme) and scheme.zero_point),
+        "symmetric": not (isinstance(scheme, Int4Scheme) and scheme.offset != "symmetric"),
         "strategy": "channel" if scheme.group is None else "group",
         "group_size": scheme.group,
         "dynamic": False,

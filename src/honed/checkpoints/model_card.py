@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from honed.checkpoints.compressed_tensors import is_w8a8
 from honed.checkpoints.manifest import Provenance
-from honed.encodings.scheme import Scheme
+from honed.encodings.scheme import Int4Scheme, Scheme
 
 
 def model_card(provenance: Provenance, linear: Mapping[str, Scheme], head: Scheme | None) -> str:
@@ -27,6 +27,13 @@ def model_card(provenance: Provenance, linear: Mapping[str, Scheme], head: Schem
     ]
     if any(not is_w8a8(scheme) for scheme in linear.values()):
         lines.append("  Layers in groups are declared weight-only there, so their activations stay in floating point.")
+    if any(isinstance(scheme, Int4Scheme) and scheme.offset == "minimum" for scheme in linear.values()):
+        lines += [
+            "",
+            "The int4 groups of this model have float minimums, which compressed-tensors cannot express. Other tools",
+            "see the nearest integer zero points: **a coarser model than the one that was measured**. The recipe",
+            "int4-zero-point makes one that is the same everywhere.",
+        ]
     lines += [
         "",
         "honed.json holds the source files' SHA-256, the recipe, versions, and a checksum of every file here.",

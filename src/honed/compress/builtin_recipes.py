@@ -1,7 +1,10 @@
 """The built-in recipes, as data. Chosen by measurement; docs/measurements.md has the numbers.
 
 Activations in groups of 32 everywhere: with one scale a token, the outliers in the inputs of q, k and v alone cost
-more than all the weights. The head stays at 8 bits: its errors go into the logits undamped.
+more than all the weights; smoothing takes what is left of them. The head stays at 8 bits: its errors go into the
+logits undamped. int4 keeps the grid of a source that is 4-bit itself: a file with minimums gets minimums and comes back
+exactly (smoothing would move its weights off that grid). int4-zero-point has integer zero points whatever the source,
+for engines that read nothing else.
 """
 
 from __future__ import annotations
@@ -10,16 +13,18 @@ from typing import Any
 
 _GROUPED_INT8: dict[str, Any] = {"weights": {"bits": 8, "group": 32}, "activations": {"group": 32}}
 
+
+def _int4(offset: str) -> dict[str, Any]:
+    return {
+        "pass": "round_to_nearest",
+        "weights": {"bits": 4, "group": 32, "offset": offset, "search": True},
+        "activations": {"group": 32},
+        "overrides": [{"modules": "lm_head", "setting": _GROUPED_INT8}],
+    }
+
+
 RECIPES: dict[str, dict[str, Any]] = {
     "int8": {"passes": [{"pass": "smooth", "strength": 0.5}, {"pass": "round_to_nearest", **_GROUPED_INT8}]},
-    "int4": {
-        "passes": [
-            {
-                "pass": "round_to_nearest",
-                "weights": {"bits": 4, "group": 32, "symmetric": False, "search": True},
-                "activations": {"group": 32},
-                "overrides": [{"modules": "lm_head", "setting": _GROUPED_INT8}],
-            }
-        ]
-    },
+    "int4": {"passes": [_int4("source")]},
+    "int4-zero-point": {"passes": [_int4("zero_point")]},
 }

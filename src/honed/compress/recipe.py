@@ -1,7 +1,7 @@
 """A recipe: an ordered list of passes with their settings, from a built-in name, a JSON file or a mapping.
 
     {"passes": [{"pass": "round_to_nearest",
-                 "weights": {"bits": 4, "group": 32, "symmetric": false, "search": true},
+                 "weights": {"bits": 4, "group": 32, "offset": "source", "search": true},
                  "activations": {"group": 32},
                  "overrides": [{"modules": "lm_head", "setting": {"weights": {"bits": 8, "group": 32}}},
                                {"modules": "*.down_proj", "setting": "dense"}]}]}
@@ -22,6 +22,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from honed.compress.builtin_recipes import RECIPES
+from honed.encodings.int4 import Offset
 from honed.encodings.scheme import Group
 from honed.errors import FormatError, HonedError, ParameterError
 
@@ -31,19 +32,23 @@ class _Settings(BaseModel):
 
 
 class WeightSettings(_Settings):
-    """8 bits are symmetric, per channel (`group` null) or in groups; 4 bits are in groups, and may be searched."""
+    """8 bits are symmetric, per channel (`group` null) or in groups; 4 bits are in groups, and may be searched.
+
+    offset `source` takes minimums where the source file has them, the symmetric form where it is 4-bit and symmetric,
+    and zero points anywhere else: weights that lie on a 4-bit grid already are not rounded a second time.
+    """
 
     bits: Literal[8, 4]
     group: Group | None = 32
-    symmetric: bool = True
+    offset: Offset | Literal["source"] = "symmetric"
     search: bool = False
 
     @model_validator(mode="after")
     def _consistent(self) -> WeightSettings:
         if self.bits == 4 and self.group is None:
             raise ValueError("4-bit weights need a group of 32, 64 or 128")
-        if self.bits == 8 and not self.symmetric:
-            raise ValueError("8-bit weights are symmetric; remove symmetric: false")
+        if self.bits == 8 and self.offset != "symmetric":
+            raise ValueError(f"8-bit weights are symmetric; remove offset: {self.offset}")
         if self.bits == 8 and self.search:
             raise ValueError("search is for 4 bits only; at 8 bits it gains nothing")
         return self

@@ -17,7 +17,9 @@ from honed.compress.linears import find_linears
 from honed.compress.recipe import RoundToNearestSettings, Setting
 from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense, float32_to_bfloat16
+from honed.encodings.gguf_blocks import GgufBlocks
 from honed.encodings.grouping import CHUNK_VALUES
+from honed.encodings.int4 import Offset
 from honed.encodings.int4_encoder import encode_int4
 from honed.encodings.int8_encoder import encode_int8
 from honed.encodings.scheme import DenseScheme, Group, Int4Scheme, Int8Scheme, Scheme, activation_scales
@@ -45,8 +47,9 @@ class RoundToNearest:
                 schemes[name] = dense_scheme(weight)
                 continue
             chosen[name] = setting
-            schemes[name] = fitting_scheme(setting, weight.shape[1])
-            if schemes[name] != (asked := fitting_scheme(setting, 128)):
+            offset = _offset(setting, weight)
+            schemes[name] = fitting_scheme(setting, weight.shape[1], offset)
+            if schemes[name] != (asked := fitting_scheme(setting, 128, offset)):
                 notes.append(
                     f"{name}: {weight.shape[1]} inputs are not whole groups; {schemes[name]} instead of {asked}"
                 )
@@ -78,7 +81,7 @@ class RoundedWeights:
                 source,
                 name=name,
                 group=scheme.group,
-                symmetric=not scheme.zero_point,
+                offset=scheme.offset,
                 search=self.settings[name].weights.search,
                 activation=activation,
                 threads=self.threads,
@@ -91,8 +94,15 @@ class RoundedWeights:
         return Report(self.name, tuple(self.done.values()), self.notes)
 
 
-def fitting_scheme(setting: Setting, width: int) -> Scheme:
-    """The scheme of a setting for `width` inputs.
+def _offset(setting: Setting, weight: Encoded) -> Offset:
+    """The offset of int4 groups that a setting means for a weight."""
+    if setting.weights.offset != "source":
+        return setting.weights.offset
+    return weight.int4_offset if isinstance(weight, GgufBlocks) else "zero_point"
+
+
+def fitting_scheme(setting: Setting, width: int, offset: Offset) -> Scheme:
+    """The scheme of a setting for `width` inputs, with that offset where it has 4 bits.
 
     Groups must divide the width, as other readers of the artifact need it: the largest of 128, 64 and 32 that does
     and is not over the one asked for is taken, and where none does, int8 with one scale a channel and a token.
@@ -106,7 +116,7 @@ def fitting_scheme(setting: Setting, width: int) -> Scheme:
     if weights.bits == 8:
         return Int8Scheme(group, activation)
     assert group is not None  # 4 bits always have a group: WeightSettings
-    return Int4Scheme(group, not weights.symmetric, activation)
+    return Int4Scheme(group, offset, activation)
 
 
 def dense_scheme(weight: Encoded) -> DenseScheme:

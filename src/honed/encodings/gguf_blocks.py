@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honed.encodings.gguf_formats import BlockFormat
+from honed.encodings.int4 import Offset
 
 CHUNK_VALUES = 1 << 17
 """Values decoded at a time: the temporaries of a chunk stay within a second-level cache."""
@@ -51,6 +52,13 @@ class GgufBlocks:
     def type_name(self) -> str:
         """ggml's name of the block format, such as Q4_K."""
         return self.format.name
+
+    @property
+    def int4_offset(self) -> Offset:
+        """The offset with which int4 groups come nearest to the grid that these values already lie on."""
+        if "m" in self.format.scales:
+            return "minimum"
+        return "symmetric" if self.type_name == "Q4_0" else "zero_point"
 
     @property
     def blocks(self) -> NDArray[np.void]:

@@ -1,13 +1,18 @@
 """int4 weights in groups along the input, with int8 activations.
 
-weight = scale * (code - zero), code in 0..15. The scale is a float16 for each output channel and group; the zero
-point is 8 everywhere (symmetric) or one integer for each channel and group. Group order is fixed, so that the
-float sum over groups is the same everywhere.
+code in 0..15, a float16 scale for each output channel and group, and one of three offsets:
+
+    symmetric    weight = scale * (code - 8)
+    zero_point   weight = scale * (code - zero), one integer 0..15 for each channel and group
+    minimum      weight = scale * code + minimum, one float16 for each channel and group
+
+Group order is fixed, so that the float sum over groups is the same everywhere.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,18 +21,20 @@ from honed.encodings.activation import ActivationScales
 from honed.errors import ParameterError
 
 GROUPS = (32, 64, 128)
+Offset = Literal["symmetric", "zero_point", "minimum"]
 
 
 @dataclass(frozen=True)
 class Int4:
-    """`codes` uint8 0..15 [out, in]; `scales` float16 [out, groups]; `zeros` uint8 [out, groups] or None for 8.
+    """`codes` uint8 0..15 [out, in], `scales` float16 [out, groups], and the offsets of one kind [out, groups].
 
-    The input width need not be a multiple of `group`: the last group may be short.
+    `offsets`: uint8 are zero points, float16 are minimums, None is symmetric. The input width need not be a multiple
+    of `group`: the last group may be short.
     """
 
     codes: NDArray[np.uint8]
     scales: NDArray[np.float16]
-    zeros: NDArray[np.uint8] | None
+    offsets: NDArray[np.uint8] | NDArray[np.float16] | None
     group: int
     activation: ActivationScales = field(default_factory=ActivationScales)
 
@@ -39,9 +46,13 @@ class Int4:
                 "int4 activation group", self.activation.group, f"must be null or the weight group {self.group}"
             )
         groups = -(-self.codes.shape[1] // self.group)
-        for name, array, dtype in (("scales", self.scales, np.float16), ("zeros", self.zeros, np.uint8)):
-            if array is not None and (array.dtype != dtype or array.shape != (self.codes.shape[0], groups)):
-                raise TypeError(f"int4 {name} must be {dtype.__name__} {(self.codes.shape[0], groups)}")
+        expected = (self.codes.shape[0], groups)
+        if self.scales.dtype != np.float16 or self.scales.shape != expected:
+            raise TypeError(f"int4 scales must be float16 {expected}")
+        if self.offsets is not None and (
+            self.offsets.dtype not in (np.uint8, np.float16) or self.offsets.shape != expected
+        ):
+            raise TypeError(f"int4 offsets must be uint8 or float16 {expected}")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -50,18 +61,25 @@ class Int4:
     @property
     def nbytes(self) -> int:
         """Bytes with two codes a byte, as stored and as packed."""
-        zeros = 0 if self.zeros is None else self.zeros.size
-        return (self.codes.size + 1) // 2 + int(self.scales.nbytes) + zeros
+        offsets = 0 if self.offsets is None else int(self.offsets.nbytes)
+        return (self.codes.size + 1) // 2 + int(self.scales.nbytes) + offsets
 
     @property
     def kind(self) -> str:
         return "int4"
 
+    @property
+    def offset(self) -> Offset:
+        """Which of the three offsets it has."""
+        if self.offsets is None:
+            return "symmetric"
+        return "minimum" if self.offsets.dtype == np.float16 else "zero_point"
+
     def decode(self, rows: slice = slice(None)) -> NDArray[np.float32]:
         codes = self.codes[rows].astype(np.float32)
         width = codes.shape[1]
         scales = np.repeat(self.scales[rows].astype(np.float32), self.group, axis=1)[:, :width]
-        if self.zeros is None:
+        if self.offsets is None:
             return (codes - np.float32(8)) * scales
-        zeros = np.repeat(self.zeros[rows].astype(np.float32), self.group, axis=1)[:, :width]
-        return (codes - zeros) * scales
+        offsets = np.repeat(self.offsets[rows].astype(np.float32), self.group, axis=1)[:, :width]
+        return codes * scales + offsets if self.offset == "minimum" else (codes - offsets) * scales

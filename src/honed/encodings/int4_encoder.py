@@ -1,9 +1,9 @@
-"""Round-to-nearest int4 in groups, symmetric or with a zero point, and the search for the range of least error.
+"""Round-to-nearest int4 in groups, and the search for the range of least error.
 
 At 4 bits the range that covers a whole group is seldom the best one: a smaller step gains more over 32 values than
 clipping the largest costs. The search tries shrunk and shifted ranges and then refits the scale to the chosen codes
 by least squares, keeping for each group what has the smallest squared error. Everything is per group, so the result
-does not depend on chunks or threads.
+does not depend on chunks or threads. Groups with a float minimum are fitted in `int4_minimum.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from honed.encodings.activation import ActivationScales
 from honed.encodings.base import Encoded
 from honed.encodings.grouping import Runs, as_rows, covering_scales, for_each_chunk, matrix_shape
-from honed.encodings.int4 import GROUPS, Int4
+from honed.encodings.int4 import GROUPS, Int4, Offset
+from honed.encodings.int4_minimum import fit_lines, nearest_codes
 from honed.errors import ParameterError
 
 Scales = NDArray[np.float32]
@@ -41,12 +42,12 @@ def encode_int4(
     *,
     name: str,
     group: int = 32,
-    symmetric: bool = False,
+    offset: Offset = "zero_point",
     search: bool = True,
     activation: ActivationScales | None = None,
     threads: int = 1,
 ) -> Int4:
-    """Encodes a matrix with a float16 scale, and unless `symmetric` a zero point, for each `group` inputs of a row.
+    """Encodes a matrix with a float16 scale and an offset of the kind asked for, for each `group` inputs of a row.
 
     Without `search` every value inside the range of its group decodes to within half a scale; with it the squared
     error of each group is never larger than without. A symmetric scale may be negative, so that the value of
@@ -59,20 +60,31 @@ def encode_int4(
     groups = -(-width // group)
     codes = np.empty((height, width), np.uint8)
     scales = np.empty((height, groups), np.float16)
-    zeros = None if symmetric else np.empty((height, groups), np.uint8)
+    offsets: NDArray[np.uint8] | NDArray[np.float16] | None = None
+    if offset == "zero_point":
+        offsets = np.empty((height, groups), np.uint8)
+    elif offset == "minimum":
+        offsets = np.empty((height, groups), np.float16)
+        # The zeros that fill a short last group are off the line of its values, and a search would count them.
+        search = search and width % group == 0
 
     def encode(rows: slice, runs: Runs) -> None:
-        found = _symmetric_range(runs, name) if symmetric else _zero_point_range(runs, name)
-        if search:
-            found = _search(runs, found, symmetric)
+        if offset == "minimum":
+            line = fit_lines(runs, search=search, name=name)
+            of_runs, chosen, shifts = nearest_codes(runs, line), line.scales, line.minimums
+        else:
+            found = _symmetric_range(runs, name) if offset == "symmetric" else _zero_point_range(runs, name)
+            if search:
+                found = _search(runs, found, offset == "symmetric")
+            of_runs, chosen, shifts = _nearest(runs, found), found.scales, found.zeros
         of_rows = rows.stop - rows.start
-        codes[rows] = as_rows(_nearest(runs, found).astype(np.uint8), of_rows, width)
-        scales[rows] = found.scales.reshape(of_rows, groups)
-        if zeros is not None:
-            zeros[rows] = found.zeros.reshape(of_rows, groups)
+        codes[rows] = as_rows(of_runs.astype(np.uint8), of_rows, width)
+        scales[rows] = chosen.reshape(of_rows, groups)
+        if offsets is not None:
+            offsets[rows] = shifts.reshape(of_rows, groups)
 
     for_each_chunk(weight, group, encode, name=name, threads=threads)
-    return Int4(codes, scales, zeros, group, activation or ActivationScales())
+    return Int4(codes, scales, offsets, group, activation or ActivationScales())
 
 
 def _symmetric_range(runs: Runs, name: str) -> _Range:

@@ -48,7 +48,9 @@ class Int8:
             expected = (self.codes.shape[0], -(-self.codes.shape[1] // self.group))
             dtype = np.float16
         if self.scales.dtype != dtype or self.scales.shape != expected:
-            raise TypeError(f"int8 scales must be {dtype.__name__} {expected}, not {self.scales.dtype} {self.scales.shape}")
+            raise TypeError(
+                f"int8 scales must be {dtype.__name__} {expected}, not {self.scales.dtype} {self.scales.shape}"
+            )
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense
-from honed.encodings.int4 import Int4
+from honed.encodings.int4 import Int4, Offset
 from honed.encodings.int8 import Int8
 
 DenseDtype = Literal["float32", "bfloat16"]
@@ -31,7 +31,7 @@ class Int8Format:
 class Int4Format:
     group: int
     activation: int | None
-    offset: Literal["symmetric", "zero_point"]
+    offset: Offset
 
 
 Format = DenseFormat | Int8Format | Int4Format
@@ -50,7 +50,6 @@ def format_of(encoded: Encoded, policy: DensePolicy) -> Format:
         case Int8():
             return Int8Format(encoded.group, encoded.activation.group)
         case Int4():
-            offset: Literal["symmetric", "zero_point"] = "symmetric" if encoded.zeros is None else "zero_point"
-            return Int4Format(encoded.group, encoded.activation.group, offset)
+            return Int4Format(encoded.group, encoded.activation.group, encoded.offset)
         case _:
             return DenseFormat(dense_dtype(encoded, policy))
