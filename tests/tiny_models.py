@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from honed.backends.base import PAGE_TOKENS, Batch
 from honed.checkpoints.base import Kind
-from honed.checkpoints.huggingface import Directory, HuggingFaceCheckpoint
+from honed.checkpoints.huggingface.checkpoint import Directory, HuggingFaceCheckpoint
 from honed.encodings.base import Encoded
 from honed.models.registry import read_model
 from honed.ops.reference import GrowingStore, Reference, Rows

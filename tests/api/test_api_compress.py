@@ -15,8 +15,8 @@ import torch
 
 from divisible_models import save_llama, save_qwen2
 from honed.api.compress import Progress, compress
-from honed.checkpoints.artifact import Artifact
-from honed.checkpoints.huggingface import Directory, dense_weight
+from honed.checkpoints.artifact.checkpoint import Artifact
+from honed.checkpoints.huggingface.checkpoint import Directory, dense_weight
 from honed.errors import ArtifactError, FormatError, ParameterError, UnsupportedError
 
 TOKENS = torch.tensor([[1, 5, 9, 3, 20, 14, 7, 30, 2, 11]])

@@ -9,7 +9,7 @@ import pytest
 
 from honed.backends.native import NativeBackend, NativeConfig
 from honed.backends.pytorch import PyTorchBackend, PyTorchConfig
-from honed.checkpoints.gguf import GgufCheckpoint
+from honed.checkpoints.gguf.checkpoint import GgufCheckpoint
 from tiny_models import whole
 
 

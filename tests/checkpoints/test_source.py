@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from honed.checkpoints import hub, wheel
+from honed.checkpoints.download import hub, wheel
+from honed.checkpoints.download.wheel import WheelFile
 from honed.checkpoints.source import ALIASES, resolve
-from honed.checkpoints.wheel import WheelFile
 from honed.errors import ParameterError, SourceError
 
 COMMIT = "0" * 40

@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from honed.checkpoints.artifact import Artifact
-from honed.checkpoints.artifact_writer import Contents, DenseHead, is_artifact, layout_of, write_artifact
+from honed.checkpoints.artifact.checkpoint import Artifact
+from honed.checkpoints.artifact.manifest import FileRecord, Provenance
+from honed.checkpoints.artifact.staging import check_target
+from honed.checkpoints.artifact.tokenizer_files import tokenizer_files
+from honed.checkpoints.artifact.writer import Contents, DenseHead, is_artifact, layout_of, write_artifact
 from honed.checkpoints.base import Checkpoint
 from honed.checkpoints.fingerprint import file_sha256
 from honed.checkpoints.finite import check_finite
-from honed.checkpoints.huggingface import Directory
-from honed.checkpoints.manifest import FileRecord, Provenance
+from honed.checkpoints.huggingface.checkpoint import Directory
 from honed.checkpoints.open import open_checkpoint
-from honed.checkpoints.staging import check_target
-from honed.checkpoints.tokenizer_files import tokenizer_files
 from honed.compress.base import TensorReport
 from honed.compress.linears import find_linears
 from honed.compress.pipeline import Pipeline, SourceWeights, compress_weights

@@ -18,8 +18,8 @@ from honed.api.evaluate import Evaluation, evaluate_or_find
 from honed.api.load import load
 from honed.bench.report import Report, Row
 from honed.bench.workload import Workload
+from honed.checkpoints.artifact.manifest import MANIFEST, read_manifest
 from honed.checkpoints.fingerprint import file_sha256
-from honed.checkpoints.manifest import MANIFEST, read_manifest
 from honed.checkpoints.open import open_checkpoint
 from honed.errors import HonedError
 

