@@ -38,12 +38,12 @@ lint: $(DEV)/installed
 
 # The C++ tests and benchmarks as plain programs, without Python.
 build/native/built: $(SOURCES) $(DEV)/installed
-	cmake -S . -B build/native -DCMAKE_BUILD_TYPE=Release -DHONED_BUILD_TESTS=ON -DHONED_BUILD_PYTHON=OFF
-	cmake --build build/native --parallel 2
+	$(DEV)/bin/cmake -S . -B build/native -DCMAKE_BUILD_TYPE=Release -DHONED_BUILD_TESTS=ON -DHONED_BINDINGS=OFF -DHONED_WERROR=ON
+	$(DEV)/bin/cmake --build build/native --parallel 2
 	touch $@
 
 native-tests: build/native/built
-	cd build/native && ctest --output-on-failure
+	$(DEV)/bin/ctest --test-dir build/native --output-on-failure
 
 bench-kernels: build/native/built
 	build/native/kernels_bench
