@@ -9,9 +9,9 @@ from pathlib import Path
 import gguf
 import numpy as np
 import pytest
-from gguf_builder import HEAD_DIM, HIDDEN, KV_HEADS, VOCABULARY, pair, random_arrays, write_model
 from numpy.typing import NDArray
 
+from gguf_builder import HEAD_DIM, HIDDEN, KV_HEADS, VOCABULARY, pair, random_arrays, write_model
 from honed.checkpoints.gguf.checkpoint import GgufCheckpoint
 from honed.encodings.dense import Dense
 from honed.encodings.gguf_blocks import GgufBlocks

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gguf_builder import HEAD_DIM, random_arrays, write_model
 from numpy.typing import NDArray
 
+from gguf_builder import HEAD_DIM, random_arrays, write_model
 from honed.checkpoints.gguf.checkpoint import GgufCheckpoint
 from honed.errors import FormatError, UnsupportedError
 from honed.models.registry import read_model

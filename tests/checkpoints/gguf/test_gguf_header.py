@@ -13,10 +13,10 @@ from typing import Any
 import gguf
 import numpy as np
 import pytest
-from gguf_builder import RawFile, pair, small_file, tensor, text
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gguf_builder import RawFile, pair, small_file, tensor, text
 from honed.checkpoints.gguf.header import Header, parse_header
 from honed.checkpoints.gguf.metadata import Strings
 from honed.errors import FormatError, UnsupportedError

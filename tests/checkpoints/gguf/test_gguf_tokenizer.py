@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gguf_builder import RawFile, pair
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer as FastTokenizer
 from tokenizers import models, pre_tokenizers, trainers
 
+from gguf_builder import RawFile, pair
 from honed.checkpoints.gguf.checkpoint import GgufCheckpoint
 from honed.checkpoints.gguf.header import parse_header
 from honed.checkpoints.gguf.tokenizer import BYTE, CONTROL, NORMAL, UNKNOWN, USER_DEFINED, read_tokenizer

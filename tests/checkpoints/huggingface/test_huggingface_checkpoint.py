@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors_builder import write_arrays
 
 from honed.checkpoints.huggingface.checkpoint import INDEX, SINGLE, Directory, HuggingFaceCheckpoint
 from honed.encodings.dense import Dense
 from honed.errors import FormatError, HonedError, SourceError, UnsupportedError
+from safetensors_builder import write_arrays
 
 
 def opened(path: Path) -> HuggingFaceCheckpoint:

@@ -14,10 +14,10 @@ import safetensors
 import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors_builder import entry, raw_file
 
 from honed.checkpoints.safetensors.reader import MAX_HEADER, SafetensorsFile, parse_header
 from honed.errors import FormatError, SourceError, UnsupportedError
+from safetensors_builder import entry, raw_file
 
 PATH = Path("m.safetensors")
 WORDS = st.text(st.characters(codec="utf-8"), max_size=5)
