@@ -14,6 +14,7 @@
 #include "packing/int4.h"
 #include "packing/int8.h"
 #include "packing/plain.h"
+#include "packing/prepacked.h"
 #include "plan/names.h"
 
 namespace honed::bindings {
@@ -117,19 +118,66 @@ int64_t rows_of(const WeightHandle& self) { return self.weight->rows; }
 int64_t columns_of(const WeightHandle& self) { return self.weight->columns; }
 const char* kind_of(const WeightHandle& self) { return kWeightNames[static_cast<std::size_t>(self.weight->kind)]; }
 
-void make_dense(Dense* self, int64_t n, int64_t k, const std::string& dtype, int threads) {
+WeightKind dense_kind(const std::string& dtype) {
   constexpr std::array kNames{"float32", "bfloat16"};
-  const bool f32 = index_of(kNames, "dtype", dtype) == 0;
-  new (self) Dense(n, k, f32 ? WeightKind::dense_f32 : WeightKind::dense_bf16, threads);
+  return index_of(kNames, "dtype", dtype) == 0 ? WeightKind::dense_f32 : WeightKind::dense_bf16;
+}
+
+int64_t given_group(std::optional<int64_t> group) {
+  if (group && *group == 0) throw std::invalid_argument("builder: group = 0: must be None, 32, 64 or 128");
+  return group.value_or(0);
+}
+
+Int4Offset int4_offset(const std::string& offset) {
+  return static_cast<Int4Offset>(index_of(kOffsetNames, "offset", offset));
+}
+
+void make_dense(Dense* self, int64_t n, int64_t k, const std::string& dtype, int threads) {
+  new (self) Dense(n, k, dense_kind(dtype), threads);
 }
 
 void make_int8(Int8* self, int64_t n, int64_t k, std::optional<int64_t> group, int threads) {
-  if (group && *group == 0) throw std::invalid_argument("builder: group = 0: must be None, 32, 64 or 128");
-  new (self) Int8(n, k, group.value_or(0), threads);
+  new (self) Int8(n, k, given_group(group), threads);
 }
 
 void make_int4(Int4* self, int64_t n, int64_t k, int64_t group, const std::string& offset, int threads) {
-  new (self) Int4(n, k, group, static_cast<Int4Offset>(index_of(kOffsetNames, "offset", offset)), threads);
+  new (self) Int4(n, k, group, int4_offset(offset), threads);
+}
+
+// Views whose owner is the Python object of the weight, which they keep alive.
+nb::object data_of(nb::handle self) {
+  const Weight& weight = *nb::cast<const WeightHandle&>(self).weight;
+  const void* data = weight.kind == WeightKind::table    ? weight.borrowed
+                     : weight.kind == WeightKind::vector ? weight.buffer.data()
+                                                         : weight.panels;
+  const auto bytes = static_cast<std::size_t>(weight_bytes(weight)) - weight.column_scales.size() * sizeof(float);
+  return nb::cast(nb::ndarray<nb::numpy, const uint8_t, nb::ndim<1>>(data, {bytes}, self));
+}
+
+nb::object column_scales_of(nb::handle self) {
+  const Weight& weight = *nb::cast<const WeightHandle&>(self).weight;
+  return nb::cast(nb::ndarray<nb::numpy, const float, nb::ndim<1>>(weight.column_scales.data(),
+                                                                   {weight.column_scales.size()}, self));
+}
+
+WeightHandle borrow(Weight&& layout, const AnyArray& panels, const float* scales, int64_t count) {
+  require_array(panels, "panels", Element::uint8, 1);
+  return {borrow_panels(std::move(layout), values<std::byte>(panels), size(panels, 0), scales, count,
+                        std::make_shared<AnyArray>(panels))};
+}
+
+WeightHandle prepacked_dense(int64_t n, int64_t k, const std::string& dtype, const AnyArray& panels) {
+  return borrow(dense_layout(n, k, dense_kind(dtype)), panels, nullptr, 0);
+}
+
+WeightHandle prepacked_int8(int64_t n, int64_t k, std::optional<int64_t> group, const AnyArray& panels,
+                            const AnyArray& scales) {
+  require_array(scales, "column_scales", Element::float32, 1);
+  return borrow(int8_layout(n, k, given_group(group)), panels, values<float>(scales), size(scales, 0));
+}
+
+WeightHandle prepacked_int4(int64_t n, int64_t k, int64_t group, const std::string& offset, const AnyArray& panels) {
+  return borrow(int4_layout(n, k, group, int4_offset(offset)), panels, nullptr, 0);
 }
 
 }  // namespace
@@ -141,9 +189,15 @@ void bind_weights(nb::module_& module) {
       .def_prop_ro("kind", kind_of)
       .def_prop_ro("nbytes", [](const WeightHandle& self) { return weight_bytes(*self.weight); })
       .def_prop_ro("rows", rows_of)
-      .def_prop_ro("columns", columns_of);
+      .def_prop_ro("columns", columns_of)
+      .def_prop_ro("data", data_of)
+      .def_prop_ro("column_scales", column_scales_of);
   module.def("vector", vector, array("values"));
   module.def("table", table, array("values"), "dtype"_a);
+  module.def("prepacked_dense", prepacked_dense, "n"_a, "k"_a, "dtype"_a, array("panels"));
+  module.def("prepacked_int8", prepacked_int8, "n"_a, "k"_a, "group"_a.none(), array("panels"),
+             array("column_scales"));
+  module.def("prepacked_int4", prepacked_int4, "n"_a, "k"_a, "group"_a, "offset"_a, array("panels"));
   nb::class_<Dense>(module, "DenseBuilder")
       .def("__init__", make_dense, "n"_a, "k"_a, "dtype"_a, "threads"_a = 1)
       .def("place", place_dense, array("values"), "dtype"_a, "first_column"_a, "tile_step"_a)

@@ -35,7 +35,7 @@ void Executor::matmul(const Op& op, const Step& step) {
                   .sums_offset = x.layout->sums_offset,
                   .row_begin = 0,
                   .row_end = count,
-                  .panels = w.buffer.data(),
+                  .panels = w.panels,
                   .panel_bytes = w.panel_bytes,
                   .panel_begin = 0,
                   .panel_end = w.rows / kPanelColumns,

@@ -55,11 +55,13 @@ void pack_as(const void* values, const Placement& placement, Weight& weight, Thr
 
 }  // namespace
 
-DenseBuilder::DenseBuilder(int64_t n, int64_t k, WeightKind kind, int threads)
-    : columns_(n, k, kMostDepth), threads_(threads) {
+Weight dense_layout(int64_t n, int64_t k, WeightKind kind) {
   const int64_t element = kind == WeightKind::dense_f32 ? 4 : 2;
-  weight_ = weight_shell(kind, columns_, k, k * kPanelColumns * element);
+  return weight_layout(kind, Columns(n, k, kMostDepth), k, k * kPanelColumns * element);
 }
+
+DenseBuilder::DenseBuilder(int64_t n, int64_t k, WeightKind kind, int threads)
+    : columns_(n, k, kMostDepth), threads_(threads), weight_(with_panels(dense_layout(n, k, kind))) {}
 
 void DenseBuilder::place(const void* values, FloatType type, const Placement& placement) {
   Weight& weight = unfinished(weight_);

@@ -12,6 +12,10 @@ namespace honed {
 
 enum class FloatType : int32_t { f32 = 0, bf16 = 1, f16 = 2 };
 
+// The packed form of n columns of depth k, without panels. `kind` is dense_f32 or dense_bf16. Throws
+// std::invalid_argument for sizes out of range.
+Weight dense_layout(int64_t n, int64_t k, WeightKind kind);
+
 class DenseBuilder {
  public:
   // `kind` is dense_f32 or dense_bf16. Throws std::invalid_argument for sizes out of range.

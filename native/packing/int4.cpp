@@ -38,18 +38,29 @@ void pack_block(const uint8_t* codes, int64_t count, std::byte* cell) {
   }
 }
 
+int64_t bytes_of_group(int64_t group, Int4Offset offset) {
+  return group / kBlock * kBlockBytes + kScaleBytes + kPanelColumns * offset_bytes(offset);
+}
+
 }  // namespace
 
-Int4Builder::Int4Builder(int64_t n, int64_t k, int64_t group, Int4Offset offset, int threads)
-    : columns_(n, k, kMostDepth), group_(checked_group(group)), offset_(offset), threads_(threads) {
-  weight_ = weight_shell(WeightKind::int4, columns_, groups() * group_, groups() * group_bytes());
-  weight_->group = group_;
-  weight_->offset = offset_;
+Weight int4_layout(int64_t n, int64_t k, int64_t group, Int4Offset offset) {
+  const int64_t groups = (k + checked_group(group) - 1) / group;
+  const int64_t panel_bytes = groups * bytes_of_group(group, offset);
+  Weight weight = weight_layout(WeightKind::int4, Columns(n, k, kMostDepth), groups * group, panel_bytes);
+  weight.group = group;
+  weight.offset = offset;
+  return weight;
 }
 
-int64_t Int4Builder::group_bytes() const {
-  return group_ / kBlock * kBlockBytes + kScaleBytes + kPanelColumns * offset_bytes(offset_);
-}
+Int4Builder::Int4Builder(int64_t n, int64_t k, int64_t group, Int4Offset offset, int threads)
+    : columns_(n, k, kMostDepth),
+      group_(checked_group(group)),
+      offset_(offset),
+      threads_(threads),
+      weight_(with_panels(int4_layout(n, k, group, offset))) {}
+
+int64_t Int4Builder::group_bytes() const { return bytes_of_group(group_, offset_); }
 
 void Int4Builder::check_values(const uint8_t* codes, const uint16_t* scales, const void* offsets,
                                const Placement& placement) {

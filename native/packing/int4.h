@@ -10,6 +10,9 @@
 
 namespace honed {
 
+// The packed form of n columns of depth k, without panels. Throws std::invalid_argument for sizes out of range.
+Weight int4_layout(int64_t n, int64_t k, int64_t group, Int4Offset offset);
+
 class Int4Builder {
  public:
   // Throws std::invalid_argument for sizes out of range.

@@ -25,21 +25,30 @@ int64_t checked_group(int64_t group) {
   return group;
 }
 
+int64_t most_depth(int64_t group) { return checked_group(group) == 0 ? kMostExactDepth : kMostDepth; }
+
 [[noreturn]] void refuse_scale(int64_t row) {
   throw std::invalid_argument("builder: scales[" + std::to_string(row) + "]: must be finite");
 }
 
 }  // namespace
 
-Int8Builder::Int8Builder(int64_t n, int64_t k, int64_t group, int threads)
-    : columns_(n, k, checked_group(group) == 0 ? kMostExactDepth : kMostDepth), group_(group), threads_(threads) {
-  const int64_t unit = group_ == 0 ? kTileDepth : group_;
-  const int64_t k_padded = (k + unit - 1) / unit * unit;
-  const int64_t panel_bytes = k_padded * kPanelColumns + (group_ == 0 ? 0 : groups() * kScaleBytes);
-  weight_ = weight_shell(WeightKind::int8, columns_, k_padded, panel_bytes);
-  weight_->group = group_;
-  if (group_ == 0) weight_->column_scales.assign(static_cast<std::size_t>(weight_->rows), 0.0F);
+Weight int8_layout(int64_t n, int64_t k, int64_t group) {
+  const Columns columns(n, k, most_depth(group));
+  const int64_t unit = group == 0 ? kTileDepth : group;
+  const int64_t units = (k + unit - 1) / unit;
+  const int64_t panel_bytes = units * (unit * kPanelColumns + (group == 0 ? 0 : kScaleBytes));
+  Weight weight = weight_layout(WeightKind::int8, columns, units * unit, panel_bytes);
+  weight.group = group;
+  if (group == 0) weight.column_scales.assign(static_cast<std::size_t>(weight.rows), 0.0F);
+  return weight;
 }
+
+Int8Builder::Int8Builder(int64_t n, int64_t k, int64_t group, int threads)
+    : columns_(n, k, most_depth(group)),
+      group_(group),
+      threads_(threads),
+      weight_(with_panels(int8_layout(n, k, group))) {}
 
 void Int8Builder::check_codes(const int8_t* codes, const Placement& placement) {
   const int64_t k = columns_.k();

@@ -10,9 +10,13 @@
 
 namespace honed {
 
+// The packed form of n columns of depth k, without panels and with scales of zero. group 0: one scale a column; else
+// 32, 64 or 128. Throws std::invalid_argument for sizes out of range.
+Weight int8_layout(int64_t n, int64_t k, int64_t group);
+
 class Int8Builder {
  public:
-  // group 0: one scale a column; else 32, 64 or 128. Throws std::invalid_argument for sizes out of range.
+  // Throws as int8_layout.
   Int8Builder(int64_t n, int64_t k, int64_t group, int threads);
 
   // codes [rows][k]; scales f32 [rows] with group 0, else f16 bits [rows][groups()]. Throws std::invalid_argument,

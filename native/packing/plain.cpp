@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "packing/placement.h"
+#include "packing/weight_shell.h"
 
 namespace honed {
 namespace {
@@ -58,7 +59,8 @@ std::shared_ptr<const Weight> make_table(const void* values, TableType type, int
 
 int64_t weight_bytes(const Weight& weight) {
   if (weight.kind == WeightKind::table) return table_bytes(weight);
-  return static_cast<int64_t>(weight.buffer.size() + weight.column_scales.size() * sizeof(float));
+  if (weight.kind == WeightKind::vector) return static_cast<int64_t>(weight.buffer.size());
+  return panels_bytes(weight) + static_cast<int64_t>(weight.column_scales.size() * sizeof(float));
 }
 
 }  // namespace honed

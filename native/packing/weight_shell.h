@@ -3,22 +3,31 @@
 
 #include <memory>
 #include <stdexcept>
+#include <utility>
 
 #include "packing/placement.h"
 #include "plan/weight.h"
 
 namespace honed {
 
-// Panels are zero, so columns never placed and the padding of k need no writing.
-inline std::shared_ptr<Weight> weight_shell(WeightKind kind, const Columns& columns, int64_t k_padded,
-                                            int64_t panel_bytes) {
-  auto weight = std::make_shared<Weight>();
-  weight->kind = kind;
-  weight->rows = columns.panels() * kPanelColumns;
-  weight->columns = columns.k();
-  weight->k_padded = k_padded;
-  weight->panel_bytes = panel_bytes;
-  weight->buffer = AlignedBuffer(static_cast<std::size_t>(columns.panels() * panel_bytes));
+// A packed matrix without its panels.
+inline Weight weight_layout(WeightKind kind, const Columns& columns, int64_t k_padded, int64_t panel_bytes) {
+  Weight weight{};
+  weight.kind = kind;
+  weight.rows = columns.panels() * kPanelColumns;
+  weight.columns = columns.k();
+  weight.k_padded = k_padded;
+  weight.panel_bytes = panel_bytes;
+  return weight;
+}
+
+inline int64_t panels_bytes(const Weight& weight) { return weight.rows / kPanelColumns * weight.panel_bytes; }
+
+// With panels to be written. They are zero, so columns never placed and the padding of k need no writing.
+inline std::shared_ptr<Weight> with_panels(Weight&& layout) {
+  auto weight = std::make_shared<Weight>(std::move(layout));
+  weight->buffer = AlignedBuffer(static_cast<std::size_t>(panels_bytes(*weight)));
+  weight->panels = weight->buffer.data();
   return weight;
 }
 

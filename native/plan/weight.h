@@ -1,5 +1,5 @@
-// Weights as the executor reads them. Packed ones own their memory; a table may borrow a mapped file that the
-// binding keeps alive.
+// Weights as the executor reads them. They own their memory, or borrow a mapped file that the binding keeps alive: a
+// table, and panels that were packed before.
 #pragma once
 
 #include <cstddef>
@@ -44,10 +44,11 @@ struct Weight {
   int64_t group = 0;                                // int4, and int8 in groups
   Int4Offset offset = Int4Offset::symmetric;        // int4
   TableType table_type = TableType::f32;
-  AlignedBuffer buffer;                             // packed panels, or the vector
+  AlignedBuffer buffer;                             // the vector, or panels that are not borrowed
+  const std::byte* panels = nullptr;                // packed panels: in `buffer` or borrowed
   std::vector<float> column_scales;                 // int8, one scale a column
   const void* borrowed = nullptr;                   // table
-  std::shared_ptr<void> keep_alive;                 // what `borrowed` points into
+  std::shared_ptr<void> keep_alive;                 // what `borrowed` or `panels` points into
 };
 
 }  // namespace honed

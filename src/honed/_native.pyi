@@ -24,6 +24,12 @@ class Weight:
     def rows(self) -> int: ...
     @property
     def columns(self) -> int: ...
+    @property
+    def data(self) -> NDArray[np.uint8]:
+        """Its bytes as kernels read them, without the column scales: panels, a vector or a table. A read-only view."""
+    @property
+    def column_scales(self) -> NDArray[np.float32]:
+        """Of int8 with one scale a column, in packed order; else empty. A read-only view."""
 
 def vector(values: NDArray[np.float32]) -> Weight:
     """Copies a vector (norm weight, bias in packed order, inverse frequencies)."""
@@ -80,6 +86,20 @@ class Int4Builder:
     ) -> None:
         """codes [rows, k], one code 0..15 a byte; scales, offsets [rows, ceil(k / group)]."""
     def finish(self) -> Weight: ...
+
+# Matrices whose panels were packed before, by a builder of the same arguments and the same LAYOUT_VERSION: the panels
+# are borrowed and stay mapped. They must start at a multiple of 64 bytes and have exactly the builder's size.
+def prepacked_dense(n: int, k: int, dtype: Literal["float32", "bfloat16"], panels: NDArray[np.uint8]) -> Weight: ...
+def prepacked_int8(
+    n: int, k: int, group: int | None, panels: NDArray[np.uint8], column_scales: NDArray[np.float32]
+) -> Weight: ...
+def prepacked_int4(
+    n: int,
+    k: int,
+    group: int,
+    offset: Literal["symmetric", "zero_point", "minimum"],
+    panels: NDArray[np.uint8],
+) -> Weight: ...
 
 class Op:
     """One record of native/plan/op.h, which says what each field means."""

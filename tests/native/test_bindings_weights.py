@@ -12,8 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from native_plans import executor, ints, matmul_plan, native, run_all_rows
+from numpy.typing import NDArray
 
 Pair = tuple[int, int]
+
+
+class Bytes(np.ndarray[Any, np.dtype[np.uint8]]):
+    """Bytes that can be referred to weakly."""
 
 
 class Values(np.ndarray[Any, np.dtype[np.float32]]):
@@ -37,6 +42,56 @@ def test_integer_sizes_are_as_the_layout_says() -> None:
     assert native.Int4Builder(32, 65, 32, "symmetric").finish().nbytes == 3 * (512 + 64)
     assert native.Int4Builder(32, 65, 32, "zero_point").finish().nbytes == 3 * (512 + 64 + 32)
     assert native.Int4Builder(32, 65, 64, "minimum").finish().nbytes == 2 * (1024 + 64 + 64)
+
+
+def aligned(data: NDArray[np.uint8], shift: int = 0) -> NDArray[np.uint8]:
+    """A copy that starts `shift` bytes behind a multiple of 64."""
+    room = np.zeros(len(data) + 128, np.uint8)
+    begin = -room.ctypes.data % 64 + shift
+    room[begin : begin + len(data)] = data
+    return room[begin : begin + len(data)]
+
+
+def test_panels_packed_before_have_the_size_of_the_builder() -> None:
+    dense = native.DenseBuilder(33, 10, "float32").finish()
+    again = native.prepacked_dense(33, 10, "float32", aligned(dense.data))
+    assert (again.kind, again.rows, again.columns, again.nbytes) == ("dense_f32", 64, 10, dense.nbytes)
+    int8 = native.Int8Builder(32, 65, None).finish()
+    assert native.prepacked_int8(32, 65, None, aligned(int8.data), int8.column_scales).nbytes == int8.nbytes
+    grouped = native.Int8Builder(32, 65, 64).finish()
+    assert native.prepacked_int8(32, 65, 64, aligned(grouped.data), grouped.column_scales).nbytes == grouped.nbytes
+    int4 = native.Int4Builder(32, 65, 64, "minimum").finish()
+    assert native.prepacked_int4(32, 65, 64, "minimum", aligned(int4.data)).nbytes == int4.nbytes
+    with pytest.raises(ValueError, match="address of panels"):
+        native.prepacked_int4(32, 65, 64, "minimum", aligned(int4.data, 4))
+    with pytest.raises(ValueError, match="bytes of panels"):
+        native.prepacked_int4(32, 65, 64, "symmetric", aligned(int4.data))
+    with pytest.raises(ValueError, match="bytes of panels"):
+        native.prepacked_dense(33, 10, "float32", aligned(dense.data)[:-1])
+    with pytest.raises(ValueError, match="column scales"):
+        native.prepacked_int8(32, 65, None, aligned(int8.data), int8.column_scales[:-1])
+    with pytest.raises(ValueError, match="group"):
+        native.prepacked_int8(32, 65, 7, aligned(int8.data), int8.column_scales)
+    with pytest.raises(ValueError, match="k = "):
+        native.prepacked_dense(33, 0, "float32", aligned(dense.data))
+
+
+def test_borrowed_panels_and_views_keep_their_memory_alive() -> None:
+    builder = native.DenseBuilder(32, 8, "float32")
+    builder.place(np.eye(32, 8, dtype=np.float32), "float32", 0, 1)
+    view = builder.finish().data
+    gc.collect()
+    assert view.view(np.float32).sum() == 8
+    assert not view.flags.writeable
+    panels = aligned(view).view(Bytes)
+    alive = weakref.ref(panels)
+    weight = native.prepacked_dense(32, 8, "float32", panels)
+    del panels
+    gc.collect()
+    assert alive() is not None
+    del weight
+    gc.collect()
+    assert alive() is None
 
 
 def test_a_table_keeps_its_array_alive() -> None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from honed.backends.base import PAGE_TOKENS, Batch
 from honed.backends.capacity import check_step_tokens, kv_pages
+from honed.backends.packed_cache import PackedCache, PackedFile, packed_cache
 from honed.backends.packing import Packer
-from honed.checkpoints.base import Checkpoint
+from honed.backends.prepacked import from_bytes, to_bytes
+from honed.checkpoints.base import Checkpoint, Checksummed
 from honed.errors import NativeError, ParameterError
 from honed.models.base import Dimensions
 from honed.models.registry import read_model
 from honed.native import extension
-from honed.plan.build import ALL_FUSIONS, build_plan
+from honed.plan.build import ALL_FUSIONS, Stages, build_plan
 from honed.plan.formats import DensePolicy
 from honed.plan.lowered import LoweredPlan
 
@@ -33,6 +36,7 @@ class NativeConfig:
     step_tokens: most tokens of one batch.
     selected: most logits rows of one run of the executor; a batch that asks for more is run in pieces, with the same
         results to the bit.
+    keep_packed: packed weights are kept on disk and found there again (`packed_cache.py`).
     fusions: names of those to apply; none of them changes a bit of any result.
     """
 
@@ -42,6 +46,7 @@ class NativeConfig:
     kv_tokens: int | None = None
     step_tokens: int = 512
     selected: int = 64
+    keep_packed: bool = True
     fusions: tuple[str, ...] = ALL_FUSIONS
 
     def __post_init__(self) -> None:
@@ -77,14 +82,35 @@ class NativeBackend:
         """
         model = read_model(checkpoint.config, checkpoint.path)
         size = model.dimensions
-        pages = kv_pages(config.kv_tokens, size.context)
+        kv_pages(config.kv_tokens, size.context)  # a wrong number is refused before any work
         stages = build_plan(model, checkpoint, config.dtype, config.fusions)
         threads = config.threads or extension.default_threads()
+        cache = packed_cache(checkpoint, stages.plan.weights, config.dtype) if config.keep_packed else None
+        kept = None if cache is None else _kept_weights(cache, stages, config.dtype)
+        if cache is not None and kept is not None:
+            backend = NativeBackend._make(checkpoint.path, stages.plan, kept.weights, size, config)
+            if kept.file.is_intact():
+                return backend
+            cache.remove()
         weights = Packer(checkpoint, stages.source, config.dtype).pack_all(stages.plan.weights, threads)
+        if cache is not None and _is_unchanged(checkpoint, cache, stages.plan, config.dtype):
+            cache.store(to_bytes(stages.plan.weights, weights, stages.source))
+        return NativeBackend._make(checkpoint.path, stages.plan, weights, size, config)
+
+    @staticmethod
+    def _make(
+        path: Path,
+        lowered: LoweredPlan,
+        weights: list[extension.Weight],
+        size: Dimensions,
+        config: NativeConfig,
+    ) -> NativeBackend:
+        pages = kv_pages(config.kv_tokens, size.context)
+        threads = config.threads or extension.default_threads()
         try:
-            plan = native_plan(stages.plan, weights)
+            plan = native_plan(lowered, weights)
         except ValueError as error:
-            raise NativeError(f"{checkpoint.path}: the executor refuses the plan: {error}") from error
+            raise NativeError(f"{path}: the executor refuses the plan: {error}") from error
         try:
             cache = extension.Cache(size.layers, size.kv_heads, size.head_dim, pages)
             executor = extension.Executor(
@@ -94,7 +120,7 @@ class NativeBackend:
             raise NativeError(f"the executor cannot be made: {error}") from error
         except MemoryError as error:
             raise NativeError(
-                f"{checkpoint.path}: not enough memory for a KV cache of {pages * PAGE_TOKENS} tokens; ask for fewer"
+                f"{path}: not enough memory for a KV cache of {pages * PAGE_TOKENS} tokens; ask for fewer"
             ) from error
         return NativeBackend(executor, plan, pages, size, config)
 
@@ -167,6 +193,31 @@ class NativeBackend:
             return self._executor.timings()
         finally:
             self._executor.set_profiling(False)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    weights: list[extension.Weight]
+    file: PackedFile
+
+
+def _kept_weights(cache: PackedCache, stages: Stages, policy: DensePolicy) -> _Kept | None:
+    """Weights over the file in the cache, which is still being checked; None if there is none that fits the plan."""
+    file = cache.open()
+    if file is None:
+        return None
+    try:
+        return _Kept(from_bytes(stages.plan.weights, file.arrays, stages.source, policy), file)
+    except ValueError:
+        return None
+
+
+def _is_unchanged(checkpoint: Checkpoint, cache: PackedCache, plan: LoweredPlan, policy: DensePolicy) -> bool:
+    """Whether what was packed is what the cache would name. ArtifactError for an artifact that was changed."""
+    if isinstance(checkpoint, Checksummed):
+        checkpoint.verify()
+    now = packed_cache(checkpoint, plan.weights, policy)
+    return now is not None and now.key == cache.key
 
 
 def native_plan(plan: LoweredPlan, weights: list[extension.Weight]) -> extension.Plan:

@@ -1,0 +1,40 @@
+"""What tells at a start, without reading the weights, that the files of a checkpoint are those of an earlier start.
+
+Not here: what identifies their contents wherever they lie (`fingerprint.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+
+from honed.checkpoints.base import Checkpoint
+
+SETTLED_S = 2.0
+"""Files changed less long ago are not identified: the clock of a file system may show a second change as the first."""
+
+
+def identity(checkpoint: Checkpoint) -> str | None:
+    """A digest that another state of the files does not have; None where none can be given.
+
+    Of an artifact the checksum of its manifest, which holds that of every file: it says what the weights must be, and
+    `verify` whether they are. Of other files device, inode, size, and the times of the last change of contents and of
+    inode; the system sets the latter at every change, and no program can set it back.
+    """
+    if checkpoint.kind == "artifact":
+        from honed.checkpoints.artifact.checkpoint import Artifact
+
+        return f"artifact:{checkpoint.manifest['checksum']}" if isinstance(checkpoint, Artifact) else None
+    digest = hashlib.sha256(json.dumps(checkpoint.config, sort_keys=True, default=repr).encode())
+    newest = 0
+    try:
+        for file in checkpoint.files:
+            found = file.stat()
+            newest = max(newest, found.st_ctime_ns, found.st_mtime_ns)
+            state = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+            digest.update(f"{file.resolve()}:{state}\n".encode("utf-8", "surrogateescape"))
+    except OSError:
+        return None
+    settled = bool(checkpoint.files) and time.time_ns() - newest > SETTLED_S * 1e9
+    return f"files:{digest.hexdigest()}" if settled else None

@@ -1,0 +1,231 @@
+"""Packed weights kept between starts: the same bits as without, never those of another state of the files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from honed.api.compress import compress
+from honed.backends import packed_cache as module
+from honed.backends.native import NativeBackend, NativeConfig
+from honed.backends.packed_cache import PackedCache
+from honed.backends.packing import Packer
+from honed.checkpoints import identity
+from honed.checkpoints.base import Checkpoint
+from honed.checkpoints.open import open_checkpoint
+from honed.errors import ArtifactError
+from honed.plan.formats import DensePolicy
+from tiny_models import whole
+
+Logits = NDArray[np.float32]
+KEY = bytes(range(32))
+TOKENS = np.arange(12, dtype=np.int32)
+
+
+@pytest.fixture
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the test's own, where files written a moment ago count as settled."""
+    monkeypatch.setattr(module, "cache_directory", lambda: tmp_path / "cache")
+    monkeypatch.setattr(identity, "SETTLED_S", 0.0)
+    return tmp_path / "cache" / "packed"
+
+
+@pytest.fixture
+def packings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by one with each time that weights are packed."""
+    seen: list[int] = []
+    original = Packer.pack_all
+
+    def pack_all(*given: object) -> object:
+        seen.append(1)
+        return original(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Packer, "pack_all", pack_all)
+    return seen
+
+
+@pytest.fixture(params=["directory", "int8", "int4"])
+def model(request: pytest.FixtureRequest, tiny_llama: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny model, or an artifact of it."""
+    path = tmp_path / "model"
+    if request.param == "directory":
+        return Path(shutil.copytree(tiny_llama, path))
+    compress(tiny_llama, request.param, out=path, threads=1)
+    return path
+
+
+def logits(path: Path, *, dtype: DensePolicy = "auto", keep: bool = True) -> Logits:
+    config = NativeConfig(dtype=dtype, threads=1, kv_tokens=256, step_tokens=64, keep_packed=keep)
+    return NativeBackend.load(open_checkpoint(str(path)), config).forward(whole(TOKENS))
+
+
+def the_file(directory: Path) -> Path:
+    (found,) = directory.iterdir()
+    return found
+
+
+def test_a_second_start_maps_what_the_first_packed(model: Path, directory: Path, packings: list[int]) -> None:
+    expected = logits(model, keep=False)
+    assert not directory.exists()
+    np.testing.assert_array_equal(logits(model), expected)
+    np.testing.assert_array_equal(logits(model), expected)
+    assert len(packings) == 2
+    assert the_file(directory).suffix == ".packed"
+
+
+def test_another_dense_type_is_another_plan(model: Path, directory: Path, packings: list[int]) -> None:
+    for dtype in ("float32", "bfloat16", "float32", "bfloat16"):
+        logits(model, dtype=dtype)
+    assert len(packings) == 2
+    assert len(list(directory.iterdir())) == 2
+
+
+@pytest.mark.parametrize("name", ["_FORMAT", "__version__"])
+def test_another_version_packs_again(
+    name: str, tiny_llama: Path, directory: Path, packings: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logits(tiny_llama)
+    monkeypatch.setattr(module, name, 99)
+    logits(tiny_llama)
+    assert len(packings) == 2
+
+
+def test_changed_weights_are_never_served_stale(
+    tiny_llama: Path, tmp_path: Path, directory: Path, packings: list[int]
+) -> None:
+    path = Path(shutil.copytree(tiny_llama, tmp_path / "changing"))
+    weights = path / "model.safetensors"
+    before = logits(path)
+    found = weights.stat()
+    data = bytearray(weights.read_bytes())
+    data[-2] ^= 0x01  # an exponent bit of the last float
+    weights.write_bytes(bytes(data))
+    os.utime(weights, ns=(found.st_atime_ns, found.st_mtime_ns))  # as a tool that keeps times would
+    after = logits(path)
+    assert len(packings) == 2
+    assert not np.array_equal(before, after)
+    np.testing.assert_array_equal(after, logits(path, keep=False))
+
+
+def test_files_changed_a_moment_ago_are_not_kept(
+    tiny_llama: Path, tmp_path: Path, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identity, "SETTLED_S", 3600.0)
+    logits(Path(shutil.copytree(tiny_llama, tmp_path / "fresh")))
+    assert not directory.exists()
+
+
+def test_an_artifact_that_was_changed_leaves_nothing_behind(
+    tiny_llama: Path, tmp_path: Path, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "artifact"
+    compress(tiny_llama, "int8", out=path, threads=1)
+    monkeypatch.setattr("honed.checkpoints.artifact.checkpoint._SMALL", 100)  # large: hashed while it is packed
+    weights = path / "model.safetensors"
+    good = weights.read_bytes()
+    weights.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    with pytest.raises(ArtifactError, match=r"model\.safetensors: SHA-256"):
+        logits(path)
+    assert not directory.exists()
+    weights.write_bytes(good)
+    np.testing.assert_array_equal(logits(path), logits(path, keep=False))
+
+
+def flipped(data: bytes) -> bytes:
+    return data[:-1] + bytes([data[-1] ^ 1])
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda data: b"",
+    "header only": lambda data: data[:40],
+    "truncated": lambda data: data[:-1],
+    "longer": lambda data: data + b"\0",
+    "last byte": flipped,
+    "magic": lambda data: b"X" + data[1:],
+    "key": lambda data: data[:9] + bytes([data[9] ^ 1]) + data[10:],
+    "count": lambda data: data[:52] + b"\xff\xff\xff\xff" + data[56:],
+    "fewer": lambda data: data[:52] + b"\x01\0\0\0" + data[56:],
+    "offset": lambda data: data[:56] + b"\xff" * 8 + data[64:],
+    "unaligned": lambda data: data[:56] + bytes([data[56] ^ 1]) + data[57:],
+    "size": lambda data: data[:64] + b"\xff" * 8 + data[72:],
+    "smaller": lambda data: data[:96] + bytes(8) + data[104:],
+    "checksum": lambda data: data[:48] + bytes([data[48] ^ 1]) + data[49:],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_file_is_made_again(damage: str, tiny_llama: Path, directory: Path, packings: list[int]) -> None:
+    expected = logits(tiny_llama)
+    good = the_file(directory).read_bytes()
+    the_file(directory).write_bytes(DAMAGE[damage](good))
+    np.testing.assert_array_equal(logits(tiny_llama), expected)
+    assert len(packings) == 2
+    assert the_file(directory).read_bytes() == good
+
+
+def test_writers_at_the_same_time(tiny_llama: Path, directory: Path) -> None:
+    expected = logits(tiny_llama, keep=False)
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda _: logits(tiny_llama), range(8)):
+            np.testing.assert_array_equal(found, expected)
+    the_file(directory)
+
+
+def test_a_directory_that_cannot_be_made(tiny_llama: Path, directory: Path, packings: list[int]) -> None:
+    directory.parent.write_text("a file where the cache should be")
+    np.testing.assert_array_equal(logits(tiny_llama), logits(tiny_llama))
+    assert len(packings) == 2
+
+
+@pytest.mark.parametrize("call", ["os.pwrite", "tempfile.mkstemp", "pathlib.Path.replace"])
+def test_a_full_or_read_only_disk(
+    call: str, tiny_llama: Path, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(call, refuse)
+    np.testing.assert_array_equal(logits(tiny_llama), logits(tiny_llama))
+    assert not list(directory.iterdir())
+
+
+def test_a_checkpoint_without_files_has_no_place(directory: Path) -> None:
+    class Nowhere:
+        kind = "huggingface"
+        config = None
+        files = (Path("/nowhere/model.safetensors"),)
+
+    checkpoint: Checkpoint = Nowhere()  # type: ignore[assignment]
+    assert module.packed_cache(checkpoint, (), "auto") is None
+
+
+def test_the_least_recently_used_go_first(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_BYTES", 3000)
+    caches = [PackedCache(directory, bytes([number]) * 32) for number in range(4)]
+    for age, cache in enumerate(caches[:3]):
+        cache.store([np.full(700, age, np.uint8)])
+        os.utime(directory / f"{cache.key.hex()[:40]}.packed", (1000 + age, 1000 + age))
+    assert caches[0].open() is not None  # used now
+    caches[3].store([np.full(1200, 3, np.uint8)])
+    assert [cache.open() is not None for cache in caches] == [True, False, True, True]
+    PackedCache(directory, KEY).store([np.zeros(4000, np.uint8)])
+    assert PackedCache(directory, KEY).open() is None
+    assert [cache.open() is not None for cache in caches] == [True, False, True, True]
+
+
+def test_what_a_killed_process_left_is_removed(directory: Path) -> None:
+    directory.mkdir(parents=True)
+    old, fresh = directory / ".partial-old", directory / ".partial-fresh"
+    for path in (old, fresh):
+        path.write_bytes(b"half")
+    os.utime(old, (1000, 1000))
+    PackedCache(directory, KEY).store([np.zeros(3, np.uint8)])
+    assert not old.exists()
+    assert fresh.exists()
