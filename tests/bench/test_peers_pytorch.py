@@ -59,10 +59,10 @@ def test_measured_in_a_process_of_its_own(tiny_llama: Path) -> None:
 
 
 def test_absent_library_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert PytorchPeer().unavailable() is None
+    assert PytorchPeer("pytorch", "bfloat16").unavailable() is None
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else found(name))
-    assert PytorchPeer().unavailable() == "torch not installed (pip install 'honed[torch]')"
+    assert PytorchPeer("pytorch", "bfloat16").unavailable() == "torch not installed (pip install 'honed[torch]')"
 
 
 def test_unknown_peer_is_told_the_known_ones() -> None:

@@ -1,4 +1,4 @@
-"""PyTorch through transformers: bfloat16 weights, eager mode, its own KV cache, greedy.
+"""PyTorch through transformers: bfloat16 or float32 weights, eager mode, its own KV cache, greedy.
 
 The loop below calls the model directly and computes only the logits that it needs, which is a little faster than
 `generate()`: the comparison leans towards the peer. torch is imported in the measured process only.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from honed.bench.contender import Contender
@@ -17,15 +18,13 @@ from honed.bench.peers.dense_copy import dense_directory
 from honed.bench.workload import Workload, prompt_ids
 from honed.checkpoints.base import Checkpoint
 
-DTYPE = "bfloat16"
 
-
+@dataclass(frozen=True)
 class PytorchPeer:
     """Plans measurements of transformers' AutoModelForCausalLM."""
 
-    @property
-    def name(self) -> str:
-        return "pytorch"
+    name: str
+    dtype: str
 
     def unavailable(self) -> str | None:
         missing = [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]
@@ -39,7 +38,7 @@ class PytorchPeer:
             system=self.name,
             model=model,
             open_function="honed.bench.peers.pytorch:open_runner",
-            arguments={"directory": str(directory), "threads": workload.threads, "dtype": DTYPE},
+            arguments={"directory": str(directory), "threads": workload.threads, "dtype": self.dtype},
             prompt=tuple(prompt_ids(checkpoint.tokenizer().encode, workload.prompt_tokens)),
             file_bytes=sum(file.stat().st_size for file in directory.glob("*.safetensors")),
             environment={
