@@ -7,13 +7,13 @@ import pytest
 from typer.testing import CliRunner
 
 from honed.bench.report import HEADER
-from honed.cli.main import app, main
+from honed.cli.main import main, make_app
 
 SMALL = ("--prompt-tokens", "8", "--new-tokens", "3", "--threads", "1", "--runs", "1")
 
 
 def run(*arguments: str) -> str:
-    done = CliRunner().invoke(app, ["bench", *arguments], catch_exceptions=False)
+    done = CliRunner().invoke(make_app(), ["bench", *arguments], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done.stdout
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from honed.cli.main import app, main
+from honed.cli.main import main, make_app
 from honed.evaluate.certificate import ESTIMATES
 
 
@@ -24,7 +24,7 @@ def text(tmp_path: Path) -> Path:
 
 
 def run(*arguments: object) -> str:
-    done = CliRunner().invoke(app, ["eval", *map(str, arguments)], catch_exceptions=False)
+    done = CliRunner().invoke(make_app(), ["eval", *map(str, arguments)], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done.stdout
 

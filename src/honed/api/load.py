@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import time
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from honed.api.defaults import read_defaults
@@ -46,13 +47,16 @@ def load(
     make = _native if _known("backend", backend, ("native", "pytorch")) == "native" else _pytorch
     checkpoint = open_checkpoint(str(name), revision)
     _require_context(checkpoint, context)
-    runner, tokenizer = make(checkpoint, policy, threads, isa, context), checkpoint.tokenizer()
+    with ThreadPoolExecutor(1, thread_name_prefix="tokenizer") as pool:
+        # Parsed while the backend waits for the disk and for checksums.
+        tokenizer = pool.submit(checkpoint.tokenizer)
+        runner = make(checkpoint, policy, threads, isa, context)
     if isinstance(checkpoint, Checksummed):
         checkpoint.verify()
     return LanguageModel(
         str(name),
         runner,
-        tokenizer,
+        tokenizer.result(),
         defaults=read_defaults(checkpoint.path),
         load_seconds=time.perf_counter() - started,
     )

@@ -1,44 +1,58 @@
-"""The command line: one app, one file a verb. Verbs import what they need when they run, so `--help` is quick."""
+"""The command line: one app, one file a verb.
+
+Only the verb that is asked for is imported and made into a command, and it imports what it needs when it runs.
+"""
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
+from collections.abc import Iterable
 
 import typer
 
-from honed.cli.bench import bench
-from honed.cli.chat import chat
-from honed.cli.compress import compress
-from honed.cli.demo import demo
-from honed.cli.doctor import doctor
-from honed.cli.eval import evaluate
-from honed.cli.generate import generate
-from honed.cli.inspect import inspect
 from honed.errors import HonedError
 
-app = typer.Typer(
-    name="honed",
-    help="Compress a transformer, prove that it is still the same model, and run it on an engine of its own.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("generate")(generate)
-app.command("chat")(chat)
-app.command("compress")(compress)
-app.command("eval")(evaluate)
-app.command("bench")(bench)
-app.command("inspect")(inspect)
-app.command("doctor")(doctor)
-app.command("demo")(demo)
+# Verb: name of its function, in the module of the verb's name.
+VERBS = {
+    "generate": "generate",
+    "chat": "chat",
+    "compress": "compress",
+    "eval": "evaluate",
+    "bench": "bench",
+    "inspect": "inspect",
+    "doctor": "doctor",
+    "demo": "demo",
+}
+
+
+def make_app(verbs: Iterable[str] = VERBS) -> typer.Typer:
+    """The app with these verbs as its commands."""
+    app = typer.Typer(
+        name="honed",
+        help="Compress a transformer, prove that it is still the same model, and run it on an engine of its own.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_no_options)
+    for verb in verbs:
+        app.command(verb)(getattr(importlib.import_module(f"honed.cli.{verb}"), VERBS[verb]))
+    return app
+
+
+def _no_options() -> None:
+    # With a callback a single command stays a command, and does not become the app itself.
+    pass
 
 
 def main() -> None:
     """Entry point. An expected error is one line on stderr; Ctrl-C exits with 130; a closed pipe is no error."""
+    asked = sys.argv[1:2]
     try:
-        app()
+        make_app(asked if asked and asked[0] in VERBS else VERBS)()
     except HonedError as error:
         print(f"honed: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(error.exit_code)

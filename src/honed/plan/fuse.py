@@ -101,7 +101,7 @@ def fuse_gate(graph: Graph, formats: Formats) -> Graph:
             ):
                 epilogue: g.Epilogue = "gated_silu" if operation.activation == "silu" else "gated_gelu_tanh"
                 operation = replace(matmul, epilogue=epilogue)
-        out.append(replace(statement, operation=operation))
+        out.append(_giving(statement, operation))
     return prune(Graph(tuple(out)))
 
 
@@ -141,8 +141,13 @@ def fuse_norm_quantize(graph: Graph, formats: Formats) -> Graph:
             only_quantized = all(isinstance(user.operation, g.Quantize) for user in users[x])
             if isinstance(norm, g.RmsNorm) and only_quantized:
                 operation = g.NormQuantize(norm.inputs, norm.weight, norm.eps, operation.group)
-        out.append(replace(statement, operation=operation))
+        out.append(_giving(statement, operation))
     return prune(Graph(tuple(out)))
+
+
+def _giving(statement: Statement, operation: g.Operation) -> Statement:
+    """The statement with that operation."""
+    return statement if operation is statement.operation else replace(statement, operation=operation)
 
 
 FUSIONS: dict[str, Fusion] = {

@@ -15,13 +15,14 @@ from typing import Literal
 
 from honed.errors import PlanError
 from honed.ops.table import Activation, Rotary, Weight
+from honed.plan.plain import Plain
 
 RowKind = Literal["tokens", "selected"]
 Epilogue = Literal["store", "add", "gated_silu", "gated_gelu_tanh"]
 
 
-@dataclass(frozen=True)
-class Operation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Operation(Plain):
     """`inputs` are the numbers of the values read, in the order that the class names."""
 
     inputs: tuple[int, ...]
@@ -34,14 +35,14 @@ class Operation:
 # ---- as recorded ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Embedding(Operation):
     """No inputs."""
 
     table: Weight
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Linear(Operation):
     """Input x."""
 
@@ -49,7 +50,7 @@ class Linear(Operation):
     bias: Weight | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class RmsNorm(Operation):
     """Input x."""
 
@@ -57,7 +58,7 @@ class RmsNorm(Operation):
     eps: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Rope(Operation):
     """Input x."""
 
@@ -65,7 +66,7 @@ class Rope(Operation):
     head_dim: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Attention(Operation):
     """Inputs q, k, v."""
 
@@ -75,19 +76,19 @@ class Attention(Operation):
     window: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Gated(Operation):
     """Inputs gate, up."""
 
     activation: Activation
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Add(Operation):
     """Inputs a, b."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Select(Operation):
     """Input x."""
 
@@ -95,27 +96,27 @@ class Select(Operation):
 # ---- as fused ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Part:
+@dataclass(frozen=True, eq=False, repr=False)
+class Part(Plain):
     """One linear layer of a matmul that may hold several."""
 
     weight: Weight
     bias: Weight | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Concat(Operation):
     """Inputs side by side in one row. Costs nothing: each input is computed into its columns."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Quantize(Operation):
     """Input x; int8 with one scale a row, or one for each `group` columns."""
 
     group: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class NormQuantize(Operation):
     """Input x; RmsNorm, then Quantize."""
 
@@ -124,7 +125,7 @@ class NormQuantize(Operation):
     group: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Matmul(Operation):
     """Input x, and with the epilogue add the residual, which the result is added to in its place.
 
@@ -136,7 +137,7 @@ class Matmul(Operation):
     epilogue: Epilogue
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class PackedAttention(Operation):
     """Input q, k and v side by side. Norm of each head, rotation, KV write, attention."""
 
@@ -152,7 +153,7 @@ class PackedAttention(Operation):
     window: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class PackedGated(Operation):
     """Input gate and up side by side."""
 
@@ -162,8 +163,8 @@ class PackedGated(Operation):
 # ---- the graph -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Value:
+@dataclass(frozen=True, eq=False, repr=False)
+class Value(Plain):
     """What a value holds: a row for each token or each selected token, of `width` columns."""
 
     rows: RowKind
@@ -172,15 +173,17 @@ class Value:
     group: int | None = None
 
 
-@dataclass(frozen=True)
-class Statement:
+@dataclass(frozen=True, eq=False, repr=False)
+class Statement(Plain):
+    """One value and how it is computed."""
+
     number: int
     operation: Operation
     value: Value
 
 
-@dataclass(frozen=True)
-class Graph:
+@dataclass(frozen=True, eq=False, repr=False)
+class Graph(Plain):
     """Statements in the order they run; the last one gives the logits."""
 
     statements: tuple[Statement, ...]
@@ -211,4 +214,6 @@ class Graph:
 
 def reading(operation: Operation, old: int, new: int) -> Operation:
     """The operation with value `new` read in place of `old`."""
+    if old == new or old not in operation.inputs:
+        return operation
     return replace(operation, inputs=tuple(new if number == old else number for number in operation.inputs))

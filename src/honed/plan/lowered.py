@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from honed.ops.table import ACTIVATIONS, Activation
 from honed.plan.formats import Format
 from honed.plan.graph import Epilogue, RowKind
+from honed.plan.plain import Plain
 
 PANEL_COLUMNS = 32
 TILE_COLUMNS = 16
@@ -22,8 +24,8 @@ EPILOGUES: tuple[Epilogue, ...] = ("store", "add", "gated_silu", "gated_gelu_tan
 NO_WEIGHT = -1
 
 
-@dataclass(frozen=True)
-class Record:
+@dataclass(frozen=True, eq=False, repr=False)
+class Record(Plain):
     """An op as the native side takes it."""
 
     code: str
@@ -34,8 +36,10 @@ class Record:
     scalars: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True)
-class EmbedOp:
+@dataclass(frozen=True, eq=False, repr=False)
+class EmbedOp(Plain):
+    """Rows of a table, by token."""
+
     output: int
     table: int
     width: int
@@ -44,8 +48,10 @@ class EmbedOp:
         return Record("embed", 0, self.output, (self.table,), (self.width,))
 
 
-@dataclass(frozen=True)
-class RmsNormOp:
+@dataclass(frozen=True, eq=False, repr=False)
+class RmsNormOp(Plain):
+    """float32 to float32."""
+
     input: int
     output: int
     weight: int
@@ -56,8 +62,10 @@ class RmsNormOp:
         return Record("rms_norm", self.input, self.output, (self.weight,), (self.width,), (self.eps,))
 
 
-@dataclass(frozen=True)
-class QuantizeOp:
+@dataclass(frozen=True, eq=False, repr=False)
+class QuantizeOp(Plain):
+    """float32 to int8 rows; activation_group 0 is one scale a row."""
+
     input: int
     output: int
     width: int
@@ -67,8 +75,10 @@ class QuantizeOp:
         return Record("quantize", self.input, self.output, (), (self.width, self.activation_group))
 
 
-@dataclass(frozen=True)
-class RmsNormQuantizeOp:
+@dataclass(frozen=True, eq=False, repr=False)
+class RmsNormQuantizeOp(Plain):
+    """RmsNormOp, then QuantizeOp."""
+
     input: int
     output: int
     weight: int
@@ -81,8 +91,8 @@ class RmsNormQuantizeOp:
         return Record("rms_norm_quantize", self.input, self.output, (self.weight,), sizes, (self.eps,))
 
 
-@dataclass(frozen=True)
-class MatmulOp:
+@dataclass(frozen=True, eq=False, repr=False)
+class MatmulOp(Plain):
     """`columns` are those written, from `output_column` of the output slot; half of the packed ones when gated."""
 
     input: int
@@ -101,8 +111,10 @@ class MatmulOp:
         return Record("matmul", self.input, self.output, (self.matrix, _number(self.bias)), sizes)
 
 
-@dataclass(frozen=True)
-class RopeKvOp:
+@dataclass(frozen=True, eq=False, repr=False)
+class RopeKvOp(Plain):
+    """Norms of heads, rotation and KV write, in place in a row of q, k and v."""
+
     slot: int
     inverse_frequencies: int
     q_norm: int | None
@@ -129,8 +141,10 @@ class RopeKvOp:
         return Record("rope_kv", self.slot, self.slot, weights, sizes, (self.eps, self.attention_factor))
 
 
-@dataclass(frozen=True)
-class AttentionOp:
+@dataclass(frozen=True, eq=False, repr=False)
+class AttentionOp(Plain):
+    """Over the cache; the queries are the first columns of the input."""
+
     input: int
     output: int
     layer: int
@@ -145,8 +159,10 @@ class AttentionOp:
         return Record("attention", self.input, self.output, (), sizes, (self.scale,))
 
 
-@dataclass(frozen=True)
-class GatedOp:
+@dataclass(frozen=True, eq=False, repr=False)
+class GatedOp(Plain):
+    """activation(gate) * up of gate and up side by side."""
+
     input: int
     output: int
     width: int
@@ -156,8 +172,10 @@ class GatedOp:
         return Record("gated", self.input, self.output, (), (self.width, ACTIVATIONS.index(self.activation)))
 
 
-@dataclass(frozen=True)
-class AddOp:
+@dataclass(frozen=True, eq=False, repr=False)
+class AddOp(Plain):
+    """Adds the input to the output in place."""
+
     input: int
     output: int
     width: int
@@ -166,8 +184,10 @@ class AddOp:
         return Record("add", self.input, self.output, (), (self.width,))
 
 
-@dataclass(frozen=True)
-class SelectOp:
+@dataclass(frozen=True, eq=False, repr=False)
+class SelectOp(Plain):
+    """The rows whose logits are asked for."""
+
     input: int
     output: int
     width: int
@@ -197,8 +217,8 @@ def _number(weight: int | None) -> int:
 # ---- slots and weights ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class PlanSlot:
+@dataclass(frozen=True, eq=False, repr=False)
+class PlanSlot(Plain):
     """`width` float32 a row, or one quantized row of `width` values; slots of one stretch overlap in memory."""
 
     rows: RowKind
@@ -208,8 +228,8 @@ class PlanSlot:
     stretch: int
 
 
-@dataclass(frozen=True)
-class Placement:
+@dataclass(frozen=True, eq=False, repr=False)
+class Placement(Plain):
     """Row r of the named weight goes to packed column first_column + (r // 16) * 16 * tile_step + r % 16."""
 
     name: str
@@ -220,40 +240,52 @@ class Placement:
     @property
     def columns(self) -> NDArray[np.int64]:
         """The packed column of each row."""
-        rows = np.arange(self.rows)
-        return self.first_column + rows // TILE_COLUMNS * TILE_COLUMNS * self.tile_step + rows % TILE_COLUMNS
+        return _columns(self.rows, self.first_column, self.tile_step)
 
 
-@dataclass(frozen=True)
-class TableWeight:
+@lru_cache(maxsize=256)
+def _columns(rows: int, first_column: int, tile_step: int) -> NDArray[np.int64]:
+    # The layers of a model are alike: few placements are different.
+    row = np.arange(rows)
+    columns: NDArray[np.int64] = first_column + row // TILE_COLUMNS * TILE_COLUMNS * tile_step + row % TILE_COLUMNS
+    columns.flags.writeable = False
+    return columns
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TableWeight(Plain):
+    """A matrix whose rows are looked up."""
+
     name: str
     rows: int
     width: int
 
 
-@dataclass(frozen=True)
-class VectorWeight:
+@dataclass(frozen=True, eq=False, repr=False)
+class VectorWeight(Plain):
+    """A norm weight."""
+
     name: str
     length: int
 
 
-@dataclass(frozen=True)
-class ConstantWeight:
+@dataclass(frozen=True, eq=False, repr=False)
+class ConstantWeight(Plain):
     """Values that the plan itself carries: inverse frequencies."""
 
     values: tuple[float, ...]
 
 
-@dataclass(frozen=True)
-class BiasWeight:
+@dataclass(frozen=True, eq=False, repr=False)
+class BiasWeight(Plain):
     """Biases in packed order, zero in columns that no part takes."""
 
     columns: int
     parts: tuple[Placement, ...]
 
 
-@dataclass(frozen=True)
-class MatrixWeight:
+@dataclass(frozen=True, eq=False, repr=False)
+class MatrixWeight(Plain):
     """A packed matrix of `columns` (a multiple of 32) by k."""
 
     format: Format
@@ -265,8 +297,10 @@ class MatrixWeight:
 PlanWeight = TableWeight | VectorWeight | ConstantWeight | BiasWeight | MatrixWeight
 
 
-@dataclass(frozen=True)
-class LoweredPlan:
+@dataclass(frozen=True, eq=False, repr=False)
+class LoweredPlan(Plain):
+    """All that a backend needs to know; the last op writes the logits."""
+
     ops: tuple[PlanOp, ...]
     slots: tuple[PlanSlot, ...]
     weights: tuple[PlanWeight, ...]
