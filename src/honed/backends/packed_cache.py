@@ -14,9 +14,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
-import shutil
 import struct
-import tempfile
 import time
 import zlib
 from collections.abc import Iterable, Sequence
@@ -114,6 +112,8 @@ class PackedCache:
 
     def store(self, arrays: Iterable[Bytes]) -> None:
         """Keeps the arrays if there is room for them; if not, or if they cannot be written, does nothing."""
+        import tempfile
+
         kept = list(arrays)
         size = _layout([len(array) for array in kept])[1]
         try:
@@ -182,6 +182,8 @@ def _put(descriptor: int, data: bytes | memoryview, offset: int) -> int:
 
 def _make_room(directory: Path, size: int) -> bool:
     """Removes what was used least recently until `size` more bytes fit the limit. False if they cannot."""
+    import shutil
+
     if size > MAX_BYTES or shutil.disk_usage(directory).free < size + _FREE_BYTES:
         return False
     used: list[tuple[float, int, Path]] = []

@@ -14,10 +14,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from honed.errors import ParameterError, TemplateError
-from honed.text.template_process import Limits, Renderer
+
+if TYPE_CHECKING:
+    from honed.text.template_process import Limits
 
 Message = Mapping[str, Any]
 """{"role": ..., "content": text, or a list of {"type": "text", "text": ...}}; further keys reach the template."""
@@ -34,6 +36,8 @@ class ChatTemplate:
         """`special_tokens`: bos_token, eos_token, ... as the template may name them."""
         self.source = source
         self._special_tokens = dict(special_tokens or {})
+        from honed.text.template_process import Limits, Renderer  # most starts render nothing
+
         self._renderer = Renderer(limits or Limits())
 
     def render(

@@ -19,7 +19,7 @@ from honed.errors import UnsupportedError
 def _byte_alphabet() -> dict[str, int]:
     """GPT-2's printable stand-ins: bytes that print stand for themselves, the others for U+0100 and up in order."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(0x100) if byte not in set(printable)]
+    others = sorted(set(range(0x100)).difference(printable))
     return {chr(byte): byte for byte in printable} | {chr(0x100 + i): byte for i, byte in enumerate(others)}
 
 

