@@ -20,7 +20,8 @@ from honed.checkpoints.huggingface.checkpoint import Directory, dense_weight
 from honed.errors import ArtifactError, FormatError, ParameterError, UnsupportedError
 
 TOKENS = torch.tensor([[1, 5, 9, 3, 20, 14, 7, 30, 2, 11]])
-W8A8 = {"passes": [{"pass": "round_to_nearest", "weights": {"bits": 8, "group": None}}]}
+W8A8: dict[str, Any] = {"passes": [{"pass": "round_to_nearest", "weights": {"bits": 8, "group": None}}]}
+DENSE_HEAD = {"modules": "lm_head", "setting": "dense"}
 SYMMETRIC = {
     "passes": [
         {
@@ -60,8 +61,9 @@ def expected_logits(source: Path, artifact: Path) -> torch.Tensor:
     state = model.state_dict()
     opened = Artifact(Directory(artifact))
     for name in opened.names:
-        # Smoothing moves factors between the last norm and a head of its own, so that head is the artifact's too.
-        weight = dense_weight(Directory(artifact), name) if name == "lm_head.weight" else opened.weight(name)
+        # Smoothing moves factors between the last norm and the head: for other tools, those of the shards.
+        of_shards = name in ("lm_head.weight", "model.norm.weight")
+        weight = dense_weight(Directory(artifact), name) if of_shards else opened.weight(name)
         state[name].copy_(torch.from_numpy(weight.decode()))
     return logits(model)
 
@@ -231,8 +233,6 @@ def test_the_demo_model_to_int8_is_read_by_transformers_and_by_us(smollm2_gguf: 
     report = compress(smollm2_gguf, "int8", out=out)
     assert report.notes == ()
     assert sum(tensor.relative_error for tensor in report.tensors) / len(report.tensors) < 0.007
-    # The head comes from Q8_0 blocks, which groups of 32 with float16 scales hold without loss.
-    assert next(tensor.relative_error for tensor in report.tensors if tensor.name == "lm_head.weight") == 0
     tokenizer = AutoTokenizer.from_pretrained(out)
     text = "The capital of France is"
     assert tokenizer(text)["input_ids"] == Artifact(Directory(out)).tokenizer().encode(text)
@@ -252,3 +252,30 @@ def test_int8_is_calibrated_and_says_on_what(llama: Path, tmp_path: Path) -> Non
     assert plain.manifest["calibration"] is None
     norm = "model.layers.0.input_layernorm.weight"
     assert not np.array_equal(smooth.weight(norm).decode(), plain.weight(norm).decode())
+
+
+def test_a_smoothed_tied_head_has_its_norm_beside_it_and_others_read_the_original(llama: Path, tmp_path: Path) -> None:
+    from honed.checkpoints.artifact.layout import HEAD_FILE
+    from honed.checkpoints.safetensors.reader import SafetensorsFile
+
+    norm, original = "model.norm.weight", dense_weight(Directory(llama), "model.norm.weight").decode()
+    out = tmp_path / "smooth"
+    compress(llama, "int8", out=out, threads=1)
+    artifact, head = Artifact(Directory(out)), Artifact(Directory(out)).head()
+    ours = artifact.weight(norm).decode()
+    assert norm in SafetensorsFile(out / HEAD_FILE).entries
+    assert np.array_equal(dense_weight(Directory(out), norm).decode(), original)
+    factors = original / ours
+    assert len(np.unique(factors)) > 1
+    assert set(np.log2(factors) % 1) == {0.0}
+    assert head is not None
+    table = dense_weight(Directory(llama), "model.embed_tokens.weight").decode()
+    # Norm and head multiply to what they did, up to the rounding of the head.
+    assert np.linalg.norm(head.decode() / factors - table) < 0.01 * np.linalg.norm(table)
+
+    dense = {"passes": [{"pass": "smooth"}, {**W8A8["passes"][0], "overrides": [DENSE_HEAD]}]}
+    compress(llama, dense, out=tmp_path / "dense", threads=1)
+    artifact = Artifact(Directory(tmp_path / "dense"))
+    assert artifact.head() is None
+    assert not (tmp_path / "dense" / HEAD_FILE).exists()
+    assert np.array_equal(artifact.weight(norm).decode(), original)

@@ -49,6 +49,13 @@ def test_the_first_override_that_matches_wins() -> None:
     assert found.for_module("model.layers.2.mlp.up_proj") == found
 
 
+def test_an_override_says_whether_the_head_is_encoded() -> None:
+    assert read_recipe(recipe()).encodes("lm_head")
+    dense = read_recipe(recipe(overrides=[{"modules": "lm_*", "setting": "dense"}]))
+    assert not dense.encodes("lm_head")
+    assert dense.encodes("model.layers.0.mlp.down_proj")
+
+
 @pytest.mark.parametrize(
     ("value", "message"),
     [
@@ -69,6 +76,7 @@ def test_the_first_override_that_matches_wins() -> None:
         ({"passes": [{"pass": "smooth"}]}, "round_to_nearest must be the last pass"),
         ({"passes": [BASE, BASE]}, "the last pass, and there once"),
         ({"passes": [{"pass": "smooth", "strength": 1.0}, BASE]}, r"passes\[0\]\.strength = 1\.0"),
+        ({"passes": [{"pass": "smooth", "junctions": "heads"}, BASE]}, r"passes\[0\]\.junctions = 'heads'"),
         ({}, r"recipe\.passes"),
         ({"passes": {1, 2}}, "form of JSON"),
     ],

@@ -10,7 +10,7 @@ import pytest
 
 from honed.compress.linears import HEAD, find_linears
 from honed.compress.pipeline import SourceWeights, compress_weights
-from honed.compress.recipe import Setting, read_recipe
+from honed.compress.recipe import Recipe, Setting, read_recipe
 from honed.compress.round_to_nearest import fitting_scheme, relative_error, to_dense
 from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense, bfloat16_to_float32
@@ -20,6 +20,9 @@ from honed.encodings.int8_encoder import encode_int8
 from honed.encodings.scheme import DenseScheme, Int4Scheme, Int8Scheme, scheme_of
 from honed.models.base import DecoderModel
 from honed.models.registry import read_model
+
+INT4 = Recipe(passes=read_recipe("int4").passes[-1:])
+"""The rounding of the built-in recipe, without what comes before it."""
 
 
 def model(*, tied: bool, hidden: int = 64) -> DecoderModel:
@@ -72,7 +75,7 @@ def test_linears_are_found_by_what_the_model_calls(tied: bool) -> None:
 def test_layers_and_head_are_encoded_and_the_rest_stays_dense(tied: bool) -> None:
     decoder = model(tied=tied)
     source = SourceWeights(decoder, Source(decoder))
-    pipeline = compress_weights(decoder, source, read_recipe("int4"), threads=1)
+    pipeline = compress_weights(decoder, source, INT4, threads=1)
     assert set(pipeline.schemes) == set(decoder.weights()) | {HEAD}
     for name, scheme in pipeline.schemes.items():
         if name == HEAD:
@@ -89,7 +92,7 @@ def test_layers_and_head_are_encoded_and_the_rest_stays_dense(tied: bool) -> Non
 def test_planning_computes_nothing_and_a_weight_is_made_when_asked_for() -> None:
     decoder = model(tied=True)
     read = Source(decoder)
-    pipeline = compress_weights(decoder, SourceWeights(decoder, read), read_recipe("int4"), threads=1)
+    pipeline = compress_weights(decoder, SourceWeights(decoder, read), INT4, threads=1)
     assert pipeline.reports()[0].tensors == ()
     read.read.clear()
     name = "model.layers.1.mlp.down_proj.weight"
@@ -136,7 +139,7 @@ def test_groups_give_way_to_the_width(setting: Setting, width: int, expected: ob
 def test_a_group_that_gave_way_is_noted() -> None:
     decoder = model(tied=True, hidden=48)
     source = SourceWeights(decoder, Source(decoder))
-    (report,) = compress_weights(decoder, source, read_recipe("int4"), threads=1).reports()
+    (report,) = compress_weights(decoder, source, INT4, threads=1).reports()
     assert any("q_proj.weight: 48 inputs are not whole groups; int8 per channel" in note for note in report.notes)
     assert not any("down_proj" in note for note in report.notes)
 
@@ -170,7 +173,7 @@ def test_the_offset_of_the_source_is_kept_and_a_4_bit_grid_with_it(kind: str | N
         weight = values(name)
         return weight if kind is None or len(weight.shape) < 2 else as_blocks(weight, kind)
 
-    pipeline = compress_weights(decoder, SourceWeights(decoder, read), read_recipe("int4"), threads=1)
+    pipeline = compress_weights(decoder, SourceWeights(decoder, read), INT4, threads=1)
     name = "model.layers.0.mlp.up_proj.weight"
     scheme = pipeline.schemes[name]
     assert isinstance(scheme, Int4Scheme)

@@ -101,10 +101,48 @@ def test_a_norm_and_what_it_feeds_change_together(tied: bool) -> None:
         assert np.array_equal(before[name].decode(), source.values[name] * factors)
     name = "model.embed_tokens.weight"
     assert np.array_equal(before[name].decode(), source.values[name])
-    # The final norm may only change where the head is a weight of its own, which then changes with it.
+    # The final norm changes with the head that is encoded, not with the table that is looked up in.
     final = source.values["model.norm.weight"] / before["model.norm.weight"].decode()
     assert np.array_equal(before[HEAD].decode(), source.values[name if tied else HEAD] * final)
-    assert (final == 1).all() == tied
+    assert (final != 1).any()
+    assert source.pipeline().with_head == ({"model.norm.weight"} if tied else set())
+
+
+def changed(source: Source, junctions: str) -> set[str]:
+    """The weights that a smoothing of these junctions changes."""
+    recipe = {"passes": [{"pass": "smooth", "junctions": junctions}, RECIPE["passes"][1]]}
+    before = source.pipeline(recipe).before_last
+    origin = {name: name if name in source.values else "model.embed_tokens.weight" for name in before}
+    return {name for name in before if not np.array_equal(before[name].decode(), source.values[origin[name]])}
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_junctions_of_the_head_and_of_the_layers_are_smoothed_apart(tied: bool) -> None:
+    source = Source(tied=tied)
+    head, layers = changed(source, "head"), changed(source, "layers")
+    assert head == {"model.norm.weight", HEAD}
+    assert not head & layers
+    assert head | layers == changed(source, "all")
+
+
+def test_head_and_layers_in_two_passes_are_the_same_as_in_one() -> None:
+    source = Source(tied=True)
+    parts = [{"pass": "smooth", "junctions": junctions} for junctions in ("layers", "head")]
+    apart = source.pipeline({"passes": [*parts, RECIPE["passes"][1]]})
+    together = source.pipeline()
+    assert apart.with_head == together.with_head
+    for name, weight in apart.before_last.items():
+        np.testing.assert_array_equal(weight.decode(), together.before_last[name].decode())
+
+
+def test_a_tied_head_that_stays_dense_leaves_the_final_norm_alone() -> None:
+    source = Source(tied=True)
+    weights = SourceWeights(source.model, source, head_apart=False)
+    pipeline = compress_weights(source.model, weights, read_recipe(RECIPE), threads=1, calibration=WINDOWS)
+    assert pipeline.with_head == set()
+    assert HEAD not in pipeline.schemes
+    for name in ("model.norm.weight", "model.embed_tokens.weight"):
+        assert np.array_equal(pipeline.before_last[name].decode(), source.values[name])
 
 
 def test_the_smoothed_norm_is_stored_dense() -> None:

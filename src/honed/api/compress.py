@@ -19,14 +19,14 @@ from honed.checkpoints.artifact.checkpoint import Artifact
 from honed.checkpoints.artifact.manifest import FileRecord, Provenance
 from honed.checkpoints.artifact.staging import check_target
 from honed.checkpoints.artifact.tokenizer_files import tokenizer_files
-from honed.checkpoints.artifact.writer import Contents, DenseHead, is_artifact, layout_of, write_artifact
+from honed.checkpoints.artifact.writer import Contents, DenseForm, is_artifact, layout_of, write_artifact
 from honed.checkpoints.base import Checkpoint
 from honed.checkpoints.fingerprint import file_sha256
 from honed.checkpoints.finite import check_finite
 from honed.checkpoints.huggingface.checkpoint import Directory
 from honed.checkpoints.open import open_checkpoint
-from honed.compress.base import TensorReport
-from honed.compress.linears import find_linears
+from honed.compress.base import TensorReport, Weights
+from honed.compress.linears import Linears, find_linears
 from honed.compress.pipeline import Pipeline, SourceWeights, compress_weights
 from honed.compress.round_to_nearest import dense_scheme, to_dense
 from honed.encodings.base import Encoded
@@ -125,16 +125,11 @@ def _plan(checkpoint: Checkpoint, name: str, recipe: Recipe, threads: int) -> tu
         raise UnsupportedError(f"{checkpoint.path}: is compressed already; compress the model that it was made from")
     decoder = read_model(checkpoint.config, checkpoint.path)
     linears = find_linears(decoder)
-    source = SourceWeights(decoder, checkpoint.weight)
+    head = linears.head_name if recipe.encodes(linears.head_name.removesuffix(".weight")) else None
+    source = SourceWeights(decoder, checkpoint.weight, head_apart=head is not None)
     calibration = _calibration_windows(checkpoint, decoder) if recipe.calibrates else []
     pipeline = compress_weights(decoder, source, recipe, threads=threads, calibration=calibration)
-    schemes = dict(pipeline.schemes)
-    head_name = linears.head_name
-    head: str | None = head_name
-    if isinstance(schemes[head_name], DenseScheme):
-        head = None
-        if linears.tied:
-            del schemes[head_name]  # the embedding is the head
+    schemes = pipeline.schemes
 
     def weight(name: str) -> Encoded:
         if isinstance(schemes[name], DenseScheme):
@@ -144,17 +139,13 @@ def _plan(checkpoint: Checkpoint, name: str, recipe: Recipe, threads: int) -> tu
     def error(name: str) -> float | None:
         return next((line.relative_error for line in pipeline.reports()[-1].tensors if line.name == name), None)
 
-    dense_head = None
-    if head is not None and not linears.tied:
-        as_stored = dense_scheme(source[head_name])
-        dense_head = DenseHead(as_stored, lambda: to_dense(pipeline.before_last[head_name], as_stored))
     contents = Contents(
         config=_config(checkpoint.config),
         schemes=schemes,
         shapes={name: source[name].shape for name in schemes},
         linear={weight.name for weight in linears.layers},
         head=head,
-        dense_head=dense_head,
+        apart={} if head is None else _apart(source, pipeline, linears),
         weight=weight,
         error=error,
         side_files=tokenizer_files(checkpoint),
@@ -170,6 +161,23 @@ def _plan(checkpoint: Checkpoint, name: str, recipe: Recipe, threads: int) -> tu
         ),
     )
     return contents, pipeline
+
+
+def _apart(source: Weights, pipeline: Pipeline, linears: Linears) -> dict[str, DenseForm | None]:
+    """The encoded head and what changed along with it, each with what other tools read instead.
+
+    An untied head is smoothed for them as well, since they read the norm before it. An embedding that is their head
+    is not, so what fits the encoded head alone is for them as it was in the source.
+    """
+    if not linears.tied:
+        return {linears.head_name: _dense_form(source[linears.head_name], pipeline.before_last[linears.head_name])}
+    return {linears.head_name: None, **{name: _dense_form(source[name], source[name]) for name in pipeline.with_head}}
+
+
+def _dense_form(stored: Encoded, weight: Encoded) -> DenseForm:
+    """A weight in the type in which the source has it."""
+    scheme = dense_scheme(stored)
+    return DenseForm(scheme, lambda: to_dense(weight, scheme))
 
 
 def _calibration_windows(checkpoint: Checkpoint, decoder: DecoderModel) -> list[list[int]]:

@@ -6,7 +6,7 @@ applied: each new weight is made when it is asked for, so that only one at a tim
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,7 +16,7 @@ from honed.encodings.scheme import Scheme
 from honed.models.base import DecoderModel
 
 Weights = Mapping[str, Encoded]
-"""Every weight of a model by its Hugging Face name; a tied head stands under its own name too."""
+"""Every weight of a model by its Hugging Face name; a tied head that is encoded stands under its own name too."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,10 @@ class Compressed(Protocol):
     @property
     def schemes(self) -> Mapping[str, Scheme]:
         """The encoding of every weight that this pass gives, dense ones included."""
+
+    @property
+    def with_head(self) -> Set[str]:
+        """Weights that were changed along with a tied head, so that they fit it and no longer the embedding table."""
 
     def weight(self, name: str) -> Encoded:
         """Computes one weight. Not kept: a second call computes it again."""

@@ -3,8 +3,8 @@
 Activations in groups of 32 everywhere: with one scale a token, the outliers in the inputs of q, k and v alone cost
 more than all the weights; smoothing takes what is left of them. The head stays at 8 bits: its errors go into the
 logits undamped. int4 keeps the grid of a source that is 4-bit itself: a file with minimums gets minimums and comes back
-exactly (smoothing would move its weights off that grid). int4-zero-point has integer zero points whatever the source,
-for engines that read nothing else.
+exactly. Smoothing would move its layers off that grid, so there it acts on the input of the head only.
+int4-zero-point has integer zero points whatever the source, for engines that read nothing else and have a dense head.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from __future__ import annotations
 from typing import Any
 
 _GROUPED_INT8: dict[str, Any] = {"weights": {"bits": 8, "group": 32}, "activations": {"group": 32}}
+_SMOOTH_HEAD: dict[str, Any] = {"pass": "smooth", "strength": 0.4, "junctions": "head"}
+_SMOOTH_LAYERS: dict[str, Any] = {"pass": "smooth", "strength": 0.5, "junctions": "layers"}
 
 
 def _int4(offset: str) -> dict[str, Any]:
@@ -24,7 +26,7 @@ def _int4(offset: str) -> dict[str, Any]:
 
 
 RECIPES: dict[str, dict[str, Any]] = {
-    "int8": {"passes": [{"pass": "smooth", "strength": 0.5}, {"pass": "round_to_nearest", **_GROUPED_INT8}]},
-    "int4": {"passes": [_int4("source")]},
+    "int8": {"passes": [_SMOOTH_LAYERS, _SMOOTH_HEAD, {"pass": "round_to_nearest", **_GROUPED_INT8}]},
+    "int4": {"passes": [_SMOOTH_HEAD, _int4("source")]},
     "int4-zero-point": {"passes": [_int4("zero_point")]},
 }

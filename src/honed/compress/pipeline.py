@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,11 @@ class Pipeline:
     def schemes(self) -> Mapping[str, Scheme]:
         return self.stages[-1].schemes
 
+    @property
+    def with_head(self) -> Set[str]:
+        """Weights that some pass changed along with a tied head: see `compress.base.Compressed`."""
+        return frozenset().union(*(stage.with_head for stage in self.stages))
+
     def weight(self, name: str) -> Encoded:
         return self.stages[-1].weight(name)
 
@@ -44,7 +49,7 @@ class Pipeline:
 def compress_weights(
     model: DecoderModel, weights: Weights, recipe: Recipe, *, threads: int, calibration: Tokens = ()
 ) -> Pipeline:
-    """Chains the passes of a recipe. Nothing is computed yet; `weights` holds a tied head under its own name too."""
+    """Chains the passes of a recipe. Nothing is computed yet; see `compress.base.Weights` for what is given."""
     stages: list[Compressed] = []
     given = current = weights
     for settings in recipe.passes:
@@ -55,12 +60,15 @@ def compress_weights(
 
 
 class SourceWeights(Mapping[str, Encoded]):
-    """The weights that a model names, read when asked for; a tied head is there under `lm_head.weight` too."""
+    """The weights that a model names, read when asked for.
 
-    def __init__(self, model: DecoderModel, read: Callable[[str], Encoded]) -> None:
+    With `head_apart` a tied head is there under `lm_head.weight` too, to become a weight of its own.
+    """
+
+    def __init__(self, model: DecoderModel, read: Callable[[str], Encoded], *, head_apart: bool = True) -> None:
         linears = find_linears(model)
         self._origin = {name: name for name in model.weights()}
-        if linears.tied:
+        if linears.tied and head_apart:
             self._origin[HEAD] = linears.embedding.name
         self._read = read
 

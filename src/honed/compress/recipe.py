@@ -97,10 +97,15 @@ class RoundToNearestSettings(Setting):
 
 
 class SmoothSettings(_Settings):
-    """Settings of the pass `smooth`: 0 leaves outliers in the activations, 1 moves all of them into the weights."""
+    """Settings of the pass `smooth`: 0 leaves outliers in the activations, 1 moves all of them into the weights.
+
+    junctions: where it acts, on the inputs of `layers`, on that of the output `head`, or on both. Layers that lie on a
+    grid of few bits leave it when they are smoothed.
+    """
 
     kind: Annotated[Literal["smooth"], Field(alias="pass")]
     strength: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    junctions: Literal["all", "layers", "head"] = "all"
 
 
 PassSettings = Annotated[RoundToNearestSettings | SmoothSettings, Field(discriminator="kind")]
@@ -123,6 +128,11 @@ class Recipe(_Settings):
     def calibrates(self) -> bool:
         """Whether a pass needs tokens."""
         return any(settings.kind == "smooth" for settings in self.passes)
+
+    def encodes(self, module: str) -> bool:
+        """Whether the last pass encodes a linear layer, named without `.weight`, and does not leave it dense."""
+        last = self.passes[-1]
+        return isinstance(last, RoundToNearestSettings) and last.for_module(module) is not None
 
     def as_json(self) -> dict[str, Any]:
         """Every setting, defaults included."""

@@ -5,7 +5,7 @@ The rounding is in `encodings/`; this pass decides what each weight becomes. Emb
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import get_args
 
@@ -66,6 +66,7 @@ class RoundedWeights:
     settings: Mapping[str, Setting]
     notes: tuple[str, ...]
     threads: int
+    with_head: Set[str] = frozenset()
     done: dict[str, TensorReport] = field(default_factory=dict)
 
     def weight(self, name: str) -> Encoded:

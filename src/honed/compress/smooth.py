@@ -7,18 +7,20 @@ before `down`. s is rounded to powers of two, so in floating point nothing chang
 the same logits to the bit (short of overflow), and only what is rounded afterwards differs.
 
 Which layers stand behind which norm is read off the forward pass; no list of names is kept. A norm or `up` whose
-output anything but a linear layer reads is left alone, and so is the norm before a tied head.
+output anything but a linear layer reads is left alone. So is the norm before a tied head, unless that head is a weight
+apart from the embedding table, which is looked up in and cannot take a factor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from honed.compress.calibrate import InputStatistics
+from honed.compress.linears import HEAD
 from honed.encodings.base import Encoded
 from honed.models.base import DecoderModel
 from honed.ops.table import Activation, Rotary, Weight
@@ -56,19 +58,25 @@ class Scaled:
 
 @dataclass(frozen=True)
 class Junction:
-    """`consumers` read what `producer` makes: a norm weight (vector) or the rows of a matrix."""
+    """`consumers` read what `producer` makes: a norm weight (vector) or the rows of a matrix.
+
+    `measured` is the weight under which `InputStatistics` has what flows here. `apart` says that the consumer is the
+    encoded form of a tied head: the table that it is tied to stays as it is, and goes with the producer as it was.
+    """
 
     producer: Weight
     consumers: tuple[Weight, ...]
+    measured: str
+    apart: bool
 
 
 def smoothed(
-    model: DecoderModel, weights: Mapping[str, Encoded], statistics: InputStatistics, *, strength: float
+    junctions: Iterable[Junction], weights: Mapping[str, Encoded], statistics: InputStatistics, *, strength: float
 ) -> dict[str, Encoded]:
     """Every weight by its name, those at a junction as `Scaled`. Reads the consumers of each junction once."""
     columns: dict[str, NDArray[np.float32]] = {}
     rows: dict[str, NDArray[np.float32]] = {}
-    for junction in find_junctions(model):
+    for junction in junctions:
         factors = smoothing_factors(junction, statistics, weights, strength)
         rows[junction.producer.name] = factors
         for consumer in junction.consumers:
@@ -79,25 +87,31 @@ def smoothed(
     }
 
 
-def find_junctions(model: DecoderModel) -> tuple[Junction, ...]:
-    """Every place of a forward pass where a factor for each feature can be moved, in the order of the pass."""
+def find_junctions(model: DecoderModel, *, head_apart: bool) -> tuple[Junction, ...]:
+    """Every place of a forward pass where a factor for each feature can be moved, in the order of the pass.
+
+    `head_apart`: a tied head is encoded apart from the embedding table, as the weight `HEAD`.
+    """
     walk = _Walk()
     model.forward(walk)
-    return tuple(
-        Junction(value.producer, tuple(value.consumers))
-        for value in walk.values
-        if value.producer is not None
-        and value.consumers
-        and not value.read_elsewhere
-        and not any(consumer.name in walk.embeddings for consumer in value.consumers)
-    )
+    found = []
+    for value in walk.values:
+        if value.producer is None or not value.consumers or value.read_elsewhere:
+            continue
+        measured = value.consumers[0].name
+        if not any(consumer.name in walk.embeddings for consumer in value.consumers):
+            found.append(Junction(value.producer, tuple(value.consumers), measured, apart=False))
+        elif head_apart and len(value.consumers) == 1:
+            head = Weight(HEAD, value.consumers[0].shape)
+            found.append(Junction(value.producer, (head,), measured, apart=True))
+    return tuple(found)
 
 
 def smoothing_factors(
     junction: Junction, statistics: InputStatistics, weights: Mapping[str, Encoded], strength: float
 ) -> NDArray[np.float32]:
     """s for every feature, powers of two with a geometric mean near one. Features that are always zero get 1."""
-    rms = statistics.rms(junction.consumers[0].name)
+    rms = statistics.rms(junction.measured)
     largest = np.zeros(rms.shape)
     for consumer in junction.consumers:
         largest = np.maximum(largest, np.abs(weights[consumer.name].decode()).max(axis=0))

@@ -6,7 +6,7 @@ takes part is decoded, once, and every later weight uses what was found.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from honed.compress.base import Report, Weights
 from honed.compress.calibrate import Tokens, collect_inputs
+from honed.compress.linears import HEAD, find_linears
 from honed.compress.recipe import SmoothSettings
 from honed.compress.round_to_nearest import dense_scheme
-from honed.compress.smooth import find_junctions, smoothed
+from honed.compress.smooth import Junction, find_junctions, smoothed
 from honed.encodings.base import Encoded
 from honed.encodings.scheme import Scheme
 from honed.errors import ParameterError
@@ -35,7 +36,11 @@ class Smooth:
         """`threads` has no effect. ParameterError without calibration tokens."""
         if not calibration:
             raise ParameterError("calibration", None, f"the pass {self.name} needs tokens to calibrate on")
-        return SmoothedWeights(self.name, model, weights, calibration, self.settings.strength)
+        junctions = find_junctions(model, head_apart=HEAD in weights)
+        if self.settings.junctions != "all":
+            head, wanted = find_linears(model).head_name, self.settings.junctions == "head"
+            junctions = tuple(at for at in junctions if (head in {weight.name for weight in at.consumers}) is wanted)
+        return SmoothedWeights(self.name, model, weights, calibration, self.settings.strength, junctions)
 
 
 @dataclass
@@ -47,15 +52,19 @@ class SmoothedWeights:
     source: Weights
     calibration: Tokens
     strength: float
+    junctions: tuple[Junction, ...]
     _smoothed: dict[str, Encoded] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        junctions = find_junctions(self.model)
-        self._parts = {weight.name for junction in junctions for weight in (junction.producer, *junction.consumers)}
+        self._parts = {weight.name for at in self.junctions for weight in (at.producer, *at.consumers)}
 
     @property
     def schemes(self) -> Mapping[str, Scheme]:
         return {name: dense_scheme(self.weight(name)) for name in self.source}
+
+    @property
+    def with_head(self) -> Set[str]:
+        return {junction.producer.name for junction in self.junctions if junction.apart}
 
     def weight(self, name: str) -> Encoded:
         source = self.source[name]
@@ -69,7 +78,7 @@ class SmoothedWeights:
     def _all(self) -> Mapping[str, Encoded]:
         if not self._smoothed:
             statistics = collect_inputs(self.model, lambda name: self.source[name].decode(), self.calibration)
-            self._smoothed = smoothed(self.model, self.source, statistics, strength=self.strength)
+            self._smoothed = smoothed(self.junctions, self.source, statistics, strength=self.strength)
         return self._smoothed
 
 

@@ -11,14 +11,14 @@ HEAD = {"lm_head.weight": WeightRecord(Int8Scheme(32, 32), (100, 64))}
 
 
 def test_a_small_model_is_one_file_without_an_index() -> None:
-    layout = plan_layout(LAYERS, None, None)
+    layout = plan_layout(LAYERS, {})
     assert [shard.name for shard in layout.shards] == ["model.safetensors"]
     assert layout.index() is None
     assert layout.files == layout.shards
 
 
 def test_a_large_one_is_split_between_weights_and_indexed() -> None:
-    layout = plan_layout(LAYERS, None, None, shard_bytes=10_000)
+    layout = plan_layout(LAYERS, {}, shard_bytes=10_000)
     assert [shard.name for shard in layout.shards] == [f"model-0000{i}-of-00003.safetensors" for i in (1, 2, 3)]
     index = layout.index()
     assert index is not None
@@ -30,16 +30,26 @@ def test_a_large_one_is_split_between_weights_and_indexed() -> None:
 
 
 def test_a_weight_over_the_limit_gets_a_shard_of_its_own() -> None:
-    assert len(plan_layout(LAYERS, None, None, shard_bytes=1).shards) == 5
+    assert len(plan_layout(LAYERS, {}, shard_bytes=1).shards) == 5
 
 
 def test_a_tied_head_lies_in_its_own_file_only_and_an_untied_one_in_both() -> None:
-    tied = plan_layout({**LAYERS, **HEAD}, "lm_head.weight", None)
+    tied = plan_layout({**LAYERS, **HEAD}, {"lm_head.weight": None})
     assert tied.head is not None
     assert tied.head.name == HEAD_FILE
     assert not any("lm_head" in spec.name for spec in tied.shards[0].specs)
-    untied = plan_layout({**LAYERS, **HEAD}, "lm_head.weight", DenseScheme("bfloat16"))
+    untied = plan_layout({**LAYERS, **HEAD}, {"lm_head.weight": DenseScheme("bfloat16")})
     (dense,) = [spec for spec in untied.shards[0].specs if "lm_head" in spec.name]
     assert (dense.name, dense.dtype, dense.shape) == ("lm_head.weight", "BF16", (100, 64))
     assert untied.head == tied.head
     assert untied.nbytes > tied.nbytes
+
+
+def test_a_norm_that_fits_the_head_only_lies_with_it_and_as_it_was_in_the_shards() -> None:
+    norm = {"norm.weight": WeightRecord(DenseScheme("float32"), (64,))}
+    apart = {"lm_head.weight": None, "norm.weight": DenseScheme("bfloat16")}
+    layout = plan_layout({**LAYERS, **norm, **HEAD}, apart)
+    assert layout.head is not None
+    assert [spec.dtype for spec in layout.head.specs if spec.name == "norm.weight"] == ["F32"]
+    assert [spec.dtype for spec in layout.shards[0].specs if spec.name == "norm.weight"] == ["BF16"]
+    assert not any("lm_head" in spec.name for spec in layout.shards[0].specs)

@@ -81,7 +81,10 @@ class Artifact:
         return self._manifest.document
 
     def weight(self, name: str) -> Encoded:
-        """A weight as it is encoded; an untied head in its own encoding. Unknown name: KeyError."""
+        """A weight as it is encoded; an untied head in its own encoding, and a norm as it fits the encoded head.
+
+        Unknown name: KeyError.
+        """
         if name not in self.names:
             raise KeyError(name)
         return self._read(name)
@@ -108,23 +111,21 @@ class Artifact:
         record = self._manifest.weights[name]
 
         def read(tensor: str) -> NDArray[Any]:
-            own = self._own_file(name, tensor)
+            own = self._own_file(tensor)
             return self._directory.tensor(tensor) if own is None else own.tensor(tensor)
 
         return from_tensors(name, record.scheme, record.shape, read)
 
-    def _own_file(self, name: str, tensor: str) -> SafetensorsFile | None:
-        """The file of ours in which a tensor of a weight lies; None for the files that every tool reads."""
-        if self._minimums is not None and tensor in self._minimums.entries:
-            return self._minimums
-        return self._head if name == self._manifest.head else None
+    def _own_file(self, tensor: str) -> SafetensorsFile | None:
+        """The file of ours in which a tensor lies; None for those that are in the files of every tool alone."""
+        return next((file for file in (self._minimums, self._head) if file and tensor in file.entries), None)
 
     def _check_tensors(self) -> None:
         """Every tensor has the type and shape that the manifest implies."""
         records = self._manifest.weights
-        expected = [(name, spec) for name, it in records.items() for spec in tensor_specs(name, it.scheme, it.shape)]
-        for name, spec in [*expected, *(("", spec) for spec in minimum_specs(records))]:
-            own = self._own_file(name, spec.name)
+        expected = [spec for name, it in records.items() for spec in tensor_specs(name, it.scheme, it.shape)]
+        for spec in [*expected, *minimum_specs(records)]:
+            own = self._own_file(spec.name)
             try:
                 entry = self._directory.entry(spec.name) if own is None else own.entries[spec.name]
             except KeyError:

@@ -2,9 +2,10 @@
 
 Other tools read the weights of `model.safetensors` (or its shards) and find the embedding and the head dense there.
 The encoded head of this project is `honed/head.safetensors`: in a folder, so that no other tool takes it for a
-shard; `honed/minimums.safetensors` beside it has the int4 minimums, for which the format of the shards has no
-place. The head is stored and not derived from the embedding at load because encoding takes longer than reading, and
-because the embedding has been rounded to 16 bits.
+shard. With it lie weights that fit this head only, as the norm before one that was smoothed; this project reads a
+tensor there in place of the shards' tensor of its name. `honed/minimums.safetensors` beside it has the int4 minimums,
+for which the format of the shards has no place. The head is stored and not derived from the embedding at load because
+encoding takes longer than reading, and because the embedding has been rounded to 16 bits.
 """
 
 from __future__ import annotations
@@ -63,20 +64,20 @@ class Layout:
 
 def plan_layout(
     weights: Mapping[str, WeightRecord],
-    head: str | None,
-    dense_head: DenseScheme | None,
+    apart: Mapping[str, DenseScheme | None],
     shard_bytes: int = SHARD_BYTES,
 ) -> Layout:
     """Shards in the order of `weights`, each under `shard_bytes` where one weight allows it.
 
-    `head` is the encoded head; `dense_head` says how it lies among the shards as well, None where it is tied.
+    `apart` are the weights of `HEAD_FILE`, and how each lies among the shards as well: None where it does not, as a
+    tied head.
     """
     shards: list[list[TensorSpec]] = [[]]
     filled = 0
     for name, record in weights.items():
-        if name == head and dense_head is None:
+        scheme = apart.get(name, record.scheme)
+        if scheme is None:
             continue
-        scheme = dense_head if name == head and dense_head is not None else record.scheme
         specs = tensor_specs(name, scheme, record.shape)
         size = sum(spec.nbytes for spec in specs)
         if shards[-1] and filled + size > shard_bytes:
@@ -91,12 +92,13 @@ def plan_layout(
         else [f"model-{i:05}-of-{count:05}.safetensors" for i in range(1, count + 1)]
     )
     files = tuple(WeightFile(name, tuple(specs)) for name, specs in zip(names, shards, strict=True))
-    head_file = None
-    if head is not None:
-        record = weights[head]
-        head_file = WeightFile(HEAD_FILE, tensor_specs(head, record.scheme, record.shape))
+    head = tuple(spec for name in apart for spec in tensor_specs(name, weights[name].scheme, weights[name].shape))
     minimums = minimum_specs(weights)
-    return Layout(files, head_file, WeightFile(MINIMUMS_FILE, minimums) if minimums else None)
+    return Layout(
+        files,
+        WeightFile(HEAD_FILE, head) if head else None,
+        WeightFile(MINIMUMS_FILE, minimums) if minimums else None,
+    )
 
 
 def minimum_specs(weights: Mapping[str, WeightRecord]) -> tuple[TensorSpec, ...]:

@@ -29,8 +29,8 @@ SMALL_FILES_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
-class DenseHead:
-    """An untied head as other tools read it, beside its encoded form."""
+class DenseForm:
+    """A weight as other tools read it, beside the form that only this project reads."""
 
     scheme: DenseScheme
     weight: Callable[[], Dense]
@@ -41,9 +41,11 @@ class Contents:
     """What an artifact is to hold.
 
     `schemes` and `shapes` go by weight name, in the order of writing. `head` names the head among them if it is
-    encoded (a tied one under a name of its own), `linear` the weights of linear layers beside it. `weight` computes
-    one weight, and `error` gives the relative error of one that has been computed, None for a dense one.
-    `side_files` are the tokenizer's and the like.
+    encoded (a tied one under a name of its own), `linear` the weights of linear layers beside it. `apart` are the
+    weights for this project alone, the encoded head among them, and what other tools read under the same name: None
+    where they read nothing, as for a tied head. `weight` computes one weight as this project reads it, and `error`
+    gives the relative error of one that has been computed, None for a dense one. `side_files` are the tokenizer's and
+    the like.
     """
 
     config: Mapping[str, Any]
@@ -51,7 +53,7 @@ class Contents:
     shapes: Mapping[str, tuple[int, ...]]
     linear: Set[str]
     head: str | None
-    dense_head: DenseHead | None
+    apart: Mapping[str, DenseForm | None]
     weight: Callable[[str], Encoded]
     error: Callable[[str], float | None]
     side_files: Mapping[str, bytes]
@@ -60,8 +62,8 @@ class Contents:
 
 def layout_of(contents: Contents) -> Layout:
     records = {name: WeightRecord(scheme, contents.shapes[name]) for name, scheme in contents.schemes.items()}
-    dense_head = None if contents.dense_head is None else contents.dense_head.scheme
-    return plan_layout(records, contents.head, dense_head, SHARD_BYTES)
+    apart = {name: None if dense is None else dense.scheme for name, dense in contents.apart.items()}
+    return plan_layout(records, apart, SHARD_BYTES)
 
 
 def needed_bytes(contents: Contents) -> int:
@@ -113,17 +115,18 @@ def _write_weights(
                     found.update(dict.fromkeys((spec.name for spec in file.specs), writer))
             return found
 
-        # A head may lie in a shard, dense, and in a file of its own, encoded, under one name.
+        # A weight may lie in a shard, dense, and in the file of the head under the same name.
         of_shards, of_head, of_minimums = writers(*layout.shards), writers(layout.head), writers(layout.minimums)
         for name, scheme in contents.schemes.items():
             weight = contents.weight(name)
             if scheme_of(weight) != scheme:
                 raise TypeError(f"{name} became {scheme_of(weight)}, announced was {scheme}")
             for tensor, values in to_tensors(name, weight).items():
-                owners = of_head if name == contents.head else of_shards
+                owners = of_head if name in contents.apart else of_shards
                 (of_minimums.get(tensor) or owners[tensor]).write(tensor, values)
-            if name == contents.head and contents.dense_head is not None:
-                of_shards[name].write(name, contents.dense_head.weight().values)
+            dense = contents.apart.get(name)
+            if dense is not None:
+                of_shards[name].write(name, dense.weight().values)
             if written is not None:
                 written(name, weight.nbytes)
 
