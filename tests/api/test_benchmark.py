@@ -79,12 +79,16 @@ def test_peer_runs_the_decoded_artifact_where_its_source_is_gone(
     benchmark([BenchModel("int8")], WORKLOAD, against=["pytorch"])
     directory = Path(caught[1].arguments["directory"])
     assert directory.is_relative_to(tmp_path / "cache")
+    import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     assert AutoTokenizer.from_pretrained(directory)("the a of")["input_ids"] == [3, 4, 5]
-    copied = AutoModelForCausalLM.from_pretrained(directory).get_parameter("model.layers.1.mlp.up_proj.weight")
-    original = AutoModelForCausalLM.from_pretrained(tiny_llama).get_parameter("model.layers.1.mlp.up_proj.weight")
-    difference = (copied.float() - original).abs().max() / original.abs().max()
+    # Smoothing scales features of single weights, so it is the whole model that must agree.
+    ids = torch.tensor([[3, 9, 4, 20, 7, 11]])
+    copied, original = (
+        AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)(ids).logits for path in (directory, tiny_llama)
+    )
+    difference = (copied - original).abs().max() / original.abs().max()
     assert 0 < difference < 0.02
 
 

@@ -1,12 +1,15 @@
 """A checkpoint's weights as a plain bfloat16 Hugging Face directory, for systems that read nothing else.
 
 Quantized weights are decoded, so the copy computes with the same values (rounded to bfloat16) at the size and speed
-of an uncompressed model. Copies are kept in the user's cache under the fingerprint of the files they came from.
+of an uncompressed model. A head that is encoded apart from a tied embedding becomes one of its own. Copies are kept in
+the user's cache under the fingerprint of the files they came from.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +19,12 @@ from honed.checkpoints.compressed_tensors.format import TensorSpec
 from honed.checkpoints.download.cache import cache_directory
 from honed.checkpoints.fingerprint import fingerprint
 from honed.checkpoints.safetensors.writer import SafetensorsWriter, file_size
+from honed.encodings.base import Encoded
 from honed.encodings.dense import float32_to_bfloat16
+from honed.plan.source import HeadEncoding
 from honed.text.tokenizer import Tokenizer
 
+HEAD = "lm_head.weight"
 _METADATA = {"format": "pt"}
 
 
@@ -33,15 +39,20 @@ def dense_directory(checkpoint: Checkpoint, cache: Path | None = None) -> Path:
     target = root / fingerprint(checkpoint.path, checkpoint.files)
     if target.is_dir():
         return target
-    specs = [TensorSpec(name, "BF16", checkpoint.weight(name).shape) for name in checkpoint.names]
+    weights: dict[str, Callable[[], Encoded]] = {name: partial(checkpoint.weight, name) for name in checkpoint.names}
+    head = checkpoint.head() if isinstance(checkpoint, HeadEncoding) else None
+    if head is not None:
+        weights[HEAD] = lambda: head
+    specs = [TensorSpec(name, "BF16", read().shape) for name, read in weights.items()]
     needed = file_size(specs, _METADATA)
     with staged_directory(target, needed=needed, overwrite=False, replaceable=lambda _: False) as directory:
         config = {key: value for key, value in checkpoint.config.items() if key != "quantization_config"}
-        _write_json(directory / "config.json", {**config, "torch_dtype": "bfloat16"})
+        tied = HEAD not in weights
+        _write_json(directory / "config.json", {**config, "torch_dtype": "bfloat16", "tie_word_embeddings": tied})
         _write_tokenizer(directory, checkpoint.tokenizer())
         with SafetensorsWriter(directory / "model.safetensors", specs, _METADATA) as writer:
-            for name in checkpoint.names:
-                writer.write(name, float32_to_bfloat16(checkpoint.weight(name).decode()))
+            for name, read in weights.items():
+                writer.write(name, float32_to_bfloat16(read().decode()))
     return target
 
 
