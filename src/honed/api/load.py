@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import threading
 import time
 from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from honed.api.defaults import read_defaults
@@ -16,6 +16,7 @@ from honed.checkpoints.open import open_checkpoint
 from honed.errors import ParameterError, UnsupportedError
 from honed.models.registry import read_model
 from honed.plan.formats import DensePolicy
+from honed.text.tokenizer import Tokenizer
 
 _DTYPES: dict[str, DensePolicy] = {"auto": "auto", "float32": "float32", "bfloat16": "bfloat16"}
 
@@ -47,10 +48,11 @@ def load(
     make = _native if _known("backend", backend, ("native", "pytorch")) == "native" else _pytorch
     checkpoint = open_checkpoint(str(name), revision)
     _require_context(checkpoint, context)
-    with ThreadPoolExecutor(1, thread_name_prefix="tokenizer") as pool:
-        # Parsed while the backend waits for the disk and for checksums.
-        tokenizer = pool.submit(checkpoint.tokenizer)
+    tokenizer = _ParsedTokenizer(checkpoint)
+    try:
         runner = make(checkpoint, policy, threads, isa, context)
+    finally:
+        tokenizer.join()
     if isinstance(checkpoint, Checksummed):
         checkpoint.verify()
     return LanguageModel(
@@ -60,6 +62,30 @@ def load(
         defaults=read_defaults(checkpoint.path),
         load_seconds=time.perf_counter() - started,
     )
+
+
+class _ParsedTokenizer(threading.Thread):
+    """The tokenizer of a checkpoint, parsed while the backend waits for the disk and for checksums."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__(name="tokenizer", daemon=True)
+        self._checkpoint = checkpoint
+        self._found: Tokenizer | BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self._found = self._checkpoint.tokenizer()
+        except BaseException as error:  # for the thread that asks for the result
+            self._found = error
+
+    def result(self) -> Tokenizer:
+        """Waits for it. Errors: those of `Checkpoint.tokenizer`."""
+        self.join()
+        if isinstance(self._found, BaseException):
+            raise self._found
+        assert self._found is not None
+        return self._found
 
 
 def _known(parameter: str, value: str, known: Collection[str]) -> str:

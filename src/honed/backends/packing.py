@@ -7,7 +7,6 @@ no whole weight is ever held as float32.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +40,8 @@ class Packer:
 
     def pack_all(self, specs: Sequence[low.PlanWeight], threads: int) -> list[extension.Weight]:
         """The weights in order, so many at a time: reading, unpacking and checking a weight keep one thread busy."""
+        from concurrent.futures import ThreadPoolExecutor
+
         order = sorted(range(len(specs)), key=lambda number: -_size(specs[number]))
         with ThreadPoolExecutor(threads, thread_name_prefix="pack") as pool:
             done = dict(zip(order, pool.map(lambda number: self.pack(specs[number]), order), strict=True))

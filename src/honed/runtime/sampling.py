@@ -5,8 +5,8 @@ Not here: the settings and their ranges, which are `Sampling` in `runtime/reques
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,8 +29,16 @@ class Sampler:
         if sampling.repetition_penalty != 1:
             self._seen = np.zeros(vocabulary, dtype=np.bool_)
             self._seen[list(prompt)] = True
-        seed = secrets.randbits(64) if sampling.seed is None else sampling.seed
-        self._stream = np.random.Philox(key=seed)
+
+    @cached_property
+    def _stream(self) -> np.random.Philox:
+        # Made for the first draw: greedy decoding needs none, and numpy.random takes a while to import.
+        seed = self._sampling.seed
+        if seed is None:
+            import secrets
+
+            seed = secrets.randbits(64)
+        return np.random.Philox(key=seed)
 
     def choose(self, logits: NDArray[np.float32]) -> int:
         """The next token, from logits [vocabulary], which are not changed. NaN or infinite ones: HonedError."""
