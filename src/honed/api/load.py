@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import threading
 import time
 from collections.abc import Collection
@@ -90,6 +89,8 @@ class _ParsedTokenizer(threading.Thread):
 
 def _known(parameter: str, value: str, known: Collection[str]) -> str:
     if value not in known:
+        import difflib
+
         near = difflib.get_close_matches(str(value), known, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise ParameterError(parameter, value, f"{hint}must be one of {', '.join(known)}")

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from honed.backends.base import PAGE_TOKENS, Batch
 from honed.backends.capacity import check_step_tokens, kv_pages
 from honed.backends.packed_cache import PackedCache, PackedFile, packed_cache
-from honed.backends.packing import Packer
 from honed.backends.prepacked import from_bytes, to_bytes
 from honed.checkpoints.base import Checkpoint, Checksummed
 from honed.errors import NativeError, ParameterError
@@ -92,6 +91,8 @@ class NativeBackend:
             if kept.file.is_intact():
                 return backend
             cache.remove()
+        from honed.backends.packing import Packer  # a start that finds its weights packed does without
+
         weights = Packer(checkpoint, stages.source, config.dtype).pack_all(stages.plan.weights, threads)
         if cache is not None and _is_unchanged(checkpoint, cache, stages.plan, config.dtype):
             cache.store(to_bytes(stages.plan.weights, weights, stages.source))

@@ -7,7 +7,6 @@ Not here: opening what was found (`open.py`).
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,6 +93,8 @@ def _unknown(name: str) -> str:
 
 
 def _closest(name: str) -> str:
+    import difflib
+
     near = difflib.get_close_matches(name.rpartition("/")[2].lower(), ALIASES, n=1)
     return f"; did you mean {near[0]}?" if near else ""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +29,8 @@ def read_model(config: Config, source: Path | str = "config") -> DecoderModel:
     """
     kind = Fields(config, source).text("model_type")
     if kind not in MODELS:
+        import difflib
+
         near = difflib.get_close_matches(kind, MODELS, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise UnsupportedError(
