@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,15 @@ import pytest
 from honed.errors import SourceError
 
 WORDS = "the a of to and in is it you that he was for on are with as his they be at one have this from or had by hot"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def packed_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where packed weights are kept in this process: not in the cache of who runs the tests."""
+    directory = tmp_path_factory.mktemp("packed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("honed.backends.packed_cache.cache_directory", lambda: directory)
+        yield directory
 
 
 @pytest.fixture(scope="session")

@@ -108,7 +108,9 @@ def test_other_files(tmp_path: Path) -> None:
         resolve(str(tmp_path / "model.bin"))
 
 
-def test_hub_failure_names_both_readings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hub_failure_names_both_readings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
     def fail(repository: str, revision: str | None) -> Path:
         raise SourceError("Hugging Face out/int8: it is not in the cache and the Hub cannot be reached")
 
