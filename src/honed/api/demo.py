@@ -24,8 +24,8 @@ from honed.checkpoints.open import open_checkpoint
 from honed.errors import HonedError
 
 RECIPES = ("int8", "int4")
-QUESTION = "What is the capital of France, and what is it known for?"
-ANSWER_TOKENS = 96
+QUESTION = "What is the capital of France?"
+ANSWER_TOKENS = 64
 
 Progress = Callable[[str, int, int], None]
 """Called with what is done now, and how much of how much is done."""
