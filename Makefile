@@ -15,6 +15,7 @@ demo: $(VENV)/installed
 $(VENV)/installed: $(SOURCES)
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(VENV)/bin/python -m compileall -q src/honed
 	touch $@
 
 $(DEV)/installed: $(SOURCES) constraints.txt
