@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from gguf_builder import write_model
 
+from gguf_builder import write_model
 from honed.checkpoints.open import open_checkpoint
 from honed.errors import FormatError, SourceError
 
