@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from honed import __version__
 from honed.cli.output import print_json, print_pairs
 
 OPTIONAL = ("torch", "transformers", "compressed_tensors", "gguf")
@@ -30,7 +31,7 @@ def examine() -> dict[str, Any]:
     isas = extension.isas()
     cache = cache_directory()
     return {
-        "honed": version("honed"),
+        "honed": __version__,
         "python": platform.python_version(),
         "machine": platform.machine(),
         "features": features,
@@ -79,7 +80,7 @@ def doctor(
     print_pairs(
         "honed doctor",
         {
-            "honed": report["honed"] or "not installed as a package",
+            "honed": report["honed"],
             "python": f"{report['python']} on {report['machine']}",
             "instruction set": f"{report['isa']} (available: {', '.join(report['isas'])})",
             "threads": str(report["threads"]),

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from honed import __version__
 from honed.checkpoints.json_files import read_object
 from honed.encodings.scheme import Scheme, from_json, to_json
 from honed.errors import ArtifactError, ParameterError
@@ -88,7 +89,7 @@ def build_document(
         "notes": list(provenance.notes),
         "seed": None,  # no pass draws random numbers
         "calibration": None if provenance.calibration is None else dict(provenance.calibration),
-        "versions": {"honed": _version("honed"), "python": platform.python_version(), "numpy": _version("numpy")},
+        "versions": {"honed": __version__, "python": platform.python_version(), "numpy": _version("numpy")},
         "machine": {"architecture": platform.machine(), "system": platform.system(), "cpu_flags": cpu_flags()},
         "weights": {
             name: {**to_json(record.scheme), "shape": list(record.shape), "relative_error": record.relative_error}

@@ -1,0 +1,30 @@
+"""`honed doctor`: the machine as the extension sees it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from honed.cli.doctor import doctor, examine
+from honed.native import extension
+
+
+def test_report_agrees_with_the_extension(capsys: pytest.CaptureFixture[str]) -> None:
+    doctor(as_json=True)
+    report = json.loads(capsys.readouterr().out)
+    assert report["isas"] == extension.isas()
+    assert report["isa"] == report["isas"][0]
+    assert report["isas"][-1] == "portable"
+    assert report["threads"] == extension.default_threads() >= 1
+    assert report["optional"]["torch"] is not None
+
+
+def test_text_names_the_instruction_set(capsys: pytest.CaptureFixture[str]) -> None:
+    doctor()
+    assert examine()["isa"] in capsys.readouterr().out
+
+
+def test_portable_alone_is_remarked_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extension, "isas", lambda: ["portable"])
+    assert any("portable kernels are correct but slow" in advice for advice in examine()["advice"])

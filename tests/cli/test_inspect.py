@@ -1,0 +1,56 @@
+"""`honed inspect`: what it says of a directory and of an artifact, and the plan as text."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import honed
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "honed.cli.main", "inspect", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_json_of_a_directory(tiny_llama: Path) -> None:
+    done = run(str(tiny_llama), "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["kind"], report["model_type"]) == ("huggingface", "llama")
+    assert (report["layers"], report["heads"], report["kv_heads"], report["head_dim"]) == (2, 4, 2, 12)
+    assert report["file_bytes"] == (tiny_llama / "model.safetensors").stat().st_size
+    assert set(report["encodings"]) == {"dense float32"}
+    assert report["encodings"]["dense float32"]["bytes"] == 4 * report["parameters"]
+    assert len(report["tensors"]) == report["encodings"]["dense float32"]["tensors"]
+
+
+def test_an_artifact_shows_its_encodings_and_where_it_comes_from(tiny_llama: Path, tmp_path: Path) -> None:
+    honed.compress(tiny_llama, "int8", out=tmp_path / "out")
+    report = json.loads(run(str(tmp_path / "out"), "--json").stdout)
+    assert report["kind"] == "artifact"
+    assert any(kind.startswith("int8") for kind in report["encodings"])
+    assert set(report["manifest"]["source"]["files"]) >= {"model.safetensors"}
+
+
+def test_text_lists_sizes_and_tensors(tiny_llama: Path) -> None:
+    text = run(str(tiny_llama), "--tensors").stdout
+    assert "4 query, 2 key/value, 12 wide" in text
+    assert "model.layers.1.mlp.down_proj.weight" in text
+    assert "48x80" in text
+
+
+def test_the_plan_is_the_fused_one(tiny_llama: Path) -> None:
+    text = run(str(tiny_llama), "--plan").stdout
+    assert "rope_kv" in text
+    assert "gated_silu" in text
+
+
+def test_a_name_that_leads_nowhere_is_one_line(tmp_path: Path) -> None:
+    done = run(str(tmp_path / "nothing"))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert "nothing" in done.stderr
