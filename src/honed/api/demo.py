@@ -24,7 +24,7 @@ from honed.checkpoints.open import open_checkpoint
 from honed.errors import HonedError
 
 RECIPES = ("int8", "int4")
-QUESTION = "What is the capital of France?"
+QUESTION = "Why is the sky blue?"
 ANSWER_TOKENS = 64
 
 Progress = Callable[[str, int, int], None]
