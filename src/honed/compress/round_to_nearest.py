@@ -53,6 +53,11 @@ class RoundToNearest:
                 notes.append(
                     f"{name}: {weight.shape[1]} inputs are not whole groups; {schemes[name]} instead of {asked}"
                 )
+        if any(isinstance(scheme, Int4Scheme) and scheme.offset == "minimum" for scheme in schemes.values()):
+            notes.append(
+                "int4 groups have the float minimums of the source, which honed alone reads: other tools see the "
+                "nearest integer zero points, a much coarser model; int4-zero-point is the recipe for them"
+            )
         return RoundedWeights(self.name, weights, schemes, chosen, tuple(notes), threads)
 
 
