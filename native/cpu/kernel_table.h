@@ -16,8 +16,8 @@ namespace honed {
 // ---- layout constants ---------------------------------------------------------------------------
 
 inline constexpr int kPanelColumns = 32;  // output columns of one packed panel, streamed in sequence
-inline constexpr int kTileColumns = 16;   // columns of one int8 tile (half a panel)
-inline constexpr int kTileDepth = 64;     // k of one int8 tile: 16 quads of 4 consecutive k
+inline constexpr int kTileColumns = 16;   // columns of one register or tile: half a panel
+inline constexpr int kTileDepth = 64;     // k that int8 with one scale a column is padded to: 16 quads of 4 k
 inline constexpr int kBlock = 32;         // k of the smallest group; activation sums are kept per block
 inline constexpr int kPageTokens = 32;    // keys of one KV page, and the fixed span of attention
 inline constexpr int kLanes = 16;         // partial sums of every float reduction (lane j takes j mod 16)
@@ -47,10 +47,13 @@ enum class Int4Offset : int32_t {
 // Packed panels (each panel follows the one before it, so a GEMV is one linear stream):
 //   f32, bf16  [k_padded][32]                                    k_padded = k
 //   int8, one scale a column
-//              [k_padded / 64][2 halves][16 quads][16 columns][4 k]        k_padded = k up to 64
+//              [k_padded / 4 quads][32 columns][4 k]                       k_padded = k up to 64
 //   int8, groups
-//              per group of `group` k: [2 halves][group / 4 quads][16 columns][4 k], then 32 fp16 scales.
+//              per group of `group` k: [group / 4 quads][32 columns][4 k], then 32 fp16 scales.
 //                                                              k_padded = k up to group
+//              Sixteen columns of sixteen quads, 128 bytes apart, are an AMX tile. A kernel that takes whole quads
+//              reads ascending addresses; halves of a panel apart from each other would be two streams, of which
+//              prefetchers bring in less than half as much.
 //   int4       per group of `group` k:  [group / 32] blocks of [2 halves][4][64 bytes], where byte
 //              16-column x 4-k cell of row i holds quad i (low nibble) and quad i + 4 (high nibble) of
 //              the 8 quads of that block; then 32 fp16 scales; then, by Int4Offset, nothing, 32 uint8

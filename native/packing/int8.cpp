@@ -13,7 +13,7 @@
 namespace honed {
 namespace {
 
-constexpr int64_t kQuadBytes = 64;  // 16 columns of 4 k
+constexpr int64_t kQuadBytes = kPanelColumns * 4;
 constexpr int64_t kScaleBytes = kPanelColumns * 2;
 // The longest exact int32 sum of products of bytes within [-127, 127].
 constexpr int64_t kMostExactDepth = ((int64_t{1} << 31) - 1) / (127 * 127);
@@ -76,9 +76,7 @@ void Int8Builder::pack(const int8_t* codes, const Placement& placement) {
     std::byte* to[16];
     for (int64_t r = 0; r < count; ++r) {
       const int64_t column = placement.column(begin + r);
-      const int64_t half = column % kPanelColumns / kTileColumns;
-      to[r] = weight.buffer.data() + column / kPanelColumns * weight.panel_bytes + half * unit * kTileColumns +
-              column % kTileColumns * 4;
+      to[r] = weight.buffer.data() + column / kPanelColumns * weight.panel_bytes + column % kPanelColumns * 4;
     }
     for (int64_t first = 0; first < k; first += 4) {
       const int64_t offset = first / unit * unit_bytes + first % unit / 4 * kQuadBytes;

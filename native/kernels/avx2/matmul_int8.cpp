@@ -9,8 +9,8 @@ namespace honed::avx2 {
 namespace {
 
 constexpr int kTileVectors = kTileColumns / kVector;
-constexpr int kQuadBytes = kTileColumns * 4;
-constexpr int kHalfTileBytes = kTileDepth * kTileColumns;
+constexpr int kQuadBytes = kPanelColumns * 4;
+constexpr int kHalfQuadBytes = kTileColumns * 4;
 constexpr int kPrefetchBytes = 4096;
 
 // One activation scale for the row, or one for each group.
@@ -39,14 +39,14 @@ inline __m256i broadcast_quad(const int8_t* x) {
   return _mm256_set1_epi32(quad);
 }
 
-// Adds `Quads` quads of [16 columns][4 k] to the dot products of 16 columns; activations start at k.
+// Adds `Quads` quads to the dot products of 16 columns of a panel; activations start at k.
 template <int Rows, int Quads>
-[[gnu::always_inline]] inline void add_quads(const Block<Rows>& x, int64_t k, const int8_t* tile,
+[[gnu::always_inline]] inline void add_quads(const Block<Rows>& x, int64_t k, const int8_t* first,
                                              __m256i (&dots)[Rows][kTileVectors]) {
   const __m256i ones = _mm256_set1_epi16(1);
 #pragma GCC unroll 16
   for (int quad = 0; quad < Quads; ++quad) {
-    const int8_t* cells = tile + quad * kQuadBytes;
+    const int8_t* cells = first + quad * kQuadBytes;
     _mm_prefetch(reinterpret_cast<const char*>(cells + kPrefetchBytes), _MM_HINT_T0);
     const __m256i w0 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(cells));
     const __m256i w1 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(cells + 32));
@@ -77,9 +77,9 @@ inline void row_scaled(const MatmulArgs& args, const Block<Rows>& x, const int8_
   clear(dots[0]);
   clear(dots[1]);
   for (int64_t k = 0; k < args.k_padded; k += kTileDepth) {
-    const int8_t* tile = panel + k * kPanelColumns;
-    add_quads<Rows, kTileDepth / 4>(x, k, tile, dots[0]);
-    add_quads<Rows, kTileDepth / 4>(x, k, tile + kHalfTileBytes, dots[1]);
+    const int8_t* cells = panel + k * kPanelColumns;
+    add_quads<Rows, kTileDepth / 4>(x, k, cells, dots[0]);
+    add_quads<Rows, kTileDepth / 4>(x, k, cells + kHalfQuadBytes, dots[1]);
   }
   for (int r = 0; r < Rows; ++r) {
     const __m256 row_scale = _mm256_set1_ps(x.scales[r][0]);
@@ -101,9 +101,7 @@ inline void activation_grouped(const MatmulArgs& args, const Block<Rows>& x, con
       __m256i dots[Rows][kTileVectors];
       clear(dots);
       for (int64_t k = begin; k < end; k += Quads * 4) {
-        const int64_t within = k % kTileDepth;
-        const int8_t* tile = panel + (k - within) * kPanelColumns + half * kHalfTileBytes + within * kTileColumns;
-        add_quads<Rows, Quads>(x, k, tile, dots);
+        add_quads<Rows, Quads>(x, k, panel + k * kPanelColumns + half * kHalfQuadBytes, dots);
       }
       for (int r = 0; r < Rows; ++r) {
         const __m256 scale = _mm256_set1_ps(x.scales[r][begin / args.activation_group]);
@@ -133,7 +131,7 @@ inline void weight_grouped(const MatmulArgs& args, const Block<Rows>& x, const i
       __m256i dots[Rows][kTileVectors];
       clear(dots);
       for (int64_t k = 0; k < args.group; k += Quads * 4) {
-        add_quads<Rows, Quads>(x, g * args.group + k, codes + (half * args.group + k) * kTileColumns, dots);
+        add_quads<Rows, Quads>(x, g * args.group + k, codes + k * kPanelColumns + half * kHalfQuadBytes, dots);
       }
       for (int v = 0; v < kTileVectors; ++v) {
         const __m256 w_scale = f16_to_f32(scales + half * kTileColumns + v * kVector);

@@ -9,9 +9,10 @@ namespace honed::avx512vnni {
 namespace {
 
 constexpr int kMostRows = 8;         // 16 accumulators for one scale a column
-constexpr int kMostGroupedRows = 4;  // as many again hold the float sums over groups
-constexpr int64_t kPrefetchBytes = 2048;
-constexpr int64_t kQuadBytes = kTileColumns * 4;
+constexpr int kMostGroupedRows = 6;  // 12, and as many again for the float sums over groups
+constexpr int64_t kPrefetchBytes = 4096;
+constexpr int64_t kQuadBytes = kPanelColumns * 4;
+constexpr int kBlockQuads = kBlock / 4;
 
 // Row r of `Rows` quantized rows that follow one another.
 struct RowBlock {
@@ -39,6 +40,7 @@ struct Dots {
 // Starts the dot products of k in [begin, end), multiples of 32, with what the flipped top bits will add.
 template <int Rows>
 static inline void start(const RowBlock& x, int64_t begin, int64_t end, Dots<Rows>& dots) {
+#pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r) {
     const int32_t* sums = x.sums(r);
     int32_t total = 0;
@@ -47,17 +49,19 @@ static inline void start(const RowBlock& x, int64_t begin, int64_t end, Dots<Row
   }
 }
 
-// Adds `quads` quads from k on; the other half of the panel lies half_bytes further.
-template <int Rows>
-static inline void add_quads(const RowBlock& x, int64_t k, const int8_t* w, int64_t half_bytes, int64_t quads,
-                             Dots<Rows>& dots) {
+// Adds the eight quads of 32 k from k on. The first block of rows streams the panel in for those after it.
+template <int Rows, bool Streams>
+static inline void add_block(const RowBlock& x, int64_t k, const int8_t* cells, Dots<Rows>& dots) {
   const __m512i top_bit = _mm512_set1_epi8(-128);
-  for (int64_t quad = 0; quad < quads; ++quad) {
-    const int8_t* cells = w + quad * kQuadBytes;
-    _mm_prefetch(reinterpret_cast<const char*>(cells + kPrefetchBytes), _MM_HINT_T0);
-    _mm_prefetch(reinterpret_cast<const char*>(cells + half_bytes + kPrefetchBytes), _MM_HINT_T0);
+#pragma GCC unroll 8
+  for (int quad = 0; quad < kBlockQuads; ++quad, cells += kQuadBytes) {
+    if constexpr (Streams) {
+      _mm_prefetch(reinterpret_cast<const char*>(cells + kPrefetchBytes), _MM_HINT_T0);
+      _mm_prefetch(reinterpret_cast<const char*>(cells + kPrefetchBytes + kQuadBytes / 2), _MM_HINT_T0);
+    }
     const __m512i low = _mm512_xor_si512(_mm512_loadu_si512(cells), top_bit);
-    const __m512i high = _mm512_xor_si512(_mm512_loadu_si512(cells + half_bytes), top_bit);
+    const __m512i high = _mm512_xor_si512(_mm512_loadu_si512(cells + kQuadBytes / 2), top_bit);
+#pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r) {
       const __m512i activation = broadcast_quad(x.codes(r) + k + quad * 4);
       dots.low[r] = _mm512_dpbusd_epi32(dots.low[r], low, activation);
@@ -66,20 +70,16 @@ static inline void add_quads(const RowBlock& x, int64_t k, const int8_t* w, int6
   }
 }
 
-// Dot products of k in [begin, end), multiples of 32, of a panel in tiles of 64.
-template <int Rows>
-static inline void dot_tiles(const RowBlock& x, const int8_t* panel, int64_t begin, int64_t end, Dots<Rows>& dots) {
-  constexpr int64_t kHalfBytes = kTileDepth * kTileColumns;
+// Dot products of k in [begin, end), multiples of 32, of which `cells` holds the first.
+template <int Rows, bool Streams>
+static inline void dot(const RowBlock& x, const int8_t* cells, int64_t begin, int64_t end, Dots<Rows>& dots) {
   start(x, begin, end, dots);
-  for (int64_t k = begin; k < end;) {
-    const int64_t tile = k / kTileDepth * kTileDepth;
-    const int64_t stop = tile + kTileDepth < end ? tile + kTileDepth : end;
-    add_quads(x, k, panel + tile * kPanelColumns + (k - tile) * kTileColumns, kHalfBytes, (stop - k) / 4, dots);
-    k = stop;
+  for (int64_t k = begin; k < end; k += kBlock, cells += kBlock * kPanelColumns) {
+    add_block<Rows, Streams>(x, k, cells, dots);
   }
 }
 
-template <int Rows>
+template <int Rows, bool Streams>
 void column_scaled(const MatmulArgs& args, int64_t row, int64_t panel) {
   const int8_t* weights = static_cast<const int8_t*>(args.panels) + panel * args.panel_bytes;
   const float* column_scales = args.column_scales + panel * kPanelColumns;
@@ -87,7 +87,8 @@ void column_scaled(const MatmulArgs& args, int64_t row, int64_t panel) {
   const __m512 high_scale = _mm512_loadu_ps(column_scales + kVector);
   const RowBlock x = rows_from(args, row);
   Dots<Rows> dots;
-  dot_tiles(x, weights, 0, args.k_padded, dots);
+  dot<Rows, Streams>(x, weights, 0, args.k_padded, dots);
+#pragma GCC unroll 8  // rolled, this loop alone would keep the accumulators in memory throughout
   for (int r = 0; r < Rows; ++r) {
     const __m512 row_scale = _mm512_set1_ps(x.scales(r)[0]);
     const __m512 low = _mm512_mul_ps(_mm512_cvtepi32_ps(dots.low[r]), row_scale);
@@ -97,46 +98,56 @@ void column_scaled(const MatmulArgs& args, int64_t row, int64_t panel) {
 }
 
 template <int Rows>
+static inline void clear(PanelResult (&result)[Rows]) {
+#pragma GCC unroll 8
+  for (int r = 0; r < Rows; ++r) result[r] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+}
+
+template <int Rows, bool Streams>
 void column_scaled_in_groups(const MatmulArgs& args, int64_t row, int64_t panel) {
   const int8_t* weights = static_cast<const int8_t*>(args.panels) + panel * args.panel_bytes;
   const float* column_scales = args.column_scales + panel * kPanelColumns;
   const RowBlock x = rows_from(args, row);
   PanelResult result[Rows];
-  for (int r = 0; r < Rows; ++r) result[r] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+  clear(result);
   for (int64_t begin = 0, g = 0; begin < args.k_padded; begin += args.activation_group, ++g) {
     const int64_t stop = begin + args.activation_group;
+    const int64_t end = stop < args.k_padded ? stop : args.k_padded;
     Dots<Rows> dots;
-    dot_tiles(x, weights, begin, stop < args.k_padded ? stop : args.k_padded, dots);
+    dot<Rows, Streams>(x, weights + begin * kPanelColumns, begin, end, dots);
+#pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r) {
       const __m512 scale = _mm512_set1_ps(x.scales(r)[g]);
       result[r].low = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots.low[r]), scale, result[r].low);
       result[r].high = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots.high[r]), scale, result[r].high);
     }
   }
+#pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r) {
     finish_panel(args, row + r, panel, {_mm512_mul_ps(result[r].low, _mm512_loadu_ps(column_scales)),
                                         _mm512_mul_ps(result[r].high, _mm512_loadu_ps(column_scales + kVector))});
   }
 }
 
-template <int Rows>
+// Weight groups; the activations have the same groups (InGroups) or one scale a row.
+template <int Rows, bool Streams, bool InGroups>
 void group_scaled(const MatmulArgs& args, int64_t row, int64_t panel) {
-  const int8_t* codes = static_cast<const int8_t*>(args.panels) + panel * args.panel_bytes;
+  const int8_t* cells = static_cast<const int8_t*>(args.panels) + panel * args.panel_bytes;
+  const int64_t code_bytes = args.group * kPanelColumns;
   const RowBlock x = rows_from(args, row);
   PanelResult result[Rows];
-  for (int r = 0; r < Rows; ++r) result[r] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+  clear(result);
   for (int64_t g = 0; g < args.k_padded / args.group; ++g) {
     Dots<Rows> dots;
-    start(x, g * args.group, (g + 1) * args.group, dots);
-    add_quads(x, g * args.group, codes, args.group * kTileColumns, args.group / 4, dots);
-    codes += args.group * kPanelColumns;
-    const __m512 low_scale = f16_to_f32(codes);
-    const __m512 high_scale = f16_to_f32(codes + kVector * 2);
-    codes += kPanelColumns * 2;
+    dot<Rows, Streams>(x, cells, g * args.group, (g + 1) * args.group, dots);
+    const __m512 low_scale = f16_to_f32(cells + code_bytes);
+    const __m512 high_scale = f16_to_f32(cells + code_bytes + kVector * 2);
+    cells += code_bytes + kPanelColumns * 2;
+#pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r) {
       __m512 low = _mm512_cvtepi32_ps(dots.low[r]);
       __m512 high = _mm512_cvtepi32_ps(dots.high[r]);
-      if (args.activation_group != 0) {
+      if constexpr (InGroups) {
         const __m512 scale = _mm512_set1_ps(x.scales(r)[g]);
         low = _mm512_mul_ps(low, scale);
         high = _mm512_mul_ps(high, scale);
@@ -145,8 +156,9 @@ void group_scaled(const MatmulArgs& args, int64_t row, int64_t panel) {
       result[r].high = _mm512_fmadd_ps(high, high_scale, result[r].high);
     }
   }
+#pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r) {
-    if (args.activation_group == 0) {
+    if constexpr (!InGroups) {
       const __m512 scale = _mm512_set1_ps(x.scales(r)[0]);
       result[r] = {_mm512_mul_ps(result[r].low, scale), _mm512_mul_ps(result[r].high, scale)};
     }
@@ -154,21 +166,34 @@ void group_scaled(const MatmulArgs& args, int64_t row, int64_t panel) {
   }
 }
 
+template <int Rows, bool Streams>
+void multiply(const MatmulArgs& args, int64_t row, int64_t panel) {
+  if (args.group != 0) {
+    if (args.activation_group != 0) return group_scaled<Rows, Streams, true>(args, row, panel);
+    return group_scaled<Rows, Streams, false>(args, row, panel);
+  }
+  if (args.activation_group != 0) return column_scaled_in_groups<Rows, Streams>(args, row, panel);
+  return column_scaled<Rows, Streams>(args, row, panel);
+}
+
+template <int Most>
+void run(const MatmulArgs& args) {
+  for (int64_t panel = args.panel_begin; panel < args.panel_end; ++panel) {
+    for_blocks<Most>(args.row_begin, args.row_end, [&]<int Rows>(int64_t row) {
+      if (row == args.row_begin) {
+        multiply<Rows, true>(args, row, panel);
+      } else {
+        multiply<Rows, false>(args, row, panel);
+      }
+    });
+  }
+}
+
 }  // namespace
 
 void matmul_int8(const MatmulArgs& args) {
-  for (int64_t panel = args.panel_begin; panel < args.panel_end; ++panel) {
-    if (args.group != 0) {
-      for_blocks<kMostGroupedRows>(args.row_begin, args.row_end,
-                                   [&]<int Rows>(int64_t row) { group_scaled<Rows>(args, row, panel); });
-    } else if (args.activation_group != 0) {
-      for_blocks<kMostGroupedRows>(args.row_begin, args.row_end,
-                                   [&]<int Rows>(int64_t row) { column_scaled_in_groups<Rows>(args, row, panel); });
-    } else {
-      for_blocks<kMostRows>(args.row_begin, args.row_end,
-                            [&]<int Rows>(int64_t row) { column_scaled<Rows>(args, row, panel); });
-    }
-  }
+  if (args.group == 0 && args.activation_group == 0) return run<kMostRows>(args);
+  run<kMostGroupedRows>(args);
 }
 
 }  // namespace honed::avx512vnni

@@ -5,17 +5,19 @@
 namespace honed::neon {
 namespace {
 
-// Adds four quads (16 k from k on) of 16 columns; SDOT by element takes the quad of the activations from a lane.
+constexpr int64_t kPanelQuadBytes = kPanelColumns * 4;
+
+// Adds four quads (16 k from k on) of half a panel; SDOT by element takes the quad of the activations from a lane.
 template <int Rows>
 static inline void add_four_quads(const RowBlock& x, int64_t k, const int8_t* cells, int half, Dots<Rows>& dots) {
   int8x16_t activations[Rows];
   for (int r = 0; r < Rows; ++r) activations[r] = vld1q_s8(x.codes(r) + k);
   for (int v = 0; v < kHalfVectors; ++v) {
-    const int8_t* column = cells + v * 16;
+    const int8_t* column = cells + half * kTileColumns * 4 + v * 16;
     const int8x16_t w0 = vld1q_s8(column);
-    const int8x16_t w1 = vld1q_s8(column + kQuadBytes);
-    const int8x16_t w2 = vld1q_s8(column + 2 * kQuadBytes);
-    const int8x16_t w3 = vld1q_s8(column + 3 * kQuadBytes);
+    const int8x16_t w1 = vld1q_s8(column + kPanelQuadBytes);
+    const int8x16_t w2 = vld1q_s8(column + 2 * kPanelQuadBytes);
+    const int8x16_t w3 = vld1q_s8(column + 3 * kPanelQuadBytes);
     for (int r = 0; r < Rows; ++r) {
       int32x4_t dot = dots.columns[r][half * kHalfVectors + v];
       dot = vdotq_laneq_s32(dot, w0, activations[r], 0);
@@ -26,20 +28,11 @@ static inline void add_four_quads(const RowBlock& x, int64_t k, const int8_t* ce
   }
 }
 
-// Adds k in [begin, end), multiples of 32, of a panel whose tiles are `depth` deep and start at `panel`.
+// Adds k in [begin, end), multiples of 32, of which `cells` holds the first.
 template <int Rows>
-static inline void add_tiles(const RowBlock& x, const int8_t* panel, int64_t depth, int64_t begin, int64_t end,
-                             Dots<Rows>& dots) {
-  for (int64_t k = begin; k < end;) {
-    const int64_t tile = k / depth * depth;
-    const int64_t stop = tile + depth < end ? tile + depth : end;
-    for (int half = 0; half < 2; ++half) {
-      const int8_t* cells = panel + tile * kPanelColumns + half * depth * kTileColumns;
-      for (int64_t at = k; at < stop; at += 16) {
-        add_four_quads(x, at, cells + (at - tile) * kTileColumns, half, dots);
-      }
-    }
-    k = stop;
+static inline void add_quads(const RowBlock& x, const int8_t* cells, int64_t begin, int64_t end, Dots<Rows>& dots) {
+  for (int64_t k = begin; k < end; k += 16, cells += 16 * kPanelColumns) {
+    for (int half = 0; half < 2; ++half) add_four_quads(x, k, cells, half, dots);
   }
 }
 
@@ -50,7 +43,7 @@ void column_scaled(const MatmulArgs& args, int64_t row, int64_t panel) {
   const RowBlock x = rows_from(args, row);
   Dots<Rows> dots;
   dots.clear();
-  add_tiles(x, weights, kTileDepth, 0, args.k_padded, dots);
+  add_quads(x, weights, 0, args.k_padded, dots);
   for (int r = 0; r < Rows; ++r) {
     PanelResult result;
     for (int v = 0; v < kPanelVectors; ++v) {
@@ -72,7 +65,7 @@ void column_scaled_in_groups(const MatmulArgs& args, int64_t row, int64_t panel)
     const int64_t stop = begin + args.activation_group;
     Dots<Rows> dots;
     dots.clear();
-    add_tiles(x, weights, kTileDepth, begin, stop < args.k_padded ? stop : args.k_padded, dots);
+    add_quads(x, weights + begin * kPanelColumns, begin, stop < args.k_padded ? stop : args.k_padded, dots);
     for (int r = 0; r < Rows; ++r) {
       const float32x4_t scale = vdupq_n_f32(x.scales(r)[g]);
       for (int v = 0; v < kPanelVectors; ++v) {
@@ -97,11 +90,7 @@ void group_scaled(const MatmulArgs& args, int64_t row, int64_t panel) {
   for (int64_t g = 0; g < args.k_padded / args.group; ++g) {
     Dots<Rows> dots;
     dots.clear();
-    for (int half = 0; half < 2; ++half) {
-      for (int64_t k = 0; k < args.group; k += 16) {
-        add_four_quads(x, g * args.group + k, codes + (half * args.group + k) * kTileColumns, half, dots);
-      }
-    }
+    add_quads(x, codes, g * args.group, (g + 1) * args.group, dots);
     const auto* w_scales = reinterpret_cast<const uint8_t*>(codes + args.group * kPanelColumns);
     for (int r = 0; r < Rows; ++r) {
       const bool scaled = args.activation_group != 0;

@@ -15,11 +15,11 @@ Row row_of(const MatmulArgs& args, int64_t row) {
   return {reinterpret_cast<const int8_t*>(bytes), reinterpret_cast<const float*>(bytes + args.scales_offset)};
 }
 
-// Adds `quads` quads of [16 columns][4 k] to 16 dot products.
-void add_quads(const int8_t* x, const int8_t* tile, int64_t quads, int32_t* dot) {
+// Adds `quads` quads of [32 columns][4 k] to 32 dot products.
+void add_quads(const int8_t* x, const int8_t* cells, int64_t quads, int32_t* dot) {
   for (int64_t quad = 0; quad < quads; ++quad) {
-    for (int c = 0; c < kTileColumns; ++c) {
-      const int8_t* w = tile + (quad * kTileColumns + c) * 4;
+    for (int c = 0; c < kPanelColumns; ++c) {
+      const int8_t* w = cells + (quad * kPanelColumns + c) * 4;
       for (int j = 0; j < 4; ++j) dot[c] += static_cast<int32_t>(x[quad * 4 + j]) * w[j];
     }
   }
@@ -28,12 +28,7 @@ void add_quads(const int8_t* x, const int8_t* tile, int64_t quads, int32_t* dot)
 // Dot products of k in [begin, end), multiples of 32, of a panel without weight groups.
 void dot_columns(const int8_t* x, const int8_t* panel, int64_t begin, int64_t end, int32_t* dot) {
   for (int c = 0; c < kPanelColumns; ++c) dot[c] = 0;
-  for (int64_t k = begin; k < end; k += kBlock) {
-    const int8_t* tiles = panel + (k / kTileDepth) * kTileDepth * kPanelColumns + (k % kTileDepth) * kTileColumns;
-    for (int half = 0; half < 2; ++half) {
-      add_quads(x + k, tiles + half * kTileDepth * kTileColumns, kBlock / 4, dot + half * kTileColumns);
-    }
-  }
+  add_quads(x + begin, panel + begin * kPanelColumns, (end - begin) / 4, dot);
 }
 
 void column_scaled(const MatmulArgs& args, const Row& x, int64_t panel, float* result) {
@@ -66,10 +61,7 @@ void group_scaled(const MatmulArgs& args, const Row& x, int64_t panel, float* re
     const int8_t* codes = weights + g * group_bytes;
     const uint16_t* scales = reinterpret_cast<const uint16_t*>(codes + code_bytes);
     int32_t dot[kPanelColumns] = {};
-    for (int half = 0; half < 2; ++half) {
-      add_quads(x.codes + g * args.group, codes + half * args.group * kTileColumns, args.group / 4,
-                dot + half * kTileColumns);
-    }
+    add_quads(x.codes + g * args.group, codes, args.group / 4, dot);
     for (int c = 0; c < kPanelColumns; ++c) {
       float value = static_cast<float>(dot[c]);
       if (args.activation_group != 0) value = value * x.scales[g];

@@ -71,16 +71,12 @@ inline void append_f16(std::vector<uint8_t>& bytes, uint16_t value) {
   bytes.push_back(static_cast<uint8_t>(value >> 8));
 }
 
-// [2 halves][depth / 4 quads][16 columns][4 k], from k of the panel's first column on.
-inline void append_int8_tile(std::vector<uint8_t>& bytes, const Codes& codes, int64_t column, int64_t k,
-                             int64_t depth) {
-  for (int half = 0; half < 2; ++half) {
-    for (int64_t quad = 0; quad < depth / 4; ++quad) {
-      for (int c = 0; c < 16; ++c) {
-        for (int j = 0; j < 4; ++j) {
-          bytes.push_back(static_cast<uint8_t>(codes.at(column + half * 16 + c, k + quad * 4 + j)));
-        }
-      }
+// [depth / 4 quads][32 columns][4 k], from k of the panel's first column on.
+inline void append_int8_quads(std::vector<uint8_t>& bytes, const Codes& codes, int64_t column, int64_t k,
+                              int64_t depth) {
+  for (int64_t quad = 0; quad < depth / 4; ++quad) {
+    for (int c = 0; c < 32; ++c) {
+      for (int j = 0; j < 4; ++j) bytes.push_back(static_cast<uint8_t>(codes.at(column + c, k + quad * 4 + j)));
     }
   }
 }
@@ -104,7 +100,7 @@ inline std::vector<uint8_t> pack_int8(const Codes& codes) {
   const int64_t depth = codes.group == 0 ? 64 : codes.group;
   for (int64_t column = 0; column < codes.columns; column += 32) {
     for (int64_t k = 0; k < codes.k_padded; k += depth) {
-      append_int8_tile(bytes, codes, column, k, depth);
+      append_int8_quads(bytes, codes, column, k, depth);
       if (codes.group == 0) continue;
       for (int c = 0; c < 32; ++c) append_f16(bytes, codes.scales[codes.group_index(column + c, k / depth)]);
     }
