@@ -6,7 +6,6 @@ namespace honed::avx512vnni {
 namespace {
 
 constexpr int kMostRows = 8;              // 16 accumulators: a load of weights serves eight rows
-constexpr int64_t kPrefetchBytes = 2048;  // ahead in the one stream that panels are
 
 template <int Rows>
 void multiply_rows(const MatmulArgs& args, int64_t row, int64_t panel) {
@@ -21,7 +20,6 @@ void multiply_rows(const MatmulArgs& args, int64_t row, int64_t panel) {
   const char* panel_bytes = static_cast<const char*>(args.panels) + panel * args.panel_bytes;
   const auto* w = reinterpret_cast<const uint16_t*>(panel_bytes);
   for (int64_t k = 0; k < args.k; ++k, w += kPanelColumns) {
-    _mm_prefetch(reinterpret_cast<const char*>(w) + kPrefetchBytes, _MM_HINT_T0);
     const __m512 low = bf16_to_f32(w);
     const __m512 high = bf16_to_f32(w + kVector);
     for (int r = 0; r < Rows; ++r) {

@@ -61,8 +61,11 @@ static inline void add_block(const int8_t* x, int64_t x_row_bytes, const uint8_t
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) {
     const uint8_t* cells = block + i * kCellBytes;
-    _mm_prefetch(reinterpret_cast<const char*>(block + i * 2 * kCellBytes + kPrefetchBytes), _MM_HINT_T0);
-    _mm_prefetch(reinterpret_cast<const char*>(block + (i * 2 + 1) * kCellBytes + kPrefetchBytes), _MM_HINT_T0);
+    // Few rows leave the reading to the processor's own prefetchers; behind the arithmetic of many they fall back.
+    if constexpr (Rows == kMostRows) {
+      _mm_prefetch(reinterpret_cast<const char*>(cells + kPrefetchBytes), _MM_HINT_T0);
+      _mm_prefetch(reinterpret_cast<const char*>(cells + kHalfBytes + kPrefetchBytes), _MM_HINT_T0);
+    }
     const __m512i low = _mm512_loadu_si512(cells);
     const __m512i high = _mm512_loadu_si512(cells + kHalfBytes);
     const __m512i low_first = _mm512_and_si512(low, nibble);

@@ -8,9 +8,8 @@
 namespace honed::avx512vnni {
 namespace {
 
-constexpr int kMostRows = 8;         // 16 accumulators for one scale a column
+constexpr int kMostRows = 8;         // 16 integer accumulators
 constexpr int kMostGroupedRows = 6;  // 12, and as many again for the float sums over groups
-constexpr int64_t kPrefetchBytes = 4096;
 constexpr int64_t kQuadBytes = kPanelColumns * 4;
 constexpr int kBlockQuads = kBlock / 4;
 
@@ -49,16 +48,13 @@ static inline void start(const RowBlock& x, int64_t begin, int64_t end, Dots<Row
   }
 }
 
-// Adds the eight quads of 32 k from k on. The first block of rows streams the panel in for those after it.
-template <int Rows, bool Streams>
+// Adds the eight quads of 32 k from k on. Panels are one ascending stream, which the processor prefetches better by
+// itself: asking for lines ahead made one row no faster and four rows half as fast (docs/measurements.md).
+template <int Rows>
 static inline void add_block(const RowBlock& x, int64_t k, const int8_t* cells, Dots<Rows>& dots) {
   const __m512i top_bit = _mm512_set1_epi8(-128);
 #pragma GCC unroll 8
   for (int quad = 0; quad < kBlockQuads; ++quad, cells += kQuadBytes) {
-    if constexpr (Streams) {
-      _mm_prefetch(reinterpret_cast<const char*>(cells + kPrefetchBytes), _MM_HINT_T0);
-      _mm_prefetch(reinterpret_cast<const char*>(cells + kPrefetchBytes + kQuadBytes / 2), _MM_HINT_T0);
-    }
     const __m512i low = _mm512_xor_si512(_mm512_loadu_si512(cells), top_bit);
     const __m512i high = _mm512_xor_si512(_mm512_loadu_si512(cells + kQuadBytes / 2), top_bit);
 #pragma GCC unroll 8
@@ -71,15 +67,13 @@ static inline void add_block(const RowBlock& x, int64_t k, const int8_t* cells, 
 }
 
 // Dot products of k in [begin, end), multiples of 32, of which `cells` holds the first.
-template <int Rows, bool Streams>
+template <int Rows>
 static inline void dot(const RowBlock& x, const int8_t* cells, int64_t begin, int64_t end, Dots<Rows>& dots) {
   start(x, begin, end, dots);
-  for (int64_t k = begin; k < end; k += kBlock, cells += kBlock * kPanelColumns) {
-    add_block<Rows, Streams>(x, k, cells, dots);
-  }
+  for (int64_t k = begin; k < end; k += kBlock, cells += kBlock * kPanelColumns) add_block(x, k, cells, dots);
 }
 
-template <int Rows, bool Streams>
+template <int Rows>
 void column_scaled(const MatmulArgs& args, int64_t row, int64_t panel) {
   const int8_t* weights = static_cast<const int8_t*>(args.panels) + panel * args.panel_bytes;
   const float* column_scales = args.column_scales + panel * kPanelColumns;
@@ -87,7 +81,7 @@ void column_scaled(const MatmulArgs& args, int64_t row, int64_t panel) {
   const __m512 high_scale = _mm512_loadu_ps(column_scales + kVector);
   const RowBlock x = rows_from(args, row);
   Dots<Rows> dots;
-  dot<Rows, Streams>(x, weights, 0, args.k_padded, dots);
+  dot<Rows>(x, weights, 0, args.k_padded, dots);
 #pragma GCC unroll 8  // rolled, this loop alone would keep the accumulators in memory throughout
   for (int r = 0; r < Rows; ++r) {
     const __m512 row_scale = _mm512_set1_ps(x.scales(r)[0]);
@@ -103,7 +97,7 @@ static inline void clear(PanelResult (&result)[Rows]) {
   for (int r = 0; r < Rows; ++r) result[r] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
 }
 
-template <int Rows, bool Streams>
+template <int Rows>
 void column_scaled_in_groups(const MatmulArgs& args, int64_t row, int64_t panel) {
   const int8_t* weights = static_cast<const int8_t*>(args.panels) + panel * args.panel_bytes;
   const float* column_scales = args.column_scales + panel * kPanelColumns;
@@ -114,7 +108,7 @@ void column_scaled_in_groups(const MatmulArgs& args, int64_t row, int64_t panel)
     const int64_t stop = begin + args.activation_group;
     const int64_t end = stop < args.k_padded ? stop : args.k_padded;
     Dots<Rows> dots;
-    dot<Rows, Streams>(x, weights + begin * kPanelColumns, begin, end, dots);
+    dot<Rows>(x, weights + begin * kPanelColumns, begin, end, dots);
 #pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r) {
       const __m512 scale = _mm512_set1_ps(x.scales(r)[g]);
@@ -129,8 +123,42 @@ void column_scaled_in_groups(const MatmulArgs& args, int64_t row, int64_t panel)
   }
 }
 
-// Weight groups; the activations have the same groups (InGroups) or one scale a row.
-template <int Rows, bool Streams, bool InGroups>
+// Adds the dot products of group g to the results, with the weights' 32 scales of the group. The activations have the
+// same groups (InGroups) or one scale a row.
+template <int Rows, bool InGroups>
+static inline void add_group(const RowBlock& x, int64_t g, const Dots<Rows>& dots, const int8_t* scales,
+                             PanelResult* result) {
+  const __m512 low_scale = f16_to_f32(scales);
+  const __m512 high_scale = f16_to_f32(scales + kVector * 2);
+#pragma GCC unroll 8
+  for (int r = 0; r < Rows; ++r) {
+    __m512 low = _mm512_cvtepi32_ps(dots.low[r]);
+    __m512 high = _mm512_cvtepi32_ps(dots.high[r]);
+    if constexpr (InGroups) {
+      const __m512 scale = _mm512_set1_ps(x.scales(r)[g]);
+      low = _mm512_mul_ps(low, scale);
+      high = _mm512_mul_ps(high, scale);
+    }
+    result[r].low = _mm512_fmadd_ps(low, low_scale, result[r].low);
+    result[r].high = _mm512_fmadd_ps(high, high_scale, result[r].high);
+  }
+}
+
+template <int Rows, bool InGroups>
+static inline void finish_rows(const MatmulArgs& args, const RowBlock& x, int64_t row, int64_t panel,
+                               const PanelResult* result) {
+#pragma GCC unroll 8
+  for (int r = 0; r < Rows; ++r) {
+    PanelResult sum = result[r];
+    if constexpr (!InGroups) {
+      const __m512 scale = _mm512_set1_ps(x.scales(r)[0]);
+      sum = {_mm512_mul_ps(sum.low, scale), _mm512_mul_ps(sum.high, scale)};
+    }
+    finish_panel(args, row + r, panel, sum);
+  }
+}
+
+template <int Rows, bool InGroups>
 void group_scaled(const MatmulArgs& args, int64_t row, int64_t panel) {
   const int8_t* cells = static_cast<const int8_t*>(args.panels) + panel * args.panel_bytes;
   const int64_t code_bytes = args.group * kPanelColumns;
@@ -139,61 +167,31 @@ void group_scaled(const MatmulArgs& args, int64_t row, int64_t panel) {
   clear(result);
   for (int64_t g = 0; g < args.k_padded / args.group; ++g) {
     Dots<Rows> dots;
-    dot<Rows, Streams>(x, cells, g * args.group, (g + 1) * args.group, dots);
-    const __m512 low_scale = f16_to_f32(cells + code_bytes);
-    const __m512 high_scale = f16_to_f32(cells + code_bytes + kVector * 2);
+    dot(x, cells, g * args.group, (g + 1) * args.group, dots);
+    add_group<Rows, InGroups>(x, g, dots, cells + code_bytes, result);
     cells += code_bytes + kPanelColumns * 2;
-#pragma GCC unroll 8
-    for (int r = 0; r < Rows; ++r) {
-      __m512 low = _mm512_cvtepi32_ps(dots.low[r]);
-      __m512 high = _mm512_cvtepi32_ps(dots.high[r]);
-      if constexpr (InGroups) {
-        const __m512 scale = _mm512_set1_ps(x.scales(r)[g]);
-        low = _mm512_mul_ps(low, scale);
-        high = _mm512_mul_ps(high, scale);
-      }
-      result[r].low = _mm512_fmadd_ps(low, low_scale, result[r].low);
-      result[r].high = _mm512_fmadd_ps(high, high_scale, result[r].high);
-    }
   }
-#pragma GCC unroll 8
-  for (int r = 0; r < Rows; ++r) {
-    if constexpr (!InGroups) {
-      const __m512 scale = _mm512_set1_ps(x.scales(r)[0]);
-      result[r] = {_mm512_mul_ps(result[r].low, scale), _mm512_mul_ps(result[r].high, scale)};
-    }
-    finish_panel(args, row + r, panel, result[r]);
-  }
-}
-
-template <int Rows, bool Streams>
-void multiply(const MatmulArgs& args, int64_t row, int64_t panel) {
-  if (args.group != 0) {
-    if (args.activation_group != 0) return group_scaled<Rows, Streams, true>(args, row, panel);
-    return group_scaled<Rows, Streams, false>(args, row, panel);
-  }
-  if (args.activation_group != 0) return column_scaled_in_groups<Rows, Streams>(args, row, panel);
-  return column_scaled<Rows, Streams>(args, row, panel);
-}
-
-template <int Most>
-void run(const MatmulArgs& args) {
-  for (int64_t panel = args.panel_begin; panel < args.panel_end; ++panel) {
-    for_blocks<Most>(args.row_begin, args.row_end, [&]<int Rows>(int64_t row) {
-      if (row == args.row_begin) {
-        multiply<Rows, true>(args, row, panel);
-      } else {
-        multiply<Rows, false>(args, row, panel);
-      }
-    });
-  }
+  finish_rows<Rows, InGroups>(args, x, row, panel, result);
 }
 
 }  // namespace
 
 void matmul_int8(const MatmulArgs& args) {
-  if (args.group == 0 && args.activation_group == 0) return run<kMostRows>(args);
-  run<kMostGroupedRows>(args);
+  for (int64_t panel = args.panel_begin; panel < args.panel_end; ++panel) {
+    if (args.group != 0 && args.activation_group != 0) {
+      for_blocks_streaming<kMostGroupedRows>(
+          args.row_begin, args.row_end, [&]<int Rows>(int64_t row) { group_scaled<Rows, true>(args, row, panel); });
+    } else if (args.group != 0) {
+      for_blocks_streaming<kMostGroupedRows>(
+          args.row_begin, args.row_end, [&]<int Rows>(int64_t row) { group_scaled<Rows, false>(args, row, panel); });
+    } else if (args.activation_group != 0) {
+      for_blocks_streaming<kMostGroupedRows>(
+          args.row_begin, args.row_end, [&]<int Rows>(int64_t row) { column_scaled_in_groups<Rows>(args, row, panel); });
+    } else {
+      for_blocks_streaming<kMostRows>(args.row_begin, args.row_end,
+                                      [&]<int Rows>(int64_t row) { column_scaled<Rows>(args, row, panel); });
+    }
+  }
 }
 
 }  // namespace honed::avx512vnni

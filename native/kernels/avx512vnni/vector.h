@@ -92,4 +92,16 @@ static inline void for_blocks(int64_t begin, int64_t end, const Body& body) {
   }
 }
 
+// The same for rows that go over one panel of weights. The first block, which waits for memory, is of few rows: its
+// arithmetic fits behind the reads, and the others find the panel in the cache.
+template <int Most, typename Body>
+static inline void for_blocks_streaming(int64_t begin, int64_t end, const Body& body) {
+  constexpr int kStreamingRows = 4;
+  if (end - begin > Most) {
+    body.template operator()<kStreamingRows>(begin);
+    begin += kStreamingRows;
+  }
+  for_blocks<Most>(begin, end, body);
+}
+
 }  // namespace honed::avx512vnni
