@@ -222,6 +222,12 @@ static inline __m512i _mm512_add_epi32(__m512i a, __m512i b) {
 static inline __m512i _mm512_mullo_epi32(__m512i a, __m512i b) {
   return emulated::zip_ints(a, b, [](int32_t x, int32_t y) { return emulated_wrap(int64_t{x} * y); });
 }
+static inline __m512i _mm512_madd_epi16(__m512i a, __m512i b) {
+  return emulated::zip_ints(a, b, [](int32_t x, int32_t y) {
+    const int64_t low = int64_t{static_cast<int16_t>(x & 0xffff)} * static_cast<int16_t>(y & 0xffff);
+    return emulated_wrap(low + int64_t{x >> 16} * (y >> 16));
+  });
+}
 static inline __m512i _mm512_and_si512(__m512i a, __m512i b) {
   return emulated::zip_ints(a, b, [](int32_t x, int32_t y) { return x & y; });
 }
