@@ -33,7 +33,8 @@ void pause() {
 }
 
 // Returns once `value` is no longer `old`.
-void wait_while(const std::atomic<int>& value, int old, int64_t spin_nanoseconds) {
+template <typename T>
+void wait_while(const std::atomic<T>& value, T old, int64_t spin_nanoseconds) {
   if (value.load(std::memory_order_acquire) != old) return;
   if (spin_nanoseconds > 0) {
     const auto end = std::chrono::steady_clock::now() + std::chrono::nanoseconds(spin_nanoseconds);
@@ -81,24 +82,39 @@ Threads::~Threads() {
   for (auto& worker : *workers_) worker.join();
 }
 
-void Threads::start(Call call, const void* context) {
-  if (count_ == 1) {
-    call(context, 0);
-    return;
-  }
+void Threads::share(Call call, const void* context, int64_t tasks) {
   if (getpid() != process_) {
     throw std::logic_error("the threads of this executor belong to the process that made it; make one after fork");
   }
   call_ = call;
   context_ = context;
-  running_.store(count_ - 1, std::memory_order_relaxed);
+  tasks_ = tasks;
+  finished_.store(0, std::memory_order_relaxed);
+  left_.store(tasks, std::memory_order_release);
   generation_.fetch_add(1, std::memory_order_release);
   generation_.notify_all();
-  call(context, 0);
-  for (int left = running_.load(std::memory_order_acquire); left != 0;
-       left = running_.load(std::memory_order_acquire)) {
-    wait_while(running_, left, spin_nanoseconds_);
+  take_tasks(0);
+  // Only tasks are waited for, not workers: one that comes too late for any finds `left_` spent and waits for the next
+  // work. Sleeping, where it comes to that, also frees this processor for a worker that lost its own.
+  for (int64_t done = finished_.load(std::memory_order_acquire); done != tasks;
+       done = finished_.load(std::memory_order_acquire)) {
+    wait_while(finished_, done, spin_nanoseconds_);
   }
+}
+
+void Threads::take_tasks(int thread) {
+  int64_t done = 0;
+  int64_t all = 0;
+  // A worker still on its way out of the work before may take a task of this one: it is as good as any.
+  for (int64_t left = left_.fetch_sub(1, std::memory_order_acq_rel); left > 0;
+       left = left_.fetch_sub(1, std::memory_order_acq_rel)) {
+    all = tasks_;
+    call_(context_, all - left, thread);
+    ++done;
+  }
+  if (done == 0) return;
+  // From here on the work may be over and its fields those of the next.
+  if (finished_.fetch_add(done, std::memory_order_acq_rel) + done == all) finished_.notify_one();
 }
 
 void Threads::work(int thread) {
@@ -106,8 +122,7 @@ void Threads::work(int thread) {
     wait_while(generation_, seen, spin_nanoseconds_);
     seen = generation_.load(std::memory_order_acquire);
     if (stopping_.load(std::memory_order_relaxed)) return;
-    call_(context_, thread);
-    if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) running_.notify_one();
+    take_tasks(thread);
   }
 }
 

@@ -23,15 +23,10 @@ class Threads {
 
   int count() const { return count_; }
 
-  // fn(thread) once on every thread; returns when all have. fn must not throw and must not call run.
-  // Throws std::logic_error in a process forked after the pool was made, whose workers do not exist.
-  template <typename Fn>
-  void run(const Fn& fn) {
-    static_assert(std::is_nothrow_invocable_v<const Fn&, int>);
-    start([](const void* context, int thread) noexcept { (*static_cast<const Fn*>(context))(thread); }, &fn);
-  }
-
-  // fn(task, thread) once for each task in [0, tasks), each handed to the next free thread.
+  // fn(task, thread) once for each task in [0, tasks), in about this order, each handed to the next free thread. Returns
+  // when all are done. A thread that has no processor just now holds nobody up unless it is inside a task. fn must not
+  // throw and must not call for_each. Throws std::logic_error in a process forked after the pool was made, whose
+  // workers do not exist.
   template <typename Fn>
   void for_each(int64_t tasks, const Fn& fn) {
     static_assert(std::is_nothrow_invocable_v<const Fn&, int64_t, int>);
@@ -39,27 +34,27 @@ class Threads {
       for (int64_t task = 0; task < tasks; ++task) fn(task, 0);
       return;
     }
-    std::atomic<int64_t> next{0};
-    run([&](int thread) noexcept {
-      for (int64_t task = next.fetch_add(1, std::memory_order_relaxed); task < tasks;
-           task = next.fetch_add(1, std::memory_order_relaxed)) {
-        fn(task, thread);
-      }
-    });
+    share([](const void* context, int64_t task, int thread) noexcept { (*static_cast<const Fn*>(context))(task, thread); },
+          &fn, tasks);
   }
 
  private:
-  using Call = void (*)(const void* context, int thread) noexcept;
-  void start(Call call, const void* context);
+  using Call = void (*)(const void* context, int64_t task, int thread) noexcept;
+  void share(Call call, const void* context, int64_t tasks);
+  void take_tasks(int thread);
   void work(int thread);
 
   int count_;
   int64_t spin_nanoseconds_;
   pid_t process_;
+  // The work at hand. Written by the caller before `left_`; read only by who has taken a task, which keeps the work, and
+  // so these three, from being replaced.
   Call call_ = nullptr;
   const void* context_ = nullptr;
-  alignas(64) std::atomic<int> generation_{0};
-  alignas(64) std::atomic<int> running_{0};
+  int64_t tasks_ = 0;
+  alignas(64) std::atomic<int> generation_{0};    // a change wakes the workers
+  alignas(64) std::atomic<int64_t> left_{0};      // tasks that nobody has taken yet; below zero means none
+  alignas(64) std::atomic<int64_t> finished_{0};  // tasks that are done
   std::atomic<bool> stopping_{false};
   std::unique_ptr<std::vector<std::thread>> workers_;
 };

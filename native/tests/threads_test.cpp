@@ -2,6 +2,7 @@
 // ThreadSanitizer too. Exit code 1 on the first wrong count.
 #include "executor/threads.h"
 
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <stdexcept>
@@ -19,13 +20,37 @@ bool each_task_once(honed::Threads& pool, int64_t tasks) {
   return true;
 }
 
-bool each_thread_once(honed::Threads& pool) {
-  std::vector<int> done(static_cast<std::size_t>(pool.count()), 0);
-  pool.run([&](int thread) noexcept { ++done[static_cast<std::size_t>(thread)]; });
-  for (const int count : done) {
-    if (count != 1) return false;
-  }
-  return true;
+// While thread 1 is kept inside a task, the others finish everything else.
+bool nobody_waits_for_a_held_thread(honed::Threads& pool) {
+  constexpr int64_t kTasks = 100;
+  std::atomic<int64_t> others{0};
+  std::atomic<bool> held{false};
+  bool all = true;
+  pool.for_each(kTasks, [&](int64_t, int) noexcept {
+    if (held.exchange(true)) {
+      ++others;
+      return;
+    }
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (others.load() < kTasks - 1 && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+    all = others.load() == kTasks - 1;
+  });
+  return all;
+}
+
+// Threads are numbered from 0 to count - 1, so that each may have scratch memory of its own.
+bool numbers_are_in_range(honed::Threads& pool) {
+  std::atomic<bool> ok{true};
+  std::vector<std::atomic<int>> inside(static_cast<std::size_t>(pool.count()));
+  pool.for_each(200, [&](int64_t, int thread) noexcept {
+    if (thread < 0 || thread >= pool.count()) {
+      ok = false;
+      return;
+    }
+    if (++inside[static_cast<std::size_t>(thread)] != 1) ok = false;  // nobody else has this number now
+    --inside[static_cast<std::size_t>(thread)];
+  });
+  return ok;
 }
 
 bool refuses(int count) {
@@ -48,9 +73,10 @@ int main() {
   for (const int count : {1, 2, 3, 8}) {
     honed::Threads pool(count);
     for (int round = 0; round < 200; ++round) {
-      if (!each_thread_once(pool)) return fail("each thread once", count);
+      if (!numbers_are_in_range(pool)) return fail("numbers of threads", count);
       if (!each_task_once(pool, round)) return fail("each task once", count);
     }
+    if (count > 1 && !nobody_waits_for_a_held_thread(pool)) return fail("a held thread", count);
     std::this_thread::sleep_for(std::chrono::milliseconds(5));  // longer than the spin: the workers sleep
     if (!each_task_once(pool, 1000)) return fail("each task once after sleep", count);
   }
