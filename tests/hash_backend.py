@@ -82,3 +82,16 @@ class HashBackend:
             assert positions[-1] < self.context
             used += batch.page_tables[row, : positions[-1] // PAGE_TOKENS + 1].tolist()
         assert len(used) == len(set(used)), "two sequences share a page"
+
+
+class GreedyHashBackend(HashBackend):
+    """Implements GreedyBackend; counts how often it chose."""
+
+    chosen = 0
+
+    def greedy(self, batch: Batch) -> list[int] | None:
+        logits = self.forward(batch)
+        if not np.isfinite(logits).all():
+            return None
+        self.chosen += 1
+        return [int(token) for token in logits.argmax(axis=1)]

@@ -33,8 +33,8 @@ void make_executor(Executor* self, const PlanHandle& plan, const CacheHandle& ca
   new (self) Executor(plan.plan, cache.cache, max_tokens, max_selected, threads, isa.value_or(""));
 }
 
-Logits run(Executor& self, const AnyArray& tokens, const AnyArray& positions, const AnyArray& sequences,
-           const AnyArray& page_tables, const AnyArray& selected) {
+Batch batch_of(const AnyArray& tokens, const AnyArray& positions, const AnyArray& sequences,
+               const AnyArray& page_tables, const AnyArray& selected) {
   require_array(tokens, "tokens", Element::int32, 1);
   require_array(positions, "positions", Element::int32, 1);
   require_array(sequences, "sequences", Element::int32, 1);
@@ -43,15 +43,20 @@ Logits run(Executor& self, const AnyArray& tokens, const AnyArray& positions, co
   const int64_t rows = size(tokens, 0);
   require_size(positions, "positions", 0, rows);
   require_size(sequences, "sequences", 0, rows);
-  const Batch batch{values<int32_t>(tokens),
-                    values<int32_t>(positions),
-                    values<int32_t>(sequences),
-                    values<int32_t>(page_tables),
-                    values<int32_t>(selected),
-                    rows,
-                    size(page_tables, 0),
-                    size(page_tables, 1),
-                    size(selected, 0)};
+  return {values<int32_t>(tokens),
+          values<int32_t>(positions),
+          values<int32_t>(sequences),
+          values<int32_t>(page_tables),
+          values<int32_t>(selected),
+          rows,
+          size(page_tables, 0),
+          size(page_tables, 1),
+          size(selected, 0)};
+}
+
+Logits run(Executor& self, const AnyArray& tokens, const AnyArray& positions, const AnyArray& sequences,
+           const AnyArray& page_tables, const AnyArray& selected) {
+  const Batch batch = batch_of(tokens, positions, sequences, page_tables, selected);
   // Not more than a right batch has: the memory is asked for before the batch is checked.
   const int64_t result_rows = std::min(batch.selected_rows, self.max_selected());
   const auto floats = static_cast<std::size_t>(std::max<int64_t>(1, result_rows * self.logits()));
@@ -62,6 +67,26 @@ Logits run(Executor& self, const AnyArray& tokens, const AnyArray& positions, co
     self.run(batch, static_cast<float*>(memory));
   }
   return {memory, {static_cast<std::size_t>(result_rows), static_cast<std::size_t>(self.logits())}, owner};
+}
+
+// The greatest logit of each row, or none at all where some are not finite.
+std::optional<std::vector<int32_t>> run_greedy(Executor& self, const AnyArray& tokens, const AnyArray& positions,
+                                               const AnyArray& sequences, const AnyArray& page_tables,
+                                               const AnyArray& selected) {
+  const Batch batch = batch_of(tokens, positions, sequences, page_tables, selected);
+  const int64_t rows = std::min(batch.selected_rows, self.max_selected());
+  std::vector<Choice> choices(static_cast<std::size_t>(rows));
+  {
+    const nb::gil_scoped_release released;
+    self.run_greedy(batch, choices.data());
+  }
+  std::vector<int32_t> columns;
+  columns.reserve(choices.size());
+  for (const Choice& choice : choices) {
+    if (choice.all_finite == 0) return std::nullopt;
+    columns.push_back(choice.column);
+  }
+  return columns;
 }
 
 std::vector<std::pair<std::string, double>> timings(const Executor& self) {
@@ -88,6 +113,8 @@ void bind_executor(nb::module_& module) {
       .def_prop_ro("threads", &Executor::threads)
       .def_prop_ro("arena_bytes", &Executor::arena_bytes)
       .def("run", run, array("tokens"), array("positions"), array("sequences"), array("page_tables"),
+           array("selected"))
+      .def("run_greedy", run_greedy, array("tokens"), array("positions"), array("sequences"), array("page_tables"),
            array("selected"))
       .def("timings", timings, nb::call_guard<nb::gil_scoped_release>())
       .def("set_profiling", &Executor::set_profiling, "on"_a, nb::call_guard<nb::gil_scoped_release>());

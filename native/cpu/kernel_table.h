@@ -213,6 +213,21 @@ struct AddArgs {
   int64_t y_stride;
 };
 
+// The greatest of x[row, c] for c in [column_begin, column_end), the first one among equals (zeros of either sign are
+// equal), to choices[row], and whether all of them are finite. Where they are not, column and value mean nothing.
+struct Choice {
+  float value;
+  int32_t column;
+  int32_t all_finite;  // 1 or 0
+};
+struct ArgmaxArgs {
+  const float* x;
+  int64_t x_stride;
+  int64_t row_begin, row_end;
+  int64_t column_begin, column_end;  // at least one column
+  Choice* choices;                   // of row 0
+};
+
 // exp(x), everywhere: x clamped to [-87.33654f, 88.0f] (a score of -infinity gives exactly 0 where
 // masked, since masked keys are skipped, not exponentiated); n = round_to_even(x * 1.44269504f);
 // r = fma(n, -0.693359375f, x); r = fma(n, 2.12194440e-4f, r);
@@ -234,6 +249,7 @@ struct KernelTable {
   void (*attention)(const AttentionArgs&);
   void (*gated)(const GatedArgs&);
   void (*add)(const AddArgs&);
+  void (*argmax)(const ArgmaxArgs&);
 
   // Probes of the machine's limits, for the benchmark's fractions. `integer_peak` runs the fastest int8
   // multiply-add of the set from registers `iterations` times and returns how many multiply-adds that was;

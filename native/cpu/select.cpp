@@ -78,6 +78,7 @@ void require_every_slot(const KernelTable& table) {
       {"attention", table.attention != nullptr},
       {"gated", table.gated != nullptr},
       {"add", table.add != nullptr},
+      {"argmax", table.argmax != nullptr},
       {"integer_peak", table.integer_peak != nullptr},
       {"read_memory", table.read_memory != nullptr},
   };

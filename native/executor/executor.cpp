@@ -76,8 +76,52 @@ const float* Executor::vector_or_null(const Op& op, int which) const {
 }
 
 void Executor::run(const Batch& batch, float* logits) {
-  const std::unique_lock<std::mutex> lock(running_, std::try_to_lock);
+  const auto lock = claim();
+  run_ops(batch, logits);
+}
+
+void Executor::run_greedy(const Batch& batch, Choice* choices) {
+  const auto lock = claim();
+  if (greedy_logits_.size() == 0) {
+    const auto floats = static_cast<std::size_t>(limits_.max_selected * plan_->logits);
+    greedy_logits_ = AlignedBuffer(floats * sizeof(float));
+  }
+  auto* logits = reinterpret_cast<float*>(greedy_logits_.data());
+  run_ops(batch, logits);
+  choose(batch.selected_rows, logits, choices);
+}
+
+std::unique_lock<std::mutex> Executor::claim() {
+  std::unique_lock<std::mutex> lock(running_, std::try_to_lock);
   if (!lock.owns_lock()) throw std::logic_error("this executor is already running in another thread");
+  return lock;
+}
+
+void Executor::choose(int64_t rows, const float* logits, Choice* choices) {
+  if (rows == 0) return;
+  const int64_t pieces = std::min<int64_t>(threads_.count(), plan_->logits);
+  partial_choices_.resize(std::max(partial_choices_.size(), static_cast<std::size_t>(pieces * rows)));
+  threads_.for_each(pieces, [&](int64_t piece, int) noexcept {
+    kernels_.argmax({.x = logits,
+                     .x_stride = plan_->logits,
+                     .row_begin = 0,
+                     .row_end = rows,
+                     .column_begin = piece * plan_->logits / pieces,
+                     .column_end = (piece + 1) * plan_->logits / pieces,
+                     .choices = partial_choices_.data() + piece * rows});
+  });
+  std::copy_n(partial_choices_.data(), rows, choices);
+  for (int64_t piece = 1; piece < pieces; ++piece) {
+    for (int64_t row = 0; row < rows; ++row) {
+      const Choice& other = partial_choices_[static_cast<std::size_t>(piece * rows + row)];
+      const int32_t all_finite = choices[row].all_finite & other.all_finite;
+      if (other.value > choices[row].value) choices[row] = other;
+      choices[row].all_finite = all_finite;
+    }
+  }
+}
+
+void Executor::run_ops(const Batch& batch, float* logits) {
   reserve_scratch(check_batch(batch, limits_));
   rotary_.prepare(batch.positions, batch.rows, threads_);
   Step step{batch, logits};

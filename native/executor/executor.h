@@ -28,6 +28,9 @@ class Executor {
   // call while one is running throws std::logic_error.
   void run(const Batch& batch, float* logits);
 
+  // The same, and of each selected row the greatest logit, to choices[selected_rows]; the logits stay inside.
+  void run_greedy(const Batch& batch, Choice* choices);
+
   const char* isa() const { return kernels_.isa; }
   int threads() const { return threads_.count(); }
   int64_t arena_bytes() const { return arena_.bytes(); }
@@ -56,6 +59,9 @@ class Executor {
   const float* vector_or_null(const Op& op, int which) const;
   float* scratch(int thread) const;
 
+  std::unique_lock<std::mutex> claim();  // std::logic_error while another thread runs
+  void run_ops(const Batch& batch, float* logits);
+  void choose(int64_t rows, const float* logits, Choice* choices);
   void dispatch(const Op& op, const Step& step);
   void embed(const Op& op, const Step& step);
   void rms_norm(const Op& op, const Step& step);
@@ -86,6 +92,8 @@ class Executor {
   int64_t attention_stride_ = 0;
   int64_t scratch_bytes_ = 0;  // of one thread
   AlignedBuffer scratch_;
+  AlignedBuffer greedy_logits_;          // of run_greedy, made by its first call
+  std::vector<Choice> partial_choices_;  // [pieces of the columns][rows]
   bool profiling_ = false;
   std::vector<double> seconds_;
   mutable std::mutex running_;

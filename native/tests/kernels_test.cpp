@@ -53,6 +53,7 @@ constexpr SlotTest kSlots[] = {
     {"attention", contract::test_attention, function_of<&KernelTable::attention>},
     {"gated", contract::test_gated, function_of<&KernelTable::gated>},
     {"add", contract::test_add, function_of<&KernelTable::add>},
+    {"argmax", contract::test_argmax, function_of<&KernelTable::argmax>},
     {"integer_peak", contract::test_integer_peak, function_of<&KernelTable::integer_peak>},
     {"read_memory", contract::test_read_memory, function_of<&KernelTable::read_memory>},
 };

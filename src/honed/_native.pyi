@@ -169,6 +169,16 @@ class Executor:
         selected: NDArray[np.int32],
     ) -> NDArray[np.float32]:
         """Logits [R, logits]; a fresh array. Every index is checked before anything runs. The GIL is released."""
+    def run_greedy(
+        self,
+        tokens: NDArray[np.int32],
+        positions: NDArray[np.int32],
+        sequences: NDArray[np.int32],
+        page_tables: NDArray[np.int32],
+        selected: NDArray[np.int32],
+    ) -> list[int] | None:
+        """Column of the greatest logit of each selected row, the first among equals; the logits are not copied out.
+        None where a row has logits that are not finite: `run` gives them. Checks and GIL as `run`."""
     def timings(self) -> list[tuple[str, float]]:
         """(op code, seconds) of each op of the last run, when profiling is on."""
     def set_profiling(self, on: bool) -> None: ...

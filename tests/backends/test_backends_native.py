@@ -251,3 +251,20 @@ def test_what_the_backend_says_of_itself() -> None:
     backend = load(golden("qwen3").checkpoint, isa="portable", threads=2)
     assert (backend.name, backend.isa, backend.threads) == ("native", "portable", 2)
     assert (backend.vocabulary, backend.context, backend.pages, backend.step_tokens) == (97, 256, 8, 64)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_greedy_choice_is_the_argmax_of_the_logits(isa: str, threads: int) -> None:
+    made = golden("smollm2")
+    backend = load(made.checkpoint, isa, threads)
+    batch = whole(made.tokens)
+    assert backend.greedy(batch) == backend.forward(batch).argmax(axis=1).tolist()
+
+
+def test_the_greedy_choice_is_left_open_for_more_rows_than_the_executor_selects() -> None:
+    made = golden("smollm2")
+    config = NativeConfig(threads=1, kv_tokens=256, step_tokens=64, selected=2)
+    backend = NativeBackend.load(made.checkpoint, config)
+    assert len(made.tokens) > 2
+    assert backend.greedy(whole(made.tokens)) is None

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hash_backend import VOCABULARY, HashBackend, logits_of
+from hash_backend import VOCABULARY, GreedyHashBackend, HashBackend, logits_of
 from honed.errors import HonedError, ParameterError
 from honed.runtime.engine import Engine
 from honed.runtime.events import Failed, Finished, Generated
@@ -54,6 +54,33 @@ def test_batches_chunks_and_preemption_change_nothing(
     assert engine.idle
     assert engine.free_pages == pages
     engine.check_integrity()
+
+
+@settings(deadline=None, max_examples=20, derandomize=True)
+@given(st.lists(requests(), min_size=1, max_size=6), st.sampled_from([3, 16, 64]), st.integers(1, 8))
+def test_a_backend_that_chooses_gives_the_same_tokens(
+    requests: list[Request], step_tokens: int, max_sequences: int
+) -> None:
+    engine = Engine(GreedyHashBackend(pages=12, step_tokens=step_tokens), max_sequences=max_sequences)
+    assert run(engine, requests) == [expected(request, engine.positions) for request in requests]
+
+
+def test_the_backend_chooses_only_where_every_request_is_greedy() -> None:
+    backend = GreedyHashBackend()
+    run(Engine(backend), [Request((1, 2), 4)])
+    assert backend.chosen == 4
+    run(Engine(backend), [Request((1, 2), 4, Sampling(temperature=0, repetition_penalty=1.5)), Request((3,), 4)])
+    assert backend.chosen == 4
+
+
+def test_logits_that_are_not_finite_fail_their_request_alone_on_a_backend_that_chooses() -> None:
+    backend = GreedyHashBackend()
+    backend.poison.add((1, 2))
+    engine = Engine(backend)
+    poisoned, healthy = engine.add(Request((1, 2), 4)), engine.add(Request((3,), 4))
+    events = engine.step()
+    assert [event.request_id for event in events if isinstance(event, Failed)] == [poisoned]
+    assert [event.request_id for event in events if isinstance(event, Generated)] == [healthy]
 
 
 def test_integrity_holds_after_every_step_under_pressure() -> None:

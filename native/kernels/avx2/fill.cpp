@@ -16,6 +16,7 @@ void fill_avx2(KernelTable& table) {
   table.attention = avx2::attention;
   table.gated = avx2::gated;
   table.add = avx2::add;
+  table.argmax = avx2::argmax;
   table.integer_peak = avx2::integer_peak;
   table.read_memory = avx2::read_memory;
 }

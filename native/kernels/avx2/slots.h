@@ -16,6 +16,7 @@ void rope_kv(const RopeKvArgs& args);
 void attention(const AttentionArgs& args);
 void gated(const GatedArgs& args);
 void add(const AddArgs& args);
+void argmax(const ArgmaxArgs& args);
 int64_t integer_peak(int64_t iterations);
 uint64_t read_memory(const void* data, int64_t bytes);
 

@@ -13,6 +13,7 @@ void fill_avx512vnni(KernelTable& table) {
   table.matmul_int4 = avx512vnni::matmul_int4;
   table.attention = avx512vnni::attention;
   table.gated = avx512vnni::gated;
+  table.argmax = avx512vnni::argmax;
   table.integer_peak = avx512vnni::integer_peak;
   table.read_memory = avx512vnni::read_memory;
 }

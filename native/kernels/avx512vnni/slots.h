@@ -14,6 +14,7 @@ void matmul_int8(const MatmulArgs& args);
 void matmul_int4(const MatmulArgs& args);
 void attention(const AttentionArgs& args);
 void gated(const GatedArgs& args);
+void argmax(const ArgmaxArgs& args);
 int64_t integer_peak(int64_t iterations);
 uint64_t read_memory(const void* data, int64_t bytes);
 

@@ -16,6 +16,7 @@ void fill_portable(KernelTable& table) {
   table.attention = portable::attention;
   table.gated = portable::gated;
   table.add = portable::add;
+  table.argmax = portable::argmax;
   table.integer_peak = portable::integer_peak;
   table.read_memory = portable::read_memory;
 }

@@ -1,4 +1,5 @@
-// The contract of the slots that work row by row: embed, rms_norm, quantize, gated, add, and of the two probes.
+// The contract of the slots that work row by row: embed, rms_norm, quantize, gated, add, argmax, and of the two
+// probes.
 #pragma once
 
 #include <cstdint>
@@ -244,6 +245,46 @@ inline void test_add(Check& check, const KernelTable& table) {
       }
       table.add({x.data(), range.x_stride, range.begin, range.end, width, y.data(), range.y_stride});
       check.same("y", y, want, range.y_stride);
+    }
+  }
+}
+
+// Values from a few, so that equals are many, of both zeros, and now and then one that is not finite.
+inline void test_argmax(Check& check, const KernelTable& table) {
+  constexpr float kFew[] = {0.0f, -0.0f, -1.5f, 1e-42f, 3.0f, -2e30f};
+  for (const int64_t width : kWidths) {
+    for (int round = 0; round < 4; ++round) {
+      Random random(9000 + static_cast<uint64_t>(width * 4 + round));
+      const RowRange range = draw_rows(random, width, width);
+      if (!begin_rows(check, range, round == 0 ? "distinct" : "equals", Values::ordinary)) continue;
+      Guarded<float> x((range.rows - 1) * range.x_stride + width);
+      random.fill(x, Values::ordinary);
+      for (int64_t i = 0; i < x.size() && round > 0; ++i) x[i] = kFew[random.between(0, round == 1 ? 5 : 3)];
+      if (round == 3) x[random.between(0, x.size() - 1)] = random.chance(2) ? __builtin_nanf("") : -__builtin_inff();
+      const int64_t begin = random.between(0, width - 1);
+      const int64_t end = random.between(begin + 1, width);
+      constexpr Choice kUntouched{-7.0f, -7, -7};
+      std::vector<Choice> got(static_cast<std::size_t>(range.rows), kUntouched);
+      table.argmax({x.data(), range.x_stride, range.begin, range.end, begin, end, got.data()});
+      for (int64_t row = 0; row < range.rows; ++row) {
+        const Choice& choice = got[static_cast<std::size_t>(row)];
+        if (row < range.begin || row >= range.end) {
+          if (choice.column != -7) check.fail("row %lld is written", static_cast<long long>(row));
+          continue;
+        }
+        const float* values = x.data() + row * range.x_stride;
+        int64_t best = begin;
+        bool finite = true;
+        for (int64_t c = begin; c < end; ++c) {
+          finite = finite && std::isfinite(values[c]);
+          if (values[c] > values[best]) best = c;
+        }
+        if (choice.all_finite != (finite ? 1 : 0)) check.fail("row %lld: finite", static_cast<long long>(row));
+        if (finite && (choice.column != best || choice.value != values[best])) {
+          check.fail("row %lld is column %d, should be %lld", static_cast<long long>(row), choice.column,
+                     static_cast<long long>(best));
+        }
+      }
     }
   }
 }

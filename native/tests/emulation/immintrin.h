@@ -100,6 +100,13 @@ static inline __m512 _mm512_maskz_loadu_ps(__mmask16 mask, const void* p) {
   return result;
 }
 
+static inline __m512 _mm512_mask_loadu_ps(__m512 source, __mmask16 mask, const void* p) {
+  for (int i = 0; i < 16; ++i) {
+    if (emulated::bit(mask, i)) std::memcpy(&source.lane[i], static_cast<const char*>(p) + i * 4, 4);
+  }
+  return source;
+}
+
 static inline void _mm512_mask_storeu_ps(void* p, __mmask16 mask, __m512 a) {
   for (int i = 0; i < 16; ++i) {
     if (emulated::bit(mask, i)) std::memcpy(static_cast<char*>(p) + i * 4, &a.lane[i], 4);
@@ -261,6 +268,38 @@ static inline long long _mm512_reduce_add_epi64(__m512i a) {
   uint64_t sum = 0;
   for (const uint64_t lane : emulated::cast<emulated::Longs>(a).lane) sum += lane;
   return static_cast<long long>(sum);
+}
+
+static inline __mmask16 _mm512_cmpge_epi32_mask(__m512i a, __m512i b) {
+  const auto x = emulated::cast<emulated::Ints>(a);
+  const auto y = emulated::cast<emulated::Ints>(b);
+  unsigned mask = 0;
+  for (int i = 0; i < 16; ++i) mask |= (x.lane[i] >= y.lane[i] ? 1u : 0u) << i;
+  return static_cast<__mmask16>(mask);
+}
+
+// Only the predicate that the kernels use: greater, ordered, quiet.
+#define _CMP_GT_OQ 30
+static inline __mmask16 _mm512_cmp_ps_mask(__m512 a, __m512 b, int) {
+  unsigned mask = 0;
+  for (int i = 0; i < 16; ++i) mask |= (a.lane[i] > b.lane[i] ? 1u : 0u) << i;
+  return static_cast<__mmask16>(mask);
+}
+
+static inline __m512 _mm512_mask_mov_ps(__m512 source, __mmask16 mask, __m512 a) {
+  for (int i = 0; i < 16; ++i) {
+    if (emulated::bit(mask, i)) source.lane[i] = a.lane[i];
+  }
+  return source;
+}
+
+static inline __m512i _mm512_mask_mov_epi32(__m512i source, __mmask16 mask, __m512i a) {
+  auto result = emulated::cast<emulated::Ints>(source);
+  const auto x = emulated::cast<emulated::Ints>(a);
+  for (int i = 0; i < 16; ++i) {
+    if (emulated::bit(mask, i)) result.lane[i] = x.lane[i];
+  }
+  return emulated::cast<__m512i>(result);
 }
 
 // VPDPBUSD: four products of an unsigned byte of `a` and a signed byte of `b`, added without saturation.

@@ -8,7 +8,7 @@ backend.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,3 +59,14 @@ class Backend(Protocol):
 
     def forward(self, batch: Batch) -> NDArray[np.float32]:
         """Logits [R, vocabulary] of the selected rows; keys and values are written to the pages on the way."""
+
+
+@runtime_checkable
+class GreedyBackend(Backend, Protocol):
+    """A backend that also chooses, where the greatest logit is all that is asked for."""
+
+    def greedy(self, batch: Batch) -> list[int] | None:
+        """The token with the greatest logit for each selected row, the lowest id among equals: argmax of `forward`.
+
+        None where it cannot say (logits that are not finite, more rows than it takes): `forward` then can.
+        """

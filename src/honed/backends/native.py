@@ -61,7 +61,7 @@ class NativeConfig:
 
 
 class NativeBackend:
-    """Implements `honed.backends.base.Backend`. Make one with `load`."""
+    """Implements `honed.backends.base.GreedyBackend`. Make one with `load`."""
 
     def __init__(
         self, executor: extension.Executor, plan: extension.Plan, pages: int, size: Dimensions, config: NativeConfig
@@ -182,6 +182,14 @@ class NativeBackend:
             )
             begin = end
         return logits
+
+    def greedy(self, batch: Batch) -> list[int] | None:
+        """See `GreedyBackend`. The logits are compared where they were computed, on all threads."""
+        if len(batch.tokens) > self.step_tokens or len(batch.selected) > min(self._config.selected, self.step_tokens):
+            return None
+        return self._executor.run_greedy(
+            batch.tokens, batch.positions, batch.sequences, batch.page_tables, batch.selected
+        )
 
     def _run(self, batch: Batch) -> NDArray[np.float32]:
         return self._executor.run(batch.tokens, batch.positions, batch.sequences, batch.page_tables, batch.selected)

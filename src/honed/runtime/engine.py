@@ -11,7 +11,7 @@ from collections.abc import Sequence as Many
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.backends.base import PAGE_TOKENS, Backend
+from honed.backends.base import PAGE_TOKENS, Backend, GreedyBackend
 from honed.errors import ParameterError
 from honed.runtime.events import Event, Failed, Finished, Generated, Output
 from honed.runtime.request import FinishReason, Request
@@ -28,6 +28,7 @@ class Engine:
         if max_sequences < 1:
             raise ParameterError("max_sequences", max_sequences, "must be at least 1")
         self._backend = backend
+        self._greedy = backend if isinstance(backend, GreedyBackend) else None
         self._scheduler = Scheduler(backend.pages, backend.step_tokens, max_sequences)
         self._sequences: dict[int, Sequence] = {}
         self._next_id = 0
@@ -76,10 +77,10 @@ class Engine:
         An exception of the backend passes through and leaves every request as it was before the step.
         """
         chunks = self._scheduler.schedule()
-        logits = self._backend.forward(make_batch(chunks)) if chunks else np.empty((0, 0), dtype=np.float32)
+        choices = self._run(chunks) if chunks else []
         aborted: list[Event] = [Finished(request_id, "abort") for request_id in self._aborted]
         self._aborted.clear()
-        return aborted + self._postprocess(chunks, logits)
+        return aborted + self._postprocess(chunks, choices)
 
     def generate(self, requests: Many[Request]) -> list[Output]:
         """Runs requests to their end, results in their order. The first one that fails raises, the others are aborted.
@@ -109,21 +110,30 @@ class Engine:
         self._scheduler.check_integrity()
         assert {sequence.id for sequence in self._scheduler.sequences} == set(self._sequences)
 
-    def _postprocess(self, chunks: list[Chunk], logits: NDArray[np.float32]) -> list[Event]:
+    def _run(self, chunks: list[Chunk]) -> Many[int | NDArray[np.float32]]:
+        """Of each chunk that completes its token, where the backend can choose it, or its logits."""
+        batch = make_batch(chunks)
+        if self._greedy is not None and all(chunk.sequence.sampler.is_argmax for chunk in chunks if chunk.completes):
+            tokens = self._greedy.greedy(batch)
+            if tokens is not None:
+                return tokens
+        return list(self._backend.forward(batch))
+
+    def _postprocess(self, chunks: list[Chunk], choices: Many[int | NDArray[np.float32]]) -> list[Event]:
         events: list[Event] = []
         row = 0
         for chunk in chunks:
             completes = chunk.completes
             chunk.sequence.computed += chunk.count
             if completes:
-                events += self._advance(chunk.sequence, logits[row])
+                events += self._advance(chunk.sequence, choices[row])
                 row += 1
         return events
 
-    def _advance(self, sequence: Sequence, logits: NDArray[np.float32]) -> list[Event]:
-        """Chooses the next token. A fault in one request ends that request and no other."""
+    def _advance(self, sequence: Sequence, choice: int | NDArray[np.float32]) -> list[Event]:
+        """Takes or chooses the next token. A fault in one request ends that request and no other."""
         try:
-            token = sequence.sampler.choose(logits)
+            token = choice if isinstance(choice, int) else sequence.sampler.choose(choice)
         except Exception as error:
             self._remove(sequence.id)
             return [Failed(sequence.id, error)]

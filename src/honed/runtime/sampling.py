@@ -30,6 +30,11 @@ class Sampler:
             self._seen = np.zeros(vocabulary, dtype=np.bool_)
             self._seen[list(prompt)] = True
 
+    @property
+    def is_argmax(self) -> bool:
+        """Whether the choice is the greatest logit and nothing else: no penalty, no draw."""
+        return self._sampling.temperature == 0 and self._seen is None
+
     @cached_property
     def _stream(self) -> np.random.Philox:
         # Made for the first draw: greedy decoding needs none, and numpy.random takes a while to import.
