@@ -1,7 +1,7 @@
-// A lab for single matmul kernels: each encoding over the matrices of SmolLM2-135M, for few and many rows, on one
+// A lab for single matmul kernels: each encoding over the matrices of a known model, for few and many rows, on one
 // thread, beside the memory and integer limits that the same run measures. Whole models are timed elsewhere.
 //
-//   kernels_bench [--isa NAME] [--mode NAME] [--shape NAME] [--rows N] [--seconds S]
+//   kernels_bench [--isa NAME] [--model NAME|all] [--mode NAME] [--shape NAME] [--rows N] [--seconds S]
 //                [--stream-mib N]
 //
 // Weights of few rows come from copies that together exceed every cache, as they do when a whole model streams by;
@@ -22,29 +22,19 @@
 
 #include "cpu/kernel_table.h"
 #include "cpu/select.h"
+#include "bench/shapes.h"
 #include "plan/plan.h"
 
 namespace {
 
 using namespace honed;
+using honed::bench::ModelShapes;
+using honed::bench::Shape;
 
 constexpr int64_t kMib = int64_t{1} << 20;
 constexpr int64_t kFewRows = 16;
 constexpr uint16_t kHalfOfOne = 0x2c00;  // 1/16 as binary16
 constexpr uint16_t kSmallBf16 = 0x3c00;  // 1/128 as bfloat16
-
-struct Shape {
-  const char* name;
-  int64_t k;
-  int64_t packed_columns;
-  Epilogue epilogue;
-};
-
-constexpr Shape kShapes[] = {
-    {"qkv", 576, 960, Epilogue::store},          {"o", 576, 576, Epilogue::add},
-    {"gate_up", 576, 3072, Epilogue::gated_silu}, {"down", 1536, 576, Epilogue::add},
-    {"head", 576, 49152, Epilogue::store},
-};
 
 struct Mode {
   const char* name;
@@ -70,6 +60,7 @@ constexpr Mode kModes[] = {
 
 struct Options {
   std::string isa, mode, shape;
+  std::string model = "smollm2-135m";
   int64_t rows = 0;
   int64_t stream_bytes = 64 * kMib;
   double seconds = 0.2;
@@ -82,12 +73,13 @@ Options parse(int argc, char** argv) {
     if (i + 1 == argc) throw std::invalid_argument(flag + " needs a value");
     const std::string value = argv[i + 1];
     if (flag == "--isa") options.isa = value;
+    else if (flag == "--model") options.model = value;
     else if (flag == "--mode") options.mode = value;
     else if (flag == "--shape") options.shape = value;
     else if (flag == "--rows") options.rows = std::atoll(value.c_str());
     else if (flag == "--seconds") options.seconds = std::atof(value.c_str());
     else if (flag == "--stream-mib") options.stream_bytes = std::atoll(value.c_str()) * kMib;
-    else throw std::invalid_argument(flag + " is none of --isa, --mode, --shape, --rows, --seconds, --stream-mib");
+    else throw std::invalid_argument(flag + " is none of --isa, --model, --mode, --shape, --rows, --seconds, --stream-mib");
   }
   return options;
 }
@@ -147,7 +139,7 @@ Case make_case(const Mode& mode, const Shape& shape, int64_t rows, int64_t strea
   Case one;
   const GroupBytes group = group_bytes(mode, shape.k);
   const int64_t panel_count = shape.packed_columns / kPanelColumns;
-  const int64_t groups = mode.group == 0 ? 1 : shape.k / mode.group;
+  const int64_t groups = mode.group == 0 ? 1 : (shape.k + mode.group - 1) / mode.group;
   const QuantizedRow row = quantized_row(shape.k, mode.activation_group);
   one.matrix_bytes = panel_count * groups * group.all;
   one.copies = rows <= kFewRows ? std::max<int64_t>(1, stream_bytes / one.matrix_bytes) : 1;
@@ -164,7 +156,8 @@ Case make_case(const Mode& mode, const Shape& shape, int64_t rows, int64_t strea
   args.row_end = rows;
   args.panel_bytes = groups * group.all;
   args.panel_end = panel_count;
-  args.k = args.k_padded = shape.k;
+  args.k = shape.k;
+  args.k_padded = mode.group == 0 ? shape.k : groups * mode.group;
   args.columns = shape.epilogue == Epilogue::gated_silu ? shape.packed_columns / 2 : shape.packed_columns;
   args.group = mode.group;
   args.activation_group = mode.activation_group;
@@ -254,14 +247,20 @@ void run_case(const KernelTable& table, const Mode& mode, const Shape& shape, in
   std::fflush(stdout);
 }
 
-void run(const Options& options) {
-  const KernelTable table = select_kernels(options.isa);
-  const Limits limits = measure_limits(table);
-  std::printf("%s, one thread: memory %.2f GB/s, integer peak %.2f GOP/s\n", table.isa, limits.bytes * 1e-9,
-              2e-9 * limits.products);
-  std::printf("%-21s %-8s %4s  %10s  %6s %5s  %7s %5s\n", "mode", "shape", "rows", "us", "GB/s", "", "GOP/s", "");
+// An argument that names nothing would otherwise print nothing.
+template <typename Named, std::size_t Count>
+void require_known(const char* flag, const std::string& value, const Named (&known)[Count]) {
+  std::string names;
+  for (const Named& one : known) {
+    if (value.empty() || value == "all" || value == one.name) return;
+    names += std::string(names.empty() ? "" : ", ") + one.name;
+  }
+  throw std::invalid_argument(std::string(flag) + " = " + value + ": must be one of " + names);
+}
+
+void run_model(const KernelTable& table, const ModelShapes& model, const Options& options, const Limits& limits) {
   for (const Mode& mode : kModes) {
-    for (const Shape& shape : kShapes) {
+    for (const Shape& shape : model.matrices) {
       for (const int64_t rows : {1, 4, 16, 512}) {
         if (!options.mode.empty() && options.mode != mode.name) continue;
         if (!options.shape.empty() && options.shape != shape.name) continue;
@@ -270,6 +269,22 @@ void run(const Options& options) {
         run_case(table, mode, shape, rows, options, limits);
       }
     }
+  }
+}
+
+void run(const Options& options) {
+  require_known("--model", options.model, bench::kModels);
+  require_known("--mode", options.mode, kModes);
+  require_known("--shape", options.shape, bench::kModels[0].matrices);
+  const KernelTable table = select_kernels(options.isa);
+  const Limits limits = measure_limits(table);
+  std::printf("%s, one thread: memory %.2f GB/s, integer peak %.2f GOP/s\n", table.isa, limits.bytes * 1e-9,
+              2e-9 * limits.products);
+  std::printf("%-21s %-8s %4s  %10s  %6s %5s  %7s %5s\n", "mode", "shape", "rows", "us", "GB/s", "", "GOP/s", "");
+  for (const ModelShapes& model : bench::kModels) {
+    if (options.model != "all" && options.model != model.name) continue;
+    std::printf("%s\n", model.name);
+    run_model(table, model, options, limits);
   }
 }
 
