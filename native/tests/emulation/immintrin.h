@@ -294,21 +294,6 @@ static inline long long _mm512_reduce_add_epi64(__m512i a) {
   return static_cast<long long>(sum);
 }
 
-// VPMADDWD: two products of signed 16-bit integers, added.
-static inline __m512i _mm512_madd_epi16(__m512i a, __m512i b) {
-  const auto x = emulated::cast<emulated::Halves>(a);
-  const auto y = emulated::cast<emulated::Halves>(b);
-  emulated::Ints result;
-  for (int i = 0; i < 16; ++i) {
-    int64_t sum = 0;
-    for (int j = 2 * i; j < 2 * i + 2; ++j) {
-      sum += int32_t{static_cast<int16_t>(x.lane[j])} * static_cast<int16_t>(y.lane[j]);
-    }
-    result.lane[i] = emulated_wrap(sum);
-  }
-  return emulated::cast<__m512i>(result);
-}
-
 // VPDPBUSD: four products of an unsigned byte of `a` and a signed byte of `b`, added without saturation.
 static inline __m512i _mm512_dpbusd_epi32(__m512i source, __m512i a, __m512i b) {
   auto sums = emulated::cast<emulated::Ints>(source);
