@@ -5,7 +5,7 @@ VENV := .venv
 DEV := .venv-dev
 SOURCES := $(shell find native -name '*.cpp' -o -name '*.h') CMakeLists.txt pyproject.toml
 
-.PHONY: demo test test-fast lint native native-tests test-neon test-avx512 bench-kernels clean
+.PHONY: demo test test-fast lint native native-tests test-neon test-avx512 test-amx bench-kernels clean
 
 demo: $(VENV)/installed
 	$(VENV)/bin/python -m honed.cli.main demo --out out/demo
@@ -49,11 +49,13 @@ native-tests: build/native/built
 bench-kernels: build/native/built
 	build/native/kernels_bench
 
-# Emulated: needs a cross compiler and qemu-user (neon), or SIMDe (avx512); each script says what is missing.
+# Emulated: needs a cross compiler and qemu-user (neon), or nothing but the compiler (avx512, amx).
 test-neon:
 	scripts/test-neon.sh
 test-avx512:
 	scripts/test-avx512-emulated.sh
+test-amx:
+	scripts/test-amx-emulated.sh
 
 clean:
 	rm -rf build out $(VENV) $(DEV)

@@ -2,6 +2,7 @@
 #include "cpu/features.h"
 
 #include <array>
+#include <cerrno>
 #include <cstdint>
 #include <cstring>
 #include <fstream>
@@ -9,6 +10,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
 #endif
@@ -109,6 +114,18 @@ const Features& features() {
     return result;
   }();
   return found;
+}
+
+int request_tiles() {
+#if defined(__x86_64__) && defined(__linux__)
+  // arch/x86/include/uapi/asm/prctl.h, spelled out since older C libraries lack the name.
+  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr long kTileData = 18;               // bit of XCR0
+  static const int refusal = syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0 ? 0 : errno;
+  return refusal;
+#else
+  return ENOSYS;
+#endif
 }
 
 std::vector<std::string> feature_names(const Features& f) {

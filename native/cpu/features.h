@@ -6,7 +6,8 @@
 
 namespace honed {
 
-// A set is true only where both the processor has it and the operating system saves its registers.
+// A set is true only where both the processor has it and the operating system saves its registers. The registers of AMX
+// also have to be asked for: see request_tiles.
 struct Features {
   std::string architecture;  // x86_64, aarch64, ...
   std::string model;         // brand string, or empty where the system does not tell
@@ -30,6 +31,10 @@ struct Features {
 
 // Detected once.
 const Features& features();
+
+// Asks the operating system for the tile registers of AMX, once in the process; threads started later have them too.
+// Returns 0, or the errno of the refusal, ENOSYS where there is nobody to ask. For processors with amx_tile only.
+int request_tiles();
 
 // Names of the members above that are true, in that order.
 std::vector<std::string> feature_names(const Features& found);

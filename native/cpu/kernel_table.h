@@ -267,6 +267,9 @@ void fill_avx2(KernelTable& table);
 #if defined(HONED_HAVE_AVX512VNNI)
 void fill_avx512vnni(KernelTable& table);
 #endif
+#if defined(HONED_HAVE_AMX)
+void fill_amx(KernelTable& table);  // keeps the matmuls that it finds, for few rows
+#endif
 #if defined(HONED_HAVE_NEON)
 void fill_neon(KernelTable& table);
 #endif

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <cstring>
 #include <stdexcept>
 
 #include "cpu/features.h"
@@ -18,6 +19,7 @@ struct InstructionSet {
 };
 
 bool always(const Features&) { return true; }
+bool has_tiles(const Features& f) { return f.amx_tile && f.amx_int8; }
 #if defined(HONED_HAVE_AVX2)
 bool runs_avx2(const Features& f) { return f.avx2 && f.fma && f.f16c; }
 #endif
@@ -25,6 +27,10 @@ bool runs_avx2(const Features& f) { return f.avx2 && f.fma && f.f16c; }
 bool runs_avx512vnni(const Features& f) {
   return f.avx2 && f.fma && f.f16c && f.avx512f && f.avx512bw && f.avx512vl && f.avx512dq && f.avx512vnni;
 }
+#endif
+#if defined(HONED_HAVE_AMX)
+// Without AVX-512 to fold the products of tiles there is no processor that has tiles.
+bool runs_amx(const Features& f) { return runs_avx512vnni(f) && has_tiles(f) && request_tiles() == 0; }
 #endif
 #if defined(HONED_HAVE_NEON)
 bool runs_neon(const Features& f) { return f.neon && f.dotprod; }
@@ -38,6 +44,9 @@ constexpr InstructionSet kSets[] = {
 #endif
 #if defined(HONED_HAVE_AVX512VNNI)
     {"avx512vnni", runs_avx512vnni, fill_avx512vnni},
+#endif
+#if defined(HONED_HAVE_AMX)
+    {"amx", runs_amx, fill_amx},
 #endif
 #if defined(HONED_HAVE_NEON)
     {"neon", runs_neon, fill_neon},
@@ -55,12 +64,14 @@ std::string joined(const std::vector<std::string>& names) {
 [[noreturn]] void refuse(const std::string& name, const std::string& origin) {
   const bool known = std::find(kNames.begin(), kNames.end(), name) != kNames.end();
   std::string reason = "is not an instruction set";
-  if (name == "amx") {
-    reason = "is not implemented yet";
-  } else if (known) {
+  if (known) {
     const bool compiled = std::any_of(std::begin(kSets), std::end(kSets),
                                       [&name](const InstructionSet& set) { return name == set.name; });
     reason = compiled ? "is not on this machine" : "is not compiled into this build";
+    if (compiled && name == "amx" && has_tiles(features()) && request_tiles() != 0) {
+      reason = std::string("is on this machine, but the operating system refuses its registers (") +
+               std::strerror(request_tiles()) + ")";
+    }
   }
   throw std::invalid_argument(origin + " = '" + name + "' " + reason + "; available here: " + joined(available_isas()));
 }

@@ -5,7 +5,8 @@
 //   kernels_test [--isa NAME] [--slot NAME] [--quick] [--list] [--unchecked]
 //
 // --quick runs every seventh case, --unchecked does not ask whether the machine has the set (for emulators that do
-// not announce it). Exit code 1 after any mismatch.
+// not announce it). The amx kernels also run where only tiles are missing: their instructions are trapped and emulated.
+// Exit code 1 after any mismatch.
 #include <signal.h>
 #include <unistd.h>
 
@@ -20,6 +21,9 @@
 #include "tests/contract/matmul.h"
 #include "tests/contract/paged.h"
 #include "tests/contract/rows.h"
+#if defined(HONED_HAVE_AMX)
+#include "tests/emulation/tile_trap.h"
+#endif
 
 namespace {
 
@@ -103,20 +107,12 @@ std::vector<KernelTable> compiled_tables() {
 #if defined(HONED_HAVE_AVX512VNNI)
   layer("avx512vnni", honed::fill_avx512vnni);
 #endif
+#if defined(HONED_HAVE_AMX)
+  layer("amx", honed::fill_amx);
+#endif
 #if defined(HONED_HAVE_NEON)
   layer("neon", honed::fill_neon);
 #endif
-  return tables;
-}
-
-std::vector<KernelTable> tables_to_test(const Options& options) {
-  std::vector<KernelTable> tables;
-  if (options.unchecked) {
-    tables = compiled_tables();
-  } else {
-    const std::vector<std::string> names = honed::available_isas();
-    for (auto name = names.rbegin(); name != names.rend(); ++name) tables.push_back(honed::select_kernels(*name));
-  }
   return tables;
 }
 
@@ -127,6 +123,20 @@ extern "C" void report_crash(int signal_number) {
   (void)!write(STDOUT_FILENO, "\n", 1);
   (void)signal_number;
   _exit(1);
+}
+
+std::vector<KernelTable> tables_to_test(const Options& options) {
+  if (options.unchecked) return compiled_tables();
+  std::vector<KernelTable> tables;
+  const std::vector<std::string> names = honed::available_isas();
+  for (auto name = names.rbegin(); name != names.rend(); ++name) tables.push_back(honed::select_kernels(*name));
+#if defined(HONED_HAVE_AMX)
+  if (names.front() == "avx512vnni") {
+    emulated::trap_tile_instructions(report_crash);
+    tables.push_back(compiled_tables().back());
+  }
+#endif
+  return tables;
 }
 
 // Mismatches in one slot of one table.

@@ -28,3 +28,12 @@ def test_text_names_the_instruction_set(capsys: pytest.CaptureFixture[str]) -> N
 def test_portable_alone_is_remarked_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extension, "isas", lambda: ["portable"])
     assert any("portable kernels are correct but slow" in advice for advice in examine()["advice"])
+
+
+def test_tiles_that_are_refused_are_remarked_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    features = {**extension.features(), "instruction_sets": ["avx512vnni", "amx_tile", "amx_int8"]}
+    monkeypatch.setattr(extension, "features", lambda: features)
+    monkeypatch.setattr(extension, "isas", lambda: ["avx512vnni", "avx2", "portable"])
+    assert any("tile registers are refused" in advice for advice in examine()["advice"])
+    monkeypatch.setattr(extension, "isas", lambda: ["amx", "avx512vnni", "avx2", "portable"])
+    assert examine()["advice"] == []

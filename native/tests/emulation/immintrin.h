@@ -1,5 +1,5 @@
-// A stand-in for the compiler's <immintrin.h> that computes the AVX-512 intrinsics of kernels/avx512vnni lane by
-// lane, after the pseudocode of Intel's Software Developer's Manual, so that those kernels run on any machine.
+// A stand-in for the compiler's <immintrin.h> that computes the intrinsics of kernels/avx512vnni and kernels/amx lane
+// by lane, after the pseudocode of Intel's Software Developer's Manual, so that those kernels run on any machine.
 // Put this folder before the system's include path and compile without instruction set flags.
 //
 // It proves the logic and the order of operations, not the code that a compiler makes of the real intrinsics. Only
@@ -9,6 +9,8 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+
+#include "tests/emulation/tiles.h"
 
 template <typename Lane, int Lanes>
 struct EmulatedRegister {
@@ -46,6 +48,23 @@ static inline Register load(const void* source) {
   Register value;
   std::memcpy(&value, source, sizeof value);
   return value;
+}
+
+// #GP where the operand does not lie on 64 bytes.
+static inline void require_alignment(const void* operand) {
+  if (reinterpret_cast<uintptr_t>(operand) % 64 != 0) fault("#GP: an aligned access to an operand that is not");
+}
+
+template <typename Register>
+static inline Register load_aligned(const void* source) {
+  require_alignment(source);
+  return load<Register>(source);
+}
+
+template <typename Register>
+static inline void store_aligned(void* place, const Register& value) {
+  require_alignment(place);
+  std::memcpy(place, &value, sizeof value);
 }
 
 template <typename Register, typename Operation>
@@ -87,9 +106,13 @@ static inline float from_half(uint16_t bits) {
 static inline void _mm_prefetch(const void*, int) {}
 static inline __m512 _mm512_loadu_ps(const void* p) { return emulated::load<__m512>(p); }
 static inline __m512i _mm512_loadu_si512(const void* p) { return emulated::load<__m512i>(p); }
+static inline __m512 _mm512_load_ps(const void* p) { return emulated::load_aligned<__m512>(p); }
+static inline __m512i _mm512_load_si512(const void* p) { return emulated::load_aligned<__m512i>(p); }
 static inline __m256i _mm256_loadu_si256(const __m256i* p) { return emulated::load<__m256i>(p); }
 static inline __m128i _mm_loadu_si128(const __m128i* p) { return emulated::load<__m128i>(p); }
 static inline void _mm512_storeu_ps(void* p, __m512 a) { std::memcpy(p, &a, sizeof a); }
+static inline void _mm512_store_ps(void* p, __m512 a) { emulated::store_aligned(p, a); }
+static inline void _mm512_store_si512(void* p, __m512i a) { emulated::store_aligned(p, a); }
 static inline void _mm_storeu_si128(__m128i* p, __m128i a) { std::memcpy(static_cast<void*>(p), &a, sizeof a); }
 
 static inline __m512 _mm512_maskz_loadu_ps(__mmask16 mask, const void* p) {
@@ -183,6 +206,11 @@ static inline __m512 _mm512_fmadd_ps(__m512 a, __m512 b, __m512 c) {
   return c;
 }
 
+static inline __m512 _mm512_fnmadd_ps(__m512 a, __m512 b, __m512 c) {
+  for (int i = 0; i < 16; ++i) c.lane[i] = std::fmaf(-a.lane[i], b.lane[i], c.lane[i]);
+  return c;
+}
+
 static inline __m512 _mm512_mask_max_ps(__m512 source, __mmask16 mask, __m512 a, __m512 b) {
   for (int i = 0; i < 16; ++i) {
     if (emulated::bit(mask, i)) source.lane[i] = emulated_max(a.lane[i], b.lane[i]);
@@ -225,6 +253,9 @@ static inline int32_t emulated_wrap(int64_t x) { return static_cast<int32_t>(sta
 
 static inline __m512i _mm512_add_epi32(__m512i a, __m512i b) {
   return emulated::zip_ints(a, b, [](int32_t x, int32_t y) { return emulated_wrap(int64_t{x} + y); });
+}
+static inline __m512i _mm512_sub_epi8(__m512i a, __m512i b) {
+  return emulated::zip(a, b, [](uint8_t x, uint8_t y) { return static_cast<uint8_t>(x - y); });
 }
 static inline __m512i _mm512_mullo_epi32(__m512i a, __m512i b) {
   return emulated::zip_ints(a, b, [](int32_t x, int32_t y) { return emulated_wrap(int64_t{x} * y); });

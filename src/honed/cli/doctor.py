@@ -41,7 +41,7 @@ def examine() -> dict[str, Any]:
         "memory_bytes": _memory_bytes(),
         "cache_directory": str(cache),
         "optional": {package: version(package.replace("_", "-")) for package in OPTIONAL},
-        "advice": _advice(isas),
+        "advice": _advice(isas, features["instruction_sets"]),
     }
 
 
@@ -54,7 +54,7 @@ def _memory_bytes() -> int | None:
         return None
 
 
-def _advice(isas: list[str]) -> list[str]:
+def _advice(isas: list[str], processor: list[str]) -> list[str]:
     found = []
     if isas[0] == "portable":
         found.append(
@@ -62,6 +62,11 @@ def _advice(isas: list[str]) -> list[str]:
         )
     elif isas[0] == "avx2":
         found.append("AVX2 without VNNI: int8 prefill is bounded by 16-bit multiplies; decode is bounded by memory")
+    if "amx_int8" in processor and "amx" not in isas:
+        found.append(
+            "the processor has AMX, but its tile registers are refused by the system or not in this build: "
+            "int8 prefill runs on AVX-512 VNNI"
+        )
     if sys.platform != "linux":
         found.append("only Linux is tested")
     return found
