@@ -21,6 +21,7 @@ namespace honed::bindings {
 namespace {
 
 constexpr std::array kFloatNames{"float32", "bfloat16", "float16"};
+constexpr std::array kBlockNames{"Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"};
 constexpr std::array kOffsetNames{"symmetric", "zero_point", "minimum"};
 
 FloatType float_type(const std::string& dtype) { return static_cast<FloatType>(index_of(kFloatNames, "dtype", dtype)); }
@@ -63,6 +64,15 @@ WeightHandle table(const AnyArray& array, const std::string& dtype) {
   constexpr TableType kTypes[] = {TableType::f32, TableType::bf16, TableType::f16};
   return {make_table(array.data(), kTypes[static_cast<std::size_t>(type)], size(array, 0), size(array, 1),
                      std::make_shared<AnyArray>(array))};
+}
+
+WeightHandle block_table(const AnyArray& data, const std::string& type_name, int64_t width) {
+  require_array(data, "data", Element::uint8, 2);
+  constexpr int kFirst = static_cast<int>(TableType::q4_0);
+  const auto type = static_cast<TableType>(kFirst + static_cast<int>(index_of(kBlockNames, "type_name", type_name)));
+  const TableBlock block = table_block(type);
+  require_size(data, "data", 1, width / block.values * block.bytes);
+  return {make_table(data.data(), type, size(data, 0), width, std::make_shared<AnyArray>(data))};
 }
 
 void place_dense(Dense& self, const AnyArray& array, const std::string& dtype, int64_t first, int64_t step) {
@@ -194,6 +204,7 @@ void bind_weights(nb::module_& module) {
       .def_prop_ro("column_scales", column_scales_of);
   module.def("vector", vector, array("values"));
   module.def("table", table, array("values"), "dtype"_a);
+  module.def("block_table", block_table, array("data"), "type_name"_a, "width"_a);
   module.def("prepacked_dense", prepacked_dense, "n"_a, "k"_a, "dtype"_a, array("panels"));
   module.def("prepacked_int8", prepacked_int8, "n"_a, "k"_a, "group"_a.none(), array("panels"),
              array("column_scales"));

@@ -99,15 +99,23 @@ struct MatmulArgs {
 
 // ---- the other slots ----------------------------------------------------------------------------
 
-enum class TableType : int32_t { f32 = 0, bf16 = 1, f16 = 2 };
+enum class TableType : int32_t {
+  f32 = 0, bf16 = 1, f16 = 2,  // slot embed
+  // Blocks as they lie in a GGUF file, slot embed_blocks. src/honed/encodings/gguf_formats.py has the bytes of each.
+  q4_0 = 3, q4_1 = 4, q5_0 = 5, q5_1 = 6, q8_0 = 7, q4_k = 8, q5_k = 9, q6_k = 10
+};
 
-// y[t] = table[token[t]] widened to f32. Tokens are already checked against the table.
+// y[t] = table[token[t]] widened to f32. Tokens are already checked against the table. Of blocks, in ggml's order:
+//   q4_0, q5_0, q8_0  d * code, the code signed (less 8, less 16, as it is)
+//   q4_1, q5_1        (d * code) + m
+//   q4_k, q5_k        ((d * scale) * code) - (m * minimum)
+//   q6_k              (d * scale) * (code - 32)
 struct EmbedArgs {
   const int32_t* tokens;
   int64_t row_begin, row_end;
   const void* table;
   TableType type;
-  int64_t width;
+  int64_t width;  // of blocks a multiple of their values
   float* y;
   int64_t y_stride;
 };
@@ -221,6 +229,7 @@ struct AddArgs {
 struct KernelTable {
   const char* isa;
   void (*embed)(const EmbedArgs&);
+  void (*embed_blocks)(const EmbedArgs&);
   void (*rms_norm)(const RmsNormArgs&);
   void (*quantize)(const QuantizeArgs&);
   void (*matmul_f32)(const MatmulArgs&);

@@ -68,6 +68,7 @@ std::string joined(const std::vector<std::string>& names) {
 void require_every_slot(const KernelTable& table) {
   const std::pair<const char*, bool> slots[] = {
       {"embed", table.embed != nullptr},
+      {"embed_blocks", table.embed_blocks != nullptr},
       {"rms_norm", table.rms_norm != nullptr},
       {"quantize", table.quantize != nullptr},
       {"matmul_f32", table.matmul_f32 != nullptr},

@@ -16,6 +16,7 @@
 
 #include "cpu/kernel_table.h"
 #include "cpu/select.h"
+#include "tests/contract/blocks.h"
 #include "tests/contract/check.h"
 #include "tests/contract/matmul.h"
 #include "tests/contract/paged.h"
@@ -43,6 +44,7 @@ Address function_of(const KernelTable& table) {
 
 constexpr SlotTest kSlots[] = {
     {"embed", contract::test_embed, function_of<&KernelTable::embed>},
+    {"embed_blocks", contract::test_embed_blocks, function_of<&KernelTable::embed_blocks>},
     {"rms_norm", contract::test_rms_norm, function_of<&KernelTable::rms_norm>},
     {"quantize", contract::test_quantize, function_of<&KernelTable::quantize>},
     {"matmul_f32", contract::test_matmul_f32, function_of<&KernelTable::matmul_f32>},

@@ -37,6 +37,10 @@ def vector(values: NDArray[np.float32]) -> Weight:
 def table(values: NDArray[Any], dtype: Literal["float32", "bfloat16", "float16"]) -> Weight:
     """Borrows a matrix [rows, width] for row look-ups; a mapped file stays mapped. bfloat16 is uint16 bits."""
 
+def block_table(data: NDArray[np.uint8], type_name: str, width: int) -> Weight:
+    """Borrows the blocks of a GGUF file, [rows, bytes of a row], for row look-ups: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K,
+    Q5_K or Q6_K."""
+
 # Builders of packed matrices with n columns (output features; padded to panels of 32 with zeros) and depth k.
 # `place` puts the rows of a weight at packed columns: row r of the array goes to packed column
 #     first_column + (r // 16) * 16 * tile_step + r % 16
@@ -64,7 +68,7 @@ class Int8Builder:
         first_column: int,
         tile_step: int,
     ) -> None:
-        """group None: float32 scales [rows]; else float16 [rows, ceil(k / group)]. Code -128 is refused."""
+        """group None: float32 scales [rows]; else float16 [rows, ceil(k / group)], and code -128 may occur."""
     def finish(self) -> Weight: ...
 
 class Int4Builder:

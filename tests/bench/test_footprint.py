@@ -57,6 +57,7 @@ def test_quantized_model(tiny_llama: Path, tmp_path: Path) -> None:
         Int8Format(32, 32),
         Int4Format(32, None, "symmetric"),
         Int4Format(64, None, "zero_point"),
+        Int4Format(32, 32, "minimum"),
     ],
     ids=str,
 )

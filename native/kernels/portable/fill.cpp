@@ -6,6 +6,7 @@ namespace honed {
 void fill_portable(KernelTable& table) {
   table.isa = "portable";
   table.embed = portable::embed;
+  table.embed_blocks = portable::embed_blocks;
   table.rms_norm = portable::rms_norm;
   table.quantize = portable::quantize;
   table.matmul_f32 = portable::matmul_f32;

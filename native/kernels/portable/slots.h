@@ -6,6 +6,7 @@
 namespace honed::portable {
 
 void embed(const EmbedArgs& args);
+void embed_blocks(const EmbedArgs& args);
 void rms_norm(const RmsNormArgs& args);
 void quantize(const QuantizeArgs& args);
 void matmul_f32(const MatmulArgs& args);

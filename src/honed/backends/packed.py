@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from honed.backends.float32 import Floats, fma
 from honed.encodings.base import Encoded
 from honed.encodings.dense import bfloat16_to_float32, float32_to_bfloat16
+from honed.encodings.gguf_blocks import GgufBlocks
+from honed.encodings.gguf_integers import to_integers
 from honed.encodings.int4 import Int4
 from honed.encodings.int8 import Int8
 from honed.plan.formats import DenseFormat, Int4Format
@@ -96,12 +98,13 @@ def pack(spec: MatrixWeight, source: PlanSource) -> DenseMatrix | IntegerMatrix:
     groups = 1 if spec.format.group is None else -(-spec.k // spec.format.group)
     codes = np.zeros((spec.columns, spec.k), dtype=np.int64)
     scales = np.zeros((spec.columns, groups), dtype=np.float32)
-    for columns, encoded in parts:
+    integers = [(columns, to_integers(part) if isinstance(part, GgufBlocks) else part) for columns, part in parts]
+    for columns, encoded in integers:
         codes[columns], scales[columns] = _integers(encoded)
     minimums = None
     if isinstance(spec.format, Int4Format) and spec.format.offset == "minimum":
         minimums = np.zeros_like(scales)
-        for columns, encoded in parts:
+        for columns, encoded in integers:
             assert isinstance(encoded, Int4)
             assert encoded.offsets is not None
             minimums[columns] = encoded.offsets.astype(np.float32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from honed.bench.peers.base import Arithmetic, Footprint
+from honed.encodings.scheme import OFFSET_BYTES
 from honed.plan.formats import DenseFormat, Format, Int4Format, Int8Format
 from honed.plan.lowered import LoweredPlan, MatmulOp, MatrixWeight
 
@@ -43,8 +44,7 @@ def packed_bytes(matrix: MatrixWeight) -> int:
             return matrix.columns * (depth + depth // group * _FLOAT16)
         case Int4Format(group=group, offset=offset):
             depth = _up(matrix.k, group)
-            zero_points = 1 if offset == "zero_point" else 0
-            return matrix.columns * (depth // 2 + depth // group * (_FLOAT16 + zero_points))
+            return matrix.columns * (depth // 2 + depth // group * (_FLOAT16 + OFFSET_BYTES[offset]))
     raise TypeError(f"unknown format {matrix.format}")
 
 
