@@ -75,6 +75,7 @@ void require_every_slot(const KernelTable& table) {
       {"matmul_bf16", table.matmul_bf16 != nullptr},
       {"matmul_int8", table.matmul_int8 != nullptr},
       {"matmul_int4", table.matmul_int4 != nullptr},
+      {"matmul_blocks", table.matmul_blocks != nullptr},
       {"rope_kv", table.rope_kv != nullptr},
       {"attention", table.attention != nullptr},
       {"gated", table.gated != nullptr},

@@ -19,6 +19,7 @@
 #include "tests/contract/blocks.h"
 #include "tests/contract/check.h"
 #include "tests/contract/matmul.h"
+#include "tests/contract/matmul_blocks.h"
 #include "tests/contract/paged.h"
 #include "tests/contract/rows.h"
 
@@ -51,6 +52,7 @@ constexpr SlotTest kSlots[] = {
     {"matmul_bf16", contract::test_matmul_bf16, function_of<&KernelTable::matmul_bf16>},
     {"matmul_int8", contract::test_matmul_int8, function_of<&KernelTable::matmul_int8>},
     {"matmul_int4", contract::test_matmul_int4, function_of<&KernelTable::matmul_int4>},
+    {"matmul_blocks", contract::test_matmul_blocks, function_of<&KernelTable::matmul_blocks>},
     {"rope_kv", contract::test_rope_kv, function_of<&KernelTable::rope_kv>},
     {"attention", contract::test_attention, function_of<&KernelTable::attention>},
     {"gated", contract::test_gated, function_of<&KernelTable::gated>},

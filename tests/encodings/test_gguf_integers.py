@@ -8,7 +8,7 @@ import pytest
 
 from honed.encodings.gguf_blocks import GgufBlocks
 from honed.encodings.gguf_formats import FORMATS, BlockFormat
-from honed.encodings.gguf_integers import to_integers
+from honed.encodings.gguf_integers import to_integers, to_super_blocks
 from honed.encodings.int4 import Int4
 
 BY_NAME = {entry.name: entry for entry in FORMATS.values()}
@@ -45,10 +45,36 @@ def test_rows_in_another_order(name: str) -> None:
     np.testing.assert_array_equal(to_integers(ordered).decode(), plain.decode()[order])
 
 
+@pytest.mark.parametrize("name", ["Q4_K", "Q5_K", "Q5_1", "Q6_K"])
+def test_factors_and_levels_give_the_weights_of_the_gguf_package_to_the_bit(name: str) -> None:
+    blocks = random_blocks(BY_NAME[name], (35, 768), seed=7)
+    expected = gguf.quants.dequantize(blocks.stored, gguf.GGMLQuantizationType[name])
+    made = to_super_blocks(blocks)
+    codes = made.codes.astype(np.float32) - np.float32(made.zero)
+    values = np.repeat(made.scales, made.group, axis=1) * codes
+    if made.minimums is not None:
+        values = values + np.repeat(made.minimums, made.group, axis=1)
+    np.testing.assert_array_equal(values, expected)
+
+
+def test_rows_of_super_blocks_in_another_order() -> None:
+    plain = random_blocks(BY_NAME["Q4_K"], (48, 256), seed=4)
+    order = np.random.default_rng(1).permutation(48)
+    ordered = to_super_blocks(GgufBlocks(plain.format, plain.data, plain.shape, order))
+    np.testing.assert_array_equal(ordered.scales, to_super_blocks(plain).scales[order])
+    np.testing.assert_array_equal(ordered.codes, to_super_blocks(plain).codes[order])
+
+
 @pytest.mark.parametrize("name", ["F16", "Q5_1", "Q4_K", "Q6_K"])
 def test_blocks_whose_scales_do_not_fit_are_refused(name: str) -> None:
     with pytest.raises(TypeError, match=f"{name} of shape"):
         to_integers(random_blocks(BY_NAME[name], (2, 256), seed=5))
+
+
+@pytest.mark.parametrize("name", ["F16", "Q8_0", "Q4_1"])
+def test_blocks_without_levels_are_no_super_blocks(name: str) -> None:
+    with pytest.raises(TypeError, match=f"{name} of shape .* Q4_K"):
+        to_super_blocks(random_blocks(BY_NAME[name], (2, 256), seed=5))
 
 
 def test_a_vector_is_refused() -> None:

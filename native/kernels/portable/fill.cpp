@@ -13,6 +13,7 @@ void fill_portable(KernelTable& table) {
   table.matmul_bf16 = portable::matmul_bf16;
   table.matmul_int8 = portable::matmul_int8;
   table.matmul_int4 = portable::matmul_int4;
+  table.matmul_blocks = portable::matmul_blocks;
   table.rope_kv = portable::rope_kv;
   table.attention = portable::attention;
   table.gated = portable::gated;

@@ -16,7 +16,15 @@ from honed.encodings.dense import Dense
 from honed.errors import PlanError
 from honed.native import extension
 from honed.plan import lowered as low
-from honed.plan.formats import DenseFormat, DensePolicy, Int4Format, Int8Format, dense_dtype, lies_as_table
+from honed.plan.formats import (
+    BlocksFormat,
+    DenseFormat,
+    DensePolicy,
+    Int4Format,
+    Int8Format,
+    dense_dtype,
+    lies_as_table,
+)
 from honed.plan.source import PlanSource
 
 Bytes = NDArray[np.uint8]
@@ -68,6 +76,8 @@ def _matrix(spec: low.MatrixWeight, data: Bytes, scales: Bytes) -> extension.Wei
             return extension.prepacked_int8(spec.columns, spec.k, group, data, scales.view(np.float32))
         case Int4Format(group=size, offset=offset):
             return extension.prepacked_int4(spec.columns, spec.k, size, offset, data)
+        case BlocksFormat(type_name=type_name):
+            return extension.prepacked_blocks(spec.columns, spec.k, type_name, data)
 
 
 def _vector(data: Bytes, length: int) -> extension.Weight:

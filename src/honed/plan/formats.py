@@ -37,7 +37,21 @@ class Int4Format:
     offset: Offset
 
 
-Format = DenseFormat | Int8Format | Int4Format
+SuperBlockType = Literal["Q4_K", "Q5_K", "Q5_1", "Q6_K"]
+
+
+@dataclass(frozen=True)
+class BlocksFormat:
+    """GGUF blocks whose scales are products, kept as their factors."""
+
+    type_name: SuperBlockType
+
+    @property
+    def activation(self) -> int:
+        return 32
+
+
+Format = DenseFormat | Int8Format | Int4Format | BlocksFormat
 
 
 def dense_dtype(encoded: Encoded, policy: DensePolicy) -> DenseDtype:
@@ -52,6 +66,10 @@ BLOCK_FORMATS: dict[str, Format] = {
     "Q5_0": Int8Format(32, 32),
     "Q4_0": Int4Format(32, 32, "symmetric"),
     "Q4_1": Int4Format(32, 32, "minimum"),
+    "Q4_K": BlocksFormat("Q4_K"),
+    "Q5_K": BlocksFormat("Q5_K"),
+    "Q5_1": BlocksFormat("Q5_1"),
+    "Q6_K": BlocksFormat("Q6_K"),
 }
 """How the blocks of a GGUF file run with the file's own values (`encodings/gguf_integers.py`)."""
 
