@@ -7,6 +7,7 @@
 // Weights of few rows come from copies that together exceed every cache, as they do when a whole model streams by;
 // --stream-mib 0 leaves one copy, which shows the kernel without the memory.
 // Times are medians of CPU time of the thread: other processes cost little, and neither does a moment of boost.
+// Super-blocks are 256 deep, so their matrices are rounded up (576 to 768).
 // The integer peak is that of int8; int4 passes it where one widening step serves several products.
 #include <time.h>
 
@@ -43,6 +44,7 @@ struct Mode {
   int64_t group;
   int64_t activation_group;
   Int4Offset offset;
+  BlockForm form = BlockForm::q4_k;
 };
 
 constexpr Mode kModes[] = {
@@ -56,6 +58,10 @@ constexpr Mode kModes[] = {
     {"int4_w32_a32_zero", &KernelTable::matmul_int4, WeightKind::int4, 32, 32, Int4Offset::zero_point},
     {"int4_w32_a32_minimum", &KernelTable::matmul_int4, WeightKind::int4, 32, 32, Int4Offset::minimum},
     {"int4_w128_a128", &KernelTable::matmul_int4, WeightKind::int4, 128, 128, Int4Offset::symmetric},
+    {"q4_k", &KernelTable::matmul_blocks, WeightKind::blocks, 32, 32, Int4Offset::symmetric, BlockForm::q4_k},
+    {"q5_k", &KernelTable::matmul_blocks, WeightKind::blocks, 32, 32, Int4Offset::symmetric, BlockForm::q5_k},
+    {"q5_1", &KernelTable::matmul_blocks, WeightKind::blocks, 32, 32, Int4Offset::symmetric, BlockForm::q5_1},
+    {"q6_k", &KernelTable::matmul_blocks, WeightKind::blocks, 32, 32, Int4Offset::symmetric, BlockForm::q6_k},
 };
 
 struct Options {
@@ -84,7 +90,9 @@ Options parse(int argc, char** argv) {
   return options;
 }
 
-bool is_quantized(const Mode& mode) { return mode.kind == WeightKind::int8 || mode.kind == WeightKind::int4; }
+bool is_quantized(const Mode& mode) {
+  return mode.kind != WeightKind::dense_f32 && mode.kind != WeightKind::dense_bf16;
+}
 
 // Bytes of codes and of all bytes of one group of a panel (of the whole panel where there are no groups).
 struct GroupBytes {
@@ -101,6 +109,50 @@ GroupBytes group_bytes(const Mode& mode, int64_t k) {
   if (mode.offset == Int4Offset::zero_point) offset = kPanelColumns;
   if (mode.offset == Int4Offset::minimum) offset = kPanelColumns * 2;
   return {codes, codes + kPanelColumns * 2 + offset};
+}
+
+const BlockShape& block_shape(const Mode& mode) { return kBlockShapes[static_cast<int>(mode.form)]; }
+
+// The shape with a depth of whole super-blocks.
+Shape padded(const Mode& mode, Shape shape) {
+  if (mode.kind == WeightKind::blocks) {
+    const int64_t depth = block_shape(mode).depth;
+    shape.k = (shape.k + depth - 1) / depth * depth;
+  }
+  return shape;
+}
+
+// k up to whole groups or blocks.
+int64_t padded_depth(const Mode& mode, int64_t k) {
+  const int64_t unit = mode.kind == WeightKind::blocks ? block_shape(mode).depth : std::max<int64_t>(1, mode.group);
+  return (k + unit - 1) / unit * unit;
+}
+
+int64_t panel_bytes(const Mode& mode, int64_t k) {
+  if (mode.kind == WeightKind::blocks) {
+    const BlockShape& shape = block_shape(mode);
+    return padded_depth(mode, k) / shape.depth * (shape.head_bytes + shape.depth / kBlock * (shape.code_bytes + shape.level_bytes));
+  }
+  return (mode.group == 0 ? 1 : padded_depth(mode, k) / mode.group) * group_bytes(mode, k).all;
+}
+
+// Codes of every value, levels of 1, factors of ordinary size.
+void fill_blocks(const BlockShape& shape, std::byte* panels, int64_t bytes) {
+  uint32_t state = 1;
+  while (bytes > 0) {
+    for (int64_t i = 0; i < shape.head_bytes; i += 2) std::memcpy(panels + i, &kHalfOfOne, sizeof kHalfOfOne);
+    std::byte* place = panels + shape.head_bytes;
+    for (int64_t k = 0; k < shape.depth; k += kBlock) {
+      for (int64_t i = 0; i < shape.code_bytes; ++i) {
+        state = state * 1664525u + 1013904223u;
+        place[i] = static_cast<std::byte>(state >> 24 & static_cast<uint32_t>(shape.largest == 15 ? 255 : shape.largest));
+      }
+      std::memset(place + shape.code_bytes, 1, static_cast<std::size_t>(shape.level_bytes));
+      place += shape.code_bytes + shape.level_bytes;
+    }
+    bytes -= place - panels;
+    panels = place;
+  }
 }
 
 // Fills one packed matrix with codes of every value and scales of ordinary size.
@@ -137,14 +189,16 @@ struct Case {
 
 Case make_case(const Mode& mode, const Shape& shape, int64_t rows, int64_t stream_bytes) {
   Case one;
-  const GroupBytes group = group_bytes(mode, shape.k);
   const int64_t panel_count = shape.packed_columns / kPanelColumns;
-  const int64_t groups = mode.group == 0 ? 1 : (shape.k + mode.group - 1) / mode.group;
   const QuantizedRow row = quantized_row(shape.k, mode.activation_group);
-  one.matrix_bytes = panel_count * groups * group.all;
+  one.matrix_bytes = panel_count * panel_bytes(mode, shape.k);
   one.copies = rows <= kFewRows ? std::max<int64_t>(1, stream_bytes / one.matrix_bytes) : 1;
   one.panels = AlignedBuffer(static_cast<std::size_t>(one.matrix_bytes * one.copies));
-  fill_panels(mode, group, one.panels.data(), one.matrix_bytes);
+  if (mode.kind == WeightKind::blocks) {
+    fill_blocks(block_shape(mode), one.panels.data(), one.matrix_bytes);
+  } else {
+    fill_panels(mode, group_bytes(mode, shape.k), one.panels.data(), one.matrix_bytes);
+  }
   for (int64_t i = 1; i < one.copies; ++i) {
     std::byte* copy = one.panels.data() + i * one.matrix_bytes;
     std::memcpy(copy, one.panels.data(), static_cast<std::size_t>(one.matrix_bytes));
@@ -154,14 +208,15 @@ Case make_case(const Mode& mode, const Shape& shape, int64_t rows, int64_t strea
   args.scales_offset = row.scales_offset;
   args.sums_offset = row.sums_offset;
   args.row_end = rows;
-  args.panel_bytes = groups * group.all;
+  args.panel_bytes = panel_bytes(mode, shape.k);
   args.panel_end = panel_count;
   args.k = shape.k;
-  args.k_padded = mode.group == 0 ? shape.k : groups * mode.group;
+  args.k_padded = padded_depth(mode, shape.k);
   args.columns = shape.epilogue == Epilogue::gated_silu ? shape.packed_columns / 2 : shape.packed_columns;
   args.group = mode.group;
   args.activation_group = mode.activation_group;
   args.offset = mode.offset;
+  args.block_form = mode.form;
   args.epilogue = shape.epilogue;
   args.y_stride = args.columns;
   one.column_scales.assign(static_cast<std::size_t>(shape.packed_columns), 0.0625f);
@@ -266,7 +321,7 @@ void run_model(const KernelTable& table, const ModelShapes& model, const Options
         if (!options.shape.empty() && options.shape != shape.name) continue;
         if (options.rows != 0 && options.rows != rows) continue;
         if (rows == 512 && options.shape.empty() && std::strcmp(shape.name, "head") == 0) continue;
-        run_case(table, mode, shape, rows, options, limits);
+        run_case(table, mode, padded(mode, shape), rows, options, limits);
       }
     }
   }

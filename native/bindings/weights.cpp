@@ -10,6 +10,7 @@
 #include "bindings/arrays.h"
 #include "bindings/handles.h"
 #include "bindings/names.h"
+#include "packing/blocks.h"
 #include "packing/dense.h"
 #include "packing/int4.h"
 #include "packing/int8.h"
@@ -21,6 +22,8 @@ namespace honed::bindings {
 namespace {
 
 constexpr std::array kFloatNames{"float32", "bfloat16", "float16"};
+constexpr std::array kBlockNames{"Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"};
+constexpr std::array kFormNames{"Q4_K", "Q5_K", "Q5_1", "Q6_K"};
 constexpr std::array kOffsetNames{"symmetric", "zero_point", "minimum"};
 
 FloatType float_type(const std::string& dtype) { return static_cast<FloatType>(index_of(kFloatNames, "dtype", dtype)); }
@@ -51,6 +54,7 @@ class Locked {
 using Dense = Locked<DenseBuilder>;
 using Int8 = Locked<Int8Builder>;
 using Int4 = Locked<Int4Builder>;
+using Blocks = Locked<BlocksBuilder>;
 
 WeightHandle vector(const AnyArray& array) {
   require_array(array, "values", Element::float32, 1);
@@ -63,6 +67,15 @@ WeightHandle table(const AnyArray& array, const std::string& dtype) {
   constexpr TableType kTypes[] = {TableType::f32, TableType::bf16, TableType::f16};
   return {make_table(array.data(), kTypes[static_cast<std::size_t>(type)], size(array, 0), size(array, 1),
                      std::make_shared<AnyArray>(array))};
+}
+
+WeightHandle block_table(const AnyArray& data, const std::string& type_name, int64_t width) {
+  require_array(data, "data", Element::uint8, 2);
+  constexpr int kFirst = static_cast<int>(TableType::q4_0);
+  const auto type = static_cast<TableType>(kFirst + static_cast<int>(index_of(kBlockNames, "type_name", type_name)));
+  const TableBlock block = table_block(type);
+  require_size(data, "data", 1, width / block.values * block.bytes);
+  return {make_table(data.data(), type, size(data, 0), width, std::make_shared<AnyArray>(data))};
 }
 
 void place_dense(Dense& self, const AnyArray& array, const std::string& dtype, int64_t first, int64_t step) {
@@ -109,6 +122,34 @@ void place_int4(Int4& self, const AnyArray& codes, const AnyArray& scales, const
   });
 }
 
+// An array [rows][columns] that may be missing.
+void require_matrix(const std::optional<AnyArray>& array, const char* name, Element element, int64_t rows,
+                    int64_t columns) {
+  if (!array) return;
+  require_array(*array, name, element, 2);
+  require_size(*array, name, 0, rows);
+  require_size(*array, name, 1, columns);
+}
+
+template <typename T>
+const T* values_or_null(const std::optional<AnyArray>& array) {
+  return array ? values<T>(*array) : nullptr;
+}
+
+void place_blocks(Blocks& self, const AnyArray& codes, const AnyArray& d, const std::optional<AnyArray>& m,
+                  const std::optional<AnyArray>& levels, int64_t first, int64_t step) {
+  require_array(codes, "codes", Element::uint8, 2);
+  const Placement placement{size(codes, 0), first, step};
+  const BlocksBuilder& shape = self.shape();
+  require_size(codes, "codes", 1, shape.k());
+  require_matrix(d, "d", Element::float16, placement.rows, shape.super_blocks());
+  require_matrix(m, "m", Element::float16, placement.rows, shape.super_blocks());
+  require_matrix(levels, "levels", Element::uint8, placement.rows, shape.k() / kBlock * 2);
+  const BlockRows rows{values<uint8_t>(codes), values<uint16_t>(d), values_or_null<uint16_t>(m),
+                       values_or_null<uint8_t>(levels)};
+  self.use([&](BlocksBuilder& builder) { builder.place(rows, placement); });
+}
+
 template <typename Builder>
 WeightHandle finish(Locked<Builder>& self) {
   return {self.use([](Builder& builder) { return builder.finish(); })};
@@ -130,6 +171,14 @@ int64_t given_group(std::optional<int64_t> group) {
 
 Int4Offset int4_offset(const std::string& offset) {
   return static_cast<Int4Offset>(index_of(kOffsetNames, "offset", offset));
+}
+
+BlockForm block_form(const std::string& type_name) {
+  return static_cast<BlockForm>(index_of(kFormNames, "type_name", type_name));
+}
+
+void make_blocks(Blocks* self, int64_t n, int64_t k, const std::string& type_name, int threads) {
+  new (self) Blocks(n, k, block_form(type_name), threads);
 }
 
 void make_dense(Dense* self, int64_t n, int64_t k, const std::string& dtype, int threads) {
@@ -180,6 +229,10 @@ WeightHandle prepacked_int4(int64_t n, int64_t k, int64_t group, const std::stri
   return borrow(int4_layout(n, k, group, int4_offset(offset)), panels, nullptr, 0);
 }
 
+WeightHandle prepacked_blocks(int64_t n, int64_t k, const std::string& type_name, const AnyArray& panels) {
+  return borrow(blocks_layout(n, k, block_form(type_name)), panels, nullptr, 0);
+}
+
 }  // namespace
 
 void bind_weights(nb::module_& module) {
@@ -194,10 +247,12 @@ void bind_weights(nb::module_& module) {
       .def_prop_ro("column_scales", column_scales_of);
   module.def("vector", vector, array("values"));
   module.def("table", table, array("values"), "dtype"_a);
+  module.def("block_table", block_table, array("data"), "type_name"_a, "width"_a);
   module.def("prepacked_dense", prepacked_dense, "n"_a, "k"_a, "dtype"_a, array("panels"));
   module.def("prepacked_int8", prepacked_int8, "n"_a, "k"_a, "group"_a.none(), array("panels"),
              array("column_scales"));
   module.def("prepacked_int4", prepacked_int4, "n"_a, "k"_a, "group"_a, "offset"_a, array("panels"));
+  module.def("prepacked_blocks", prepacked_blocks, "n"_a, "k"_a, "type_name"_a, array("panels"));
   nb::class_<Dense>(module, "DenseBuilder")
       .def("__init__", make_dense, "n"_a, "k"_a, "dtype"_a, "threads"_a = 1)
       .def("place", place_dense, array("values"), "dtype"_a, "first_column"_a, "tile_step"_a)
@@ -211,6 +266,11 @@ void bind_weights(nb::module_& module) {
       .def("place", place_int4, array("codes"), array("scales"), array("offsets").none(), "first_column"_a,
            "tile_step"_a)
       .def("finish", finish<Int4Builder>);
+  nb::class_<Blocks>(module, "BlocksBuilder")
+      .def("__init__", make_blocks, "n"_a, "k"_a, "type_name"_a, "threads"_a = 1)
+      .def("place", place_blocks, array("codes"), array("d"), array("m").none(), array("levels").none(),
+           "first_column"_a, "tile_step"_a)
+      .def("finish", finish<BlocksBuilder>);
 }
 
 }  // namespace honed::bindings

@@ -38,6 +38,28 @@ enum class Int4Offset : int32_t {
   minimum = 2      // one fp16 per group and column
 };
 
+// GGUF blocks whose scales are products, kept as factors: as fp16 d (and m) of a super-block of `depth` k, and, but for
+// q5_1, as a byte of each group. Codes are unsigned, from 0 to `largest`; w = d * level * (code - zero), or with a minimum
+// w = d * level * code - m * minimum level, of q5_1 d * code + m.
+enum class BlockForm : int32_t { q4_k = 0, q5_k = 1, q5_1 = 2, q6_k = 3 };
+
+struct BlockShape {
+  int64_t depth;         // k of a super-block
+  int64_t head_bytes;    // 32 fp16 d, then where there is a minimum 32 fp16 m
+  int64_t code_bytes;    // of 32 k of a panel: as an int4 block, or as the codes of an int8 group of 32
+  int64_t level_bytes;   // behind them: two rows of 32 bytes, or nothing
+  int64_t group;         // k that share a level
+  int32_t largest, zero;
+  bool minimum;
+};
+
+inline constexpr BlockShape kBlockShapes[] = {
+    {256, 128, 512, 64, 32, 15, 0, true},    // q4_k: a row of uint8 scales, a row of uint8 minimums
+    {256, 128, 1024, 64, 32, 31, 0, true},   // q5_k: the same
+    {32, 128, 1024, 0, 32, 31, 0, true},     // q5_1
+    {256, 64, 1024, 64, 16, 63, 32, false},  // q6_k: int8 scales of the first 16 k, then of the second
+};
+
 // ---- matmul -------------------------------------------------------------------------------------
 //
 // y[m, n] = epilogue(sum_k x[m, k] * w[n, k] + bias[n]) over rows [row_begin, row_end) and panels
@@ -58,6 +80,8 @@ enum class Int4Offset : int32_t {
 //              16-column x 4-k cell of row i holds quad i (low nibble) and quad i + 4 (high nibble) of
 //              the 8 quads of that block; then 32 fp16 scales; then, by Int4Offset, nothing, 32 uint8
 //              zero points, or 32 fp16 minimums.                 k_padded = k up to group
+//   blocks     per super-block: its head, then per 32 k codes and levels (BlockShape).
+//                                                              k_padded = k, a multiple of the depth
 //
 // Quantized activation row (x_row_bytes apart):
 //   int8 [k_padded], at scales_offset f32 scales (1, or k_padded / activation_group),
@@ -74,6 +98,10 @@ enum class Int4Offset : int32_t {
 //   int4, activation groups (activation_group == group)
 //                           acc = fma(float(dot_g) * scale_g, wscale_g, acc), then, if minimum,
 //                           acc = fma(float(sum_g) * scale_g, min_g, acc)
+//   blocks (activation_group 32), for each group in ascending k, scale_g that of its 32 k
+//                           acc = fma(float(dot_g) * scale_g, d * float(level), acc), then, if minimum,
+//                           acc = fma(float(sum_g) * scale_g, -(m * float(minimum level)), acc);
+//                           of q5_1 d and m stand in place of the products
 //   dot_g is exact int32 with the zero point already subtracted.
 //   then + bias, then the epilogue. silu(g) * u is (g / (1 + exp(-g))) * u;
 //   gelu_tanh(g) * u is (g / (1 + exp(-2 * t))) * u, t = 0.7978845608f * fma(0.044715f * g * g, g, g).
@@ -94,6 +122,7 @@ struct MatmulArgs {
   int64_t group;                  // int4: 32, 64 or 128; int8: those, or 0 for one scale a column
   int64_t activation_group;       // 0: one scale a row; else 32, 64 or 128
   Int4Offset offset;              // int4
+  BlockForm block_form;           // blocks
   Epilogue epilogue;
 
   float* y;               // output column 0 of row 0
@@ -102,15 +131,23 @@ struct MatmulArgs {
 
 // ---- the other slots ----------------------------------------------------------------------------
 
-enum class TableType : int32_t { f32 = 0, bf16 = 1, f16 = 2 };
+enum class TableType : int32_t {
+  f32 = 0, bf16 = 1, f16 = 2,  // slot embed
+  // Blocks as they lie in a GGUF file, slot embed_blocks. src/honed/encodings/gguf_formats.py has the bytes of each.
+  q4_0 = 3, q4_1 = 4, q5_0 = 5, q5_1 = 6, q8_0 = 7, q4_k = 8, q5_k = 9, q6_k = 10
+};
 
-// y[t] = table[token[t]] widened to f32. Tokens are already checked against the table.
+// y[t] = table[token[t]] widened to f32. Tokens are already checked against the table. Of blocks, in ggml's order:
+//   q4_0, q5_0, q8_0  d * code, the code signed (less 8, less 16, as it is)
+//   q4_1, q5_1        (d * code) + m
+//   q4_k, q5_k        ((d * scale) * code) - (m * minimum)
+//   q6_k              (d * scale) * (code - 32)
 struct EmbedArgs {
   const int32_t* tokens;
   int64_t row_begin, row_end;
   const void* table;
   TableType type;
-  int64_t width;
+  int64_t width;  // of blocks a multiple of their values
   float* y;
   int64_t y_stride;
 };
@@ -239,12 +276,14 @@ struct ArgmaxArgs {
 struct KernelTable {
   const char* isa;
   void (*embed)(const EmbedArgs&);
+  void (*embed_blocks)(const EmbedArgs&);
   void (*rms_norm)(const RmsNormArgs&);
   void (*quantize)(const QuantizeArgs&);
   void (*matmul_f32)(const MatmulArgs&);
   void (*matmul_bf16)(const MatmulArgs&);
   void (*matmul_int8)(const MatmulArgs&);
   void (*matmul_int4)(const MatmulArgs&);
+  void (*matmul_blocks)(const MatmulArgs&);
   void (*rope_kv)(const RopeKvArgs&);
   void (*attention)(const AttentionArgs&);
   void (*gated)(const GatedArgs&);

@@ -79,12 +79,14 @@ std::string joined(const std::vector<std::string>& names) {
 void require_every_slot(const KernelTable& table) {
   const std::pair<const char*, bool> slots[] = {
       {"embed", table.embed != nullptr},
+      {"embed_blocks", table.embed_blocks != nullptr},
       {"rms_norm", table.rms_norm != nullptr},
       {"quantize", table.quantize != nullptr},
       {"matmul_f32", table.matmul_f32 != nullptr},
       {"matmul_bf16", table.matmul_bf16 != nullptr},
       {"matmul_int8", table.matmul_int8 != nullptr},
       {"matmul_int4", table.matmul_int4 != nullptr},
+      {"matmul_blocks", table.matmul_blocks != nullptr},
       {"rope_kv", table.rope_kv != nullptr},
       {"attention", table.attention != nullptr},
       {"gated", table.gated != nullptr},

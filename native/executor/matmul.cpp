@@ -47,13 +47,15 @@ void Executor::matmul(const Op& op, const Step& step) {
                   .group = w.group,
                   .activation_group = activation_group,
                   .offset = w.offset,
+                  .block_form = w.block_form,
                   .epilogue = static_cast<Epilogue>(epilogue),
                   .y = y.floats() + output_column,
                   .y_stride = y.stride()};
   void (*kernel)(const MatmulArgs&) = w.kind == WeightKind::dense_f32    ? kernels_.matmul_f32
                                       : w.kind == WeightKind::dense_bf16 ? kernels_.matmul_bf16
                                       : w.kind == WeightKind::int8       ? kernels_.matmul_int8
-                                                                         : kernels_.matmul_int4;
+                                      : w.kind == WeightKind::int4       ? kernels_.matmul_int4
+                                                                         : kernels_.matmul_blocks;
   if (threads_.count() == 1 && count <= kRowsOfStream) return kernel(args);
   const int64_t block = rows_of_block(count, x.row_bytes);
   const int64_t blocks = (count + block - 1) / block;

@@ -45,15 +45,16 @@ void Executor::dispatch(const Op& op, const Step& step) {
 void Executor::embed(const Op& op, const Step& step) {
   const Rows y = rows(op.output, step);
   const Weight& table = weight(op, 0);
+  void (*kernel)(const EmbedArgs&) = table.table_type <= TableType::f16 ? kernels_.embed : kernels_.embed_blocks;
   for_rows(step.batch.rows, op.sizes[0], [&](int64_t begin, int64_t end, int) noexcept {
-    kernels_.embed({.tokens = step.batch.tokens,
-                    .row_begin = begin,
-                    .row_end = end,
-                    .table = table.borrowed,
-                    .type = table.table_type,
-                    .width = op.sizes[0],
-                    .y = y.floats(),
-                    .y_stride = y.stride()});
+    kernel({.tokens = step.batch.tokens,
+            .row_begin = begin,
+            .row_end = end,
+            .table = table.borrowed,
+            .type = table.table_type,
+            .width = op.sizes[0],
+            .y = y.floats(),
+            .y_stride = y.stride()});
   });
 }
 

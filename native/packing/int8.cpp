@@ -15,7 +15,7 @@ namespace {
 
 constexpr int64_t kQuadBytes = kPanelColumns * 4;
 constexpr int64_t kScaleBytes = kPanelColumns * 2;
-// The longest exact int32 sum of products of bytes within [-127, 127].
+// The longest exact int32 sum of products of bytes within [-127, 127]. A group is far shorter, so that it may hold -128.
 constexpr int64_t kMostExactDepth = ((int64_t{1} << 31) - 1) / (127 * 127);
 
 int64_t checked_group(int64_t group) {
@@ -113,7 +113,6 @@ void Int8Builder::place(const int8_t* codes, const uint16_t* scales, const Place
   for (int64_t i = 0; i < placement.rows * groups(); ++i) {
     if (!float16_is_finite(scales[i])) refuse_scale(i / groups());
   }
-  check_codes(codes, placement);
   pack(codes, placement);
   const int64_t group_bytes = group_ * kPanelColumns + kScaleBytes;
   for (int64_t row = 0; row < placement.rows; ++row) {

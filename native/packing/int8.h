@@ -20,7 +20,7 @@ class Int8Builder {
   Int8Builder(int64_t n, int64_t k, int64_t group, int threads);
 
   // codes [rows][k]; scales f32 [rows] with group 0, else f16 bits [rows][groups()]. Throws std::invalid_argument,
-  // with nothing placed, for code -128, a scale that is not finite, or as Columns::check.
+  // with nothing placed, for a scale that is not finite, for code -128 with group 0, or as Columns::check.
   void place(const int8_t* codes, const float* scales, const Placement& placement);
   void place(const int8_t* codes, const uint16_t* scales, const Placement& placement);
   std::shared_ptr<const Weight> finish();

@@ -12,7 +12,8 @@ namespace honed {
 namespace {
 
 int64_t table_bytes(const Weight& weight) {
-  return weight.rows * weight.columns * (weight.table_type == TableType::f32 ? 4 : 2);
+  const TableBlock block = table_block(weight.table_type);
+  return weight.rows * (weight.columns / block.values) * block.bytes;
 }
 
 void require(bool ok, const char* field, int64_t value, int64_t most) {
@@ -23,6 +24,23 @@ void require(bool ok, const char* field, int64_t value, int64_t most) {
 }
 
 }  // namespace
+
+TableBlock table_block(TableType type) {
+  switch (type) {
+    case TableType::f32: return {1, 4};
+    case TableType::bf16:
+    case TableType::f16: return {1, 2};
+    case TableType::q4_0: return {32, 18};
+    case TableType::q4_1: return {32, 20};
+    case TableType::q5_0: return {32, 22};
+    case TableType::q5_1: return {32, 24};
+    case TableType::q8_0: return {32, 34};
+    case TableType::q4_k: return {256, 144};
+    case TableType::q5_k: return {256, 176};
+    case TableType::q6_k: return {256, 210};
+  }
+  throw std::invalid_argument("table type = " + std::to_string(static_cast<int>(type)) + ": is not known");
+}
 
 std::shared_ptr<const Weight> make_vector(const float* values, int64_t length) {
   require(length >= 1 && length <= kMostColumns, "vector length", length, kMostColumns);
@@ -40,12 +58,18 @@ std::shared_ptr<const Weight> make_table(const void* values, TableType type, int
   constexpr int64_t kMostRows = (int64_t{1} << 31) - 1;
   require(rows >= 1 && rows <= kMostRows, "table rows", rows, kMostRows);
   require(width >= 1 && width <= kMostColumns, "table width", width, kMostColumns);
+  if (width % table_block(type).values != 0) {
+    throw std::invalid_argument("table width = " + std::to_string(width) + ": must be a multiple of " +
+                                std::to_string(table_block(type).values));
+  }
   auto weight = std::make_shared<Weight>();
   weight->kind = WeightKind::table;
   weight->rows = rows;
   weight->columns = width;
   weight->table_type = type;
-  const std::uintptr_t alignment = type == TableType::f32 ? alignof(float) : alignof(uint16_t);
+  const std::uintptr_t alignment = type == TableType::f32    ? alignof(float)
+                                   : type <= TableType::f16 ? alignof(uint16_t)
+                                                            : 1;  // blocks are read byte by byte
   if (reinterpret_cast<std::uintptr_t>(values) % alignment == 0) {
     weight->borrowed = values;
     weight->keep_alive = std::move(keep_alive);

@@ -8,6 +8,10 @@ namespace {
 constexpr int64_t kMostWidth = 1 << 24;
 constexpr int64_t kMostHeads = 1 << 12;
 
+bool is_integer(WeightKind kind) {
+  return kind == WeightKind::int8 || kind == WeightKind::int4 || kind == WeightKind::blocks;
+}
+
 }  // namespace
 
 void OpCheck::check() {
@@ -78,10 +82,12 @@ void OpCheck::quantize(bool with_norm) {
 }
 
 void OpCheck::matmul_weight(const Weight& matrix, bool quantized) const {
-  const bool integer = matrix.kind == WeightKind::int8 || matrix.kind == WeightKind::int4;
+  const bool integer = is_integer(matrix.kind);
   const int64_t group = op_.sizes[3];
   if (!integer) {
     require(group == 0, "activation_group", group, "must be 0 for a dense weight");
+  } else if (matrix.kind == WeightKind::blocks) {
+    require(group == matrix.group, "activation_group", group, "must be the " + std::to_string(matrix.group) + " of blocks");
   } else if (matrix.group != 0) {
     require(group == 0 || group == matrix.group, "activation_group", group,
             "must be 0 or the weight's group " + std::to_string(matrix.group));
@@ -102,7 +108,7 @@ void OpCheck::matmul() {
     reject("matrix", std::to_string(op_.weights[0]),
            std::string("must be a packed matrix, not a ") + kWeightNames[static_cast<std::size_t>(matrix.kind)]);
   }
-  const bool quantized = matrix.kind == WeightKind::int8 || matrix.kind == WeightKind::int4;
+  const bool quantized = is_integer(matrix.kind);
   const Slot& input = slot("input", op_.input, quantized ? SlotKind::quantized : SlotKind::f32);
   matmul_weight(matrix, quantized);
   vector(1, "bias", matrix.rows, true);

@@ -17,8 +17,10 @@
 
 #include "cpu/kernel_table.h"
 #include "cpu/select.h"
+#include "tests/contract/blocks.h"
 #include "tests/contract/check.h"
 #include "tests/contract/matmul.h"
+#include "tests/contract/matmul_blocks.h"
 #include "tests/contract/paged.h"
 #include "tests/contract/rows.h"
 #if defined(HONED_HAVE_AMX)
@@ -47,12 +49,14 @@ Address function_of(const KernelTable& table) {
 
 constexpr SlotTest kSlots[] = {
     {"embed", contract::test_embed, function_of<&KernelTable::embed>},
+    {"embed_blocks", contract::test_embed_blocks, function_of<&KernelTable::embed_blocks>},
     {"rms_norm", contract::test_rms_norm, function_of<&KernelTable::rms_norm>},
     {"quantize", contract::test_quantize, function_of<&KernelTable::quantize>},
     {"matmul_f32", contract::test_matmul_f32, function_of<&KernelTable::matmul_f32>},
     {"matmul_bf16", contract::test_matmul_bf16, function_of<&KernelTable::matmul_bf16>},
     {"matmul_int8", contract::test_matmul_int8, function_of<&KernelTable::matmul_int8>},
     {"matmul_int4", contract::test_matmul_int4, function_of<&KernelTable::matmul_int4>},
+    {"matmul_blocks", contract::test_matmul_blocks, function_of<&KernelTable::matmul_blocks>},
     {"rope_kv", contract::test_rope_kv, function_of<&KernelTable::rope_kv>},
     {"attention", contract::test_attention, function_of<&KernelTable::attention>},
     {"gated", contract::test_gated, function_of<&KernelTable::gated>},

@@ -17,7 +17,7 @@ class Weight:
     """An opaque weight that a plan can refer to."""
 
     @property
-    def kind(self) -> str: ...  # vector, table, dense_f32, dense_bf16, int8, int4
+    def kind(self) -> str: ...  # vector, table, dense_f32, dense_bf16, int8, int4, blocks
     @property
     def nbytes(self) -> int: ...
     @property
@@ -36,6 +36,10 @@ def vector(values: NDArray[np.float32]) -> Weight:
 
 def table(values: NDArray[Any], dtype: Literal["float32", "bfloat16", "float16"]) -> Weight:
     """Borrows a matrix [rows, width] for row look-ups; a mapped file stays mapped. bfloat16 is uint16 bits."""
+
+def block_table(data: NDArray[np.uint8], type_name: str, width: int) -> Weight:
+    """Borrows the blocks of a GGUF file, [rows, bytes of a row], for row look-ups: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K,
+    Q5_K or Q6_K."""
 
 # Builders of packed matrices with n columns (output features; padded to panels of 32 with zeros) and depth k.
 # `place` puts the rows of a weight at packed columns: row r of the array goes to packed column
@@ -64,7 +68,7 @@ class Int8Builder:
         first_column: int,
         tile_step: int,
     ) -> None:
-        """group None: float32 scales [rows]; else float16 [rows, ceil(k / group)]. Code -128 is refused."""
+        """group None: float32 scales [rows]; else float16 [rows, ceil(k / group)], and code -128 may occur."""
     def finish(self) -> Weight: ...
 
 class Int4Builder:
@@ -87,6 +91,25 @@ class Int4Builder:
         """codes [rows, k], one code 0..15 a byte; scales, offsets [rows, ceil(k / group)]."""
     def finish(self) -> Weight: ...
 
+class BlocksBuilder:
+    """GGUF blocks whose scales are products (BlockForm in native/cpu/kernel_table.h)."""
+
+    def __init__(
+        self, n: int, k: int, type_name: Literal["Q4_K", "Q5_K", "Q5_1", "Q6_K"], threads: int = 1
+    ) -> None: ...
+    def place(
+        self,
+        codes: NDArray[np.uint8],
+        d: NDArray[np.float16],
+        m: NDArray[np.float16] | None,
+        levels: NDArray[np.uint8] | None,
+        first_column: int,
+        tile_step: int,
+    ) -> None:
+        """codes [rows, k], of Q6_K 32 more than its values; d and m (not Q6_K) [rows, super-blocks]; levels (not Q5_1)
+        [rows, k / 32 * 2]: of each 32 inputs scale and minimum, of Q6_K the int8 scales of the first and second 16."""
+    def finish(self) -> Weight: ...
+
 # Matrices whose panels were packed before, by a builder of the same arguments and the same LAYOUT_VERSION: the panels
 # are borrowed and stay mapped. They must start at a multiple of 64 bytes and have exactly the builder's size.
 def prepacked_dense(n: int, k: int, dtype: Literal["float32", "bfloat16"], panels: NDArray[np.uint8]) -> Weight: ...
@@ -99,6 +122,9 @@ def prepacked_int4(
     group: int,
     offset: Literal["symmetric", "zero_point", "minimum"],
     panels: NDArray[np.uint8],
+) -> Weight: ...
+def prepacked_blocks(
+    n: int, k: int, type_name: Literal["Q4_K", "Q5_K", "Q5_1", "Q6_K"], panels: NDArray[np.uint8]
 ) -> Weight: ...
 
 class Op:

@@ -13,7 +13,7 @@ from honed.checkpoints.open import open_checkpoint
 from honed.models.registry import read_model
 from honed.native import extension
 from honed.plan.build import build_plan
-from honed.plan.formats import DenseFormat, Format, Int4Format, Int8Format
+from honed.plan.formats import BlocksFormat, DenseFormat, Format, Int4Format, Int8Format
 from honed.plan.lowered import LoweredPlan, MatrixWeight
 
 # The tiny model: width 48, 4 query and 2 key heads of 12, MLP 80, two layers.
@@ -57,11 +57,16 @@ def test_quantized_model(tiny_llama: Path, tmp_path: Path) -> None:
         Int8Format(32, 32),
         Int4Format(32, None, "symmetric"),
         Int4Format(64, None, "zero_point"),
+        Int4Format(32, 32, "minimum"),
+        BlocksFormat("Q4_K"),
+        BlocksFormat("Q5_K"),
+        BlocksFormat("Q5_1"),
+        BlocksFormat("Q6_K"),
     ],
     ids=str,
 )
 def test_bytes_are_those_that_the_extension_packs(form: Format, k: int) -> None:
-    builder: extension.DenseBuilder | extension.Int8Builder | extension.Int4Builder
+    builder: extension.DenseBuilder | extension.Int8Builder | extension.Int4Builder | extension.BlocksBuilder
     match form:
         case DenseFormat(dtype):
             builder = extension.DenseBuilder(96, k, dtype)
@@ -69,4 +74,7 @@ def test_bytes_are_those_that_the_extension_packs(form: Format, k: int) -> None:
             builder = extension.Int8Builder(96, k, group)
         case Int4Format(group, _, offset):
             builder = extension.Int4Builder(96, k, group, offset)
+        case BlocksFormat(name):
+            k *= 256
+            builder = extension.BlocksBuilder(96, k, name)
     assert packed_bytes(MatrixWeight(form, 96, k, ())) == builder.finish().nbytes

@@ -190,6 +190,60 @@ def test_finished_is_finished() -> None:
         place(builder, 1, 0, 1)
 
 
+BlockArrays = dict[str, NDArray[Any] | None]
+
+
+def block_arrays(name: str, rows: int, k: int) -> BlockArrays:
+    supers = k // (32 if name == "Q5_1" else 256)
+    ones = np.ones((rows, supers), np.float16)
+    return {
+        "codes": np.ones((rows, k), np.uint8),
+        "d": ones,
+        "m": None if name == "Q6_K" else ones.copy(),
+        "levels": None if name == "Q5_1" else np.ones((rows, k // 16), np.uint8),
+    }
+
+
+@pytest.mark.parametrize(("name", "nbytes"), [("Q4_K", 4736), ("Q5_K", 8832), ("Q5_1", 9216), ("Q6_K", 8768)])
+def test_super_blocks(name: Any, nbytes: int) -> None:
+    builder = native.BlocksBuilder(32, 256, name)
+    arrays: Any = block_arrays(name, 32, 256)
+    builder.place(**arrays, first_column=0, tile_step=1)
+    weight = builder.finish()
+    assert (weight.kind, weight.rows, weight.columns, weight.nbytes) == ("blocks", 32, 256, nbytes)
+    again = native.prepacked_blocks(32, 256, name, aligned(weight.data))
+    np.testing.assert_array_equal(again.data, weight.data)
+    with pytest.raises(ValueError, match="must be a multiple of"):
+        native.BlocksBuilder(32, 24, name)
+
+
+@pytest.mark.parametrize("name", ["Q4_K", "Q5_K", "Q5_1", "Q6_K"])
+def test_super_blocks_out_of_range(name: Any) -> None:
+    largest = {"Q4_K": 15, "Q6_K": 63}.get(name, 31)
+
+    def refuses(match: str, **changed: NDArray[Any] | None) -> None:
+        arrays: Any = block_arrays(name, 2, 256) | changed
+        with pytest.raises(ValueError, match=match):
+            native.BlocksBuilder(32, 256, name).place(**arrays, first_column=0, tile_step=1)
+
+    arrays = block_arrays(name, 2, 256)
+    codes, d = arrays["codes"], arrays["d"]
+    assert codes is not None
+    assert d is not None
+    codes[1, 200] = largest + 1
+    refuses(rf"codes\[1\]: codes must be from 0 to {largest}", codes=codes)
+    refuses("codes", codes=np.ones((2, 255), np.uint8))
+    bad = d.copy()
+    bad[1, -1] = np.inf
+    refuses(r"d or m\[1\]: must be finite", d=bad)
+    if name != "Q6_K":
+        refuses("finite", m=bad)
+    refuses("m: required" if name != "Q6_K" else "m: ", m=None if name != "Q6_K" else d)
+    refuses("levels: ", levels=np.ones((2, 16), np.uint8) if name == "Q5_1" else None)
+    if name != "Q5_1":
+        refuses("levels", levels=np.ones((2, 15), np.uint8))
+
+
 def test_codes_and_scales_out_of_range() -> None:
     with pytest.raises(ValueError, match=r"codes\[1\] has -128"):
         int8_builder().place(np.array([[0] * 8, [-128] * 8], np.int8), np.ones(2, np.float32), 0, 1)

@@ -11,6 +11,7 @@ void fill_avx512vnni(KernelTable& table) {
   table.matmul_bf16 = avx512vnni::matmul_bf16;
   table.matmul_int8 = avx512vnni::matmul_int8;
   table.matmul_int4 = avx512vnni::matmul_int4;
+  table.matmul_blocks = avx512vnni::matmul_blocks;
   table.attention = avx512vnni::attention;
   table.gated = avx512vnni::gated;
   table.argmax = avx512vnni::argmax;

@@ -1,4 +1,4 @@
-// The integer dot products that matmul_int8 and matmul_int4 share: 32 columns of a block of rows.
+// The integer dot products that the quantized matmuls share: 32 columns of a block of rows.
 #pragma once
 
 #include "kernels/neon/epilogue.h"

@@ -6,12 +6,14 @@
 namespace honed::portable {
 
 void embed(const EmbedArgs& args);
+void embed_blocks(const EmbedArgs& args);
 void rms_norm(const RmsNormArgs& args);
 void quantize(const QuantizeArgs& args);
 void matmul_f32(const MatmulArgs& args);
 void matmul_bf16(const MatmulArgs& args);
 void matmul_int8(const MatmulArgs& args);
 void matmul_int4(const MatmulArgs& args);
+void matmul_blocks(const MatmulArgs& args);
 void rope_kv(const RopeKvArgs& args);
 void attention(const AttentionArgs& args);
 void gated(const GatedArgs& args);

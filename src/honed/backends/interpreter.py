@@ -21,7 +21,7 @@ from honed.encodings.dense import Dense, bfloat16_to_float32, float32_to_bfloat1
 from honed.models.registry import read_model
 from honed.plan import lowered as low
 from honed.plan.build import ALL_FUSIONS, build_plan
-from honed.plan.formats import DensePolicy, dense_dtype
+from honed.plan.formats import DensePolicy, dense_dtype, lies_as_table
 from honed.plan.source import PlanSource
 
 
@@ -85,8 +85,11 @@ class InterpreterBackend:
             case low.TableWeight(name=name):
                 table = source.weight(name)
                 values = table.decode()
-                kept = isinstance(table, Dense) or dense_dtype(table, self._config.dtype) == "float32"
-                return values if kept else bfloat16_to_float32(float32_to_bfloat16(values))
+                policy = self._config.dtype
+                exact = isinstance(table, Dense) or lies_as_table(table, policy)
+                if exact or dense_dtype(table, policy) == "float32":
+                    return values
+                return bfloat16_to_float32(float32_to_bfloat16(values))
             case low.VectorWeight(name=name):
                 return source.weight(name).decode()
             case low.ConstantWeight(values=constants):

@@ -28,7 +28,7 @@ MAX_THREADS = 1024
 class NativeConfig:
     """How a checkpoint is run.
 
-    dtype: of weights that are not run quantized. auto keeps float32 ones and rounds all others to bfloat16.
+    dtype: of weights that are not run quantized (`plan.formats.DensePolicy`).
     threads: None for the CPUs that affinity and the cgroup quota allow.
     isa: instruction set, None for the best one (or the one that HONED_ISA names).
     kv_tokens: capacity of the KV cache in tokens, None for the context of the model up to 16384.
@@ -95,7 +95,7 @@ class NativeBackend:
 
         weights = Packer(checkpoint, stages.source, config.dtype).pack_all(stages.plan.weights, threads)
         if cache is not None and _is_unchanged(checkpoint, cache, stages.plan, config.dtype):
-            cache.store(to_bytes(stages.plan.weights, weights, stages.source))
+            cache.store(to_bytes(stages.plan.weights, weights, stages.source, config.dtype))
         return NativeBackend._make(checkpoint.path, stages.plan, weights, size, config)
 
     @staticmethod

@@ -5,6 +5,7 @@ The formulas and the order of float operations are those of the matmul slots in 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +15,11 @@ from numpy.typing import NDArray
 from honed.backends.float32 import Floats, fma
 from honed.encodings.base import Encoded
 from honed.encodings.dense import bfloat16_to_float32, float32_to_bfloat16
+from honed.encodings.gguf_blocks import GgufBlocks
+from honed.encodings.gguf_integers import to_integers, to_super_blocks
 from honed.encodings.int4 import Int4
 from honed.encodings.int8 import Int8
-from honed.plan.formats import DenseFormat, Int4Format
+from honed.plan.formats import BlocksFormat, DenseFormat, Int4Format
 from honed.plan.lowered import MatrixWeight
 from honed.plan.source import PlanSource
 
@@ -54,7 +57,7 @@ class IntegerMatrix:
     scales: Floats
     minimums: Floats | None
     group: int | None
-    activation: int | None
+    activation: int | None  # a multiple of the group where there are both
 
     def product(self, x: QuantizedRows) -> Floats:
         step = self.group or self.activation
@@ -64,7 +67,8 @@ class IntegerMatrix:
         for g, start in enumerate(range(0, self.codes.shape[1], step)):
             codes = x.codes[:, start : start + step]
             dot = _dot(codes, self.codes[:, start : start + step])
-            scale = x.scales[:, g : g + 1]
+            place = g if self.activation is None else start // self.activation
+            scale = x.scales[:, place : place + 1]
             if self.group is None:
                 result = fma(dot, scale, result)
                 continue
@@ -93,19 +97,38 @@ def pack(spec: MatrixWeight, source: PlanSource) -> DenseMatrix | IntegerMatrix:
             rounded = spec.format.dtype == "bfloat16"
             values[columns] = bfloat16_to_float32(float32_to_bfloat16(part)) if rounded else part
         return DenseMatrix(values)
+    if isinstance(spec.format, BlocksFormat):
+        return _super_blocks(spec, parts)
     groups = 1 if spec.format.group is None else -(-spec.k // spec.format.group)
     codes = np.zeros((spec.columns, spec.k), dtype=np.int64)
     scales = np.zeros((spec.columns, groups), dtype=np.float32)
-    for columns, encoded in parts:
+    integers = [(columns, to_integers(part) if isinstance(part, GgufBlocks) else part) for columns, part in parts]
+    for columns, encoded in integers:
         codes[columns], scales[columns] = _integers(encoded)
     minimums = None
     if isinstance(spec.format, Int4Format) and spec.format.offset == "minimum":
         minimums = np.zeros_like(scales)
-        for columns, encoded in parts:
+        for columns, encoded in integers:
             assert isinstance(encoded, Int4)
             assert encoded.offsets is not None
             minimums[columns] = encoded.offsets.astype(np.float32)
     return IntegerMatrix(codes, scales, minimums, spec.format.group, spec.format.activation)
+
+
+def _super_blocks(spec: MatrixWeight, parts: Sequence[tuple[NDArray[np.int64], Encoded]]) -> IntegerMatrix:
+    """Scales and minimums multiplied out: the products are exact in float32."""
+    codes = np.zeros((spec.columns, spec.k), dtype=np.int64)
+    scales, minimums = (np.zeros((spec.columns, spec.k), dtype=np.float32) for _ in range(2))
+    group, has_minimums = 32, False
+    for columns, encoded in parts:
+        assert isinstance(encoded, GgufBlocks)
+        blocks = to_super_blocks(encoded)
+        group, has_minimums = blocks.group, blocks.minimums is not None
+        codes[columns] = blocks.codes.astype(np.int64) - blocks.zero
+        scales[columns, : spec.k // group] = blocks.scales
+        if blocks.minimums is not None:
+            minimums[columns, : spec.k // group] = blocks.minimums
+    return IntegerMatrix(codes, scales, minimums if has_minimums else None, group, 32)
 
 
 def _integers(encoded: Encoded) -> tuple[NDArray[np.int64], NDArray[Any]]:

@@ -1,7 +1,7 @@
 """Puts the weights of a plan into the forms that the executor reads: mapped arrays go straight to the builders.
 
-Int8 and int4 weights are placed as they lie in the file. Any other encoding is decoded a few rows at a time, so that
-no whole weight is ever held as float32.
+Int8 and int4 weights are placed as they lie in the file, and so are GGUF blocks that run as integers. Any other
+encoding is decoded a few rows at a time, so that no whole weight is ever held as float32.
 """
 
 from __future__ import annotations
@@ -11,20 +11,23 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from honed.backends.prepacked import borrowed_table
 from honed.checkpoints.base import Checkpoint
 from honed.checkpoints.finite import check_finite
 from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense, float32_to_bfloat16
+from honed.encodings.gguf_blocks import GgufBlocks
+from honed.encodings.gguf_integers import to_integers, to_super_blocks
 from honed.encodings.int4 import Int4
 from honed.encodings.int8 import Int8
 from honed.errors import PlanError, UnsupportedError
 from honed.native import extension
 from honed.plan import lowered as low
-from honed.plan.formats import DenseFormat, DensePolicy, Int4Format, Int8Format, dense_dtype
+from honed.plan.formats import BlocksFormat, DenseFormat, DensePolicy, Int4Format, Int8Format, dense_dtype
 from honed.plan.source import PlanSource
 
 CHUNK_VALUES = 1 << 20
-Builder = extension.DenseBuilder | extension.Int8Builder | extension.Int4Builder
+Builder = extension.DenseBuilder | extension.Int8Builder | extension.Int4Builder | extension.BlocksBuilder
 
 
 class Packer:
@@ -77,8 +80,9 @@ class Packer:
     def _table(self, name: str) -> extension.Weight:
         weight = self._source.weight(name)
         self._check(name, weight)
-        if isinstance(weight, Dense):
-            return extension.table(np.ascontiguousarray(weight.values), weight.dtype)
+        borrowed = borrowed_table(weight, self._policy)
+        if borrowed is not None:
+            return borrowed
         dtype = dense_dtype(weight, self._policy)
         table = np.empty(weight.shape, dtype=np.float32 if dtype == "float32" else np.uint16)
         for rows in _chunks(weight, CHUNK_VALUES):
@@ -105,6 +109,8 @@ class Packer:
                 return extension.Int8Builder(spec.columns, spec.k, group)
             case Int4Format(group=size, offset=offset):
                 return extension.Int4Builder(spec.columns, spec.k, size, offset)
+            case BlocksFormat(type_name=type_name):
+                return extension.BlocksBuilder(spec.columns, spec.k, type_name)
 
 
 def _place(builder: Builder, weight: Encoded, part: low.Placement) -> None:
@@ -116,6 +122,11 @@ def _place(builder: Builder, weight: Encoded, part: low.Placement) -> None:
             for rows in _chunks(weight, CHUNK_VALUES):
                 decoded = np.ascontiguousarray(weight.decode(rows), dtype=np.float32)
                 builder.place(decoded, "float32", first + rows.start * step, step)
+        case extension.BlocksBuilder(), GgufBlocks():
+            blocks = to_super_blocks(weight)
+            builder.place(blocks.codes, blocks.d, blocks.m, blocks.levels, first, step)
+        case extension.Int8Builder() | extension.Int4Builder(), GgufBlocks():
+            _place(builder, to_integers(weight), part)
         case extension.Int8Builder(), Int8(codes=codes):
             builder.place(np.ascontiguousarray(codes), weight.scales, first, step)
         case extension.Int4Builder(), Int4(codes=codes, scales=scales, offsets=offsets):

@@ -11,11 +11,20 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense
 from honed.errors import PlanError
 from honed.native import extension
 from honed.plan import lowered as low
-from honed.plan.formats import DenseFormat, DensePolicy, Int4Format, Int8Format, dense_dtype
+from honed.plan.formats import (
+    BlocksFormat,
+    DenseFormat,
+    DensePolicy,
+    Int4Format,
+    Int8Format,
+    dense_dtype,
+    lies_as_table,
+)
 from honed.plan.source import PlanSource
 
 Bytes = NDArray[np.uint8]
@@ -24,11 +33,11 @@ _NONE: Bytes = np.empty(0, dtype=np.uint8)
 
 
 def to_bytes(
-    specs: Sequence[low.PlanWeight], weights: Sequence[extension.Weight], source: PlanSource
+    specs: Sequence[low.PlanWeight], weights: Sequence[extension.Weight], source: PlanSource, policy: DensePolicy
 ) -> Iterator[Bytes]:
     """Two arrays for each weight, in order."""
     for spec, weight in zip(specs, weights, strict=True):
-        borrowed = isinstance(spec, low.TableWeight) and isinstance(source.weight(spec.name), Dense)
+        borrowed = isinstance(spec, low.TableWeight) and borrowed_table(source.weight(spec.name), policy) is not None
         yield _NONE if borrowed else weight.data
         yield weight.column_scales.view(np.uint8) if isinstance(spec, low.MatrixWeight) else _NONE
 
@@ -67,6 +76,8 @@ def _matrix(spec: low.MatrixWeight, data: Bytes, scales: Bytes) -> extension.Wei
             return extension.prepacked_int8(spec.columns, spec.k, group, data, scales.view(np.float32))
         case Int4Format(group=size, offset=offset):
             return extension.prepacked_int4(spec.columns, spec.k, size, offset, data)
+        case BlocksFormat(type_name=type_name):
+            return extension.prepacked_blocks(spec.columns, spec.k, type_name, data)
 
 
 def _vector(data: Bytes, length: int) -> extension.Weight:
@@ -78,7 +89,17 @@ def _vector(data: Bytes, length: int) -> extension.Weight:
 
 def _table(spec: low.TableWeight, data: Bytes, source: PlanSource, policy: DensePolicy) -> extension.Weight:
     weight = source.weight(spec.name)
-    if isinstance(weight, Dense):
-        return extension.table(np.ascontiguousarray(weight.values), weight.dtype)
+    borrowed = borrowed_table(weight, policy)
+    if borrowed is not None:
+        return borrowed
     dtype = dense_dtype(weight, policy)
     return extension.table(data.view(np.float32 if dtype == "float32" else np.uint16).reshape(spec.rows, -1), dtype)
+
+
+def borrowed_table(weight: Encoded, policy: DensePolicy) -> extension.Weight | None:
+    """The table over the file of the checkpoint, where its rows are looked up as they lie there."""
+    if isinstance(weight, Dense):
+        return extension.table(np.ascontiguousarray(weight.values), weight.dtype)
+    if lies_as_table(weight, policy):
+        return extension.block_table(weight.stored, weight.type_name, weight.shape[1])
+    return None

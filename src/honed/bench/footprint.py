@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import Counter
 
 from honed.bench.peers.base import Arithmetic, Footprint
-from honed.plan.formats import DenseFormat, Format, Int4Format, Int8Format
+from honed.encodings.scheme import OFFSET_BYTES
+from honed.plan.formats import BlocksFormat, DenseFormat, Format, Int4Format, Int8Format
 from honed.plan.lowered import LoweredPlan, MatmulOp, MatrixWeight
 
 _TILE_DEPTH = 64
 _FLOAT32 = 4
 _FLOAT16 = 2
+_BYTES_OF_256 = {"Q4_K": 148, "Q5_K": 276, "Q5_1": 288, "Q6_K": 274}
+"""What 256 weights of one output take in packed super-blocks: codes of four or eight bits, factors, levels."""
 
 
 def plan_footprint(plan: LoweredPlan) -> Footprint:
@@ -43,8 +46,9 @@ def packed_bytes(matrix: MatrixWeight) -> int:
             return matrix.columns * (depth + depth // group * _FLOAT16)
         case Int4Format(group=group, offset=offset):
             depth = _up(matrix.k, group)
-            zero_points = 1 if offset == "zero_point" else 0
-            return matrix.columns * (depth // 2 + depth // group * (_FLOAT16 + zero_points))
+            return matrix.columns * (depth // 2 + depth // group * (_FLOAT16 + OFFSET_BYTES[offset]))
+        case BlocksFormat(type_name=name):
+            return matrix.columns * (matrix.k * _BYTES_OF_256[name] // 256)
     raise TypeError(f"unknown format {matrix.format}")
 
 
@@ -61,6 +65,8 @@ def weights_label(plan: LoweredPlan) -> str:
 def _label(form: Format) -> str:
     if isinstance(form, DenseFormat):
         return form.dtype
+    if isinstance(form, BlocksFormat):
+        return f"{form.type_name} blocks"
     name = "int8" if isinstance(form, Int8Format) else "int4"
     return name if form.group is None else f"{name} group {form.group}"
 

@@ -19,7 +19,7 @@ def bench(
     threads: Annotated[int | None, typer.Option(help="[default: the CPUs that this process may use]")] = None,
     runs: Annotated[int, typer.Option(help="Processes started for each system.")] = 5,
     against: Annotated[list[str] | None, typer.Option(help="pytorch or pytorch-float32. May be repeated.")] = None,
-    dtype: Annotated[str, typer.Option(help="Of unquantized weights: auto, float32 or bfloat16.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto (GGUF blocks as they are), float32 or bfloat16.")] = "auto",
     isa: Annotated[str | None, typer.Option(help="One that honed doctor lists. [default: the best]")] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the whole report, raw values included, as JSON.")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,

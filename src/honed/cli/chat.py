@@ -36,7 +36,7 @@ def chat(
     min_p: Annotated[float | None, typer.Option(help="Drop tokens less probable than this times the best.")] = None,
     repetition_penalty: Annotated[float | None, typer.Option(help="Over 1 discourages tokens seen before.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed and turns give the same replies.")] = None,
-    dtype: Annotated[str, typer.Option(help="Of weights that are not quantized: auto, float32 or bfloat16.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto (GGUF blocks as they are), float32 or bfloat16.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="[default: as many CPUs as this process may use]")] = None,
     isa: Annotated[str | None, typer.Option(help="Instruction set: one that `honed doctor` lists.")] = None,
     context: Annotated[int | None, typer.Option(help="Tokens of the KV cache.")] = None,

@@ -31,7 +31,7 @@ def evaluate(
     window_tokens: Annotated[
         int | None, typer.Option(help="Tokens of a piece. [default: 512, or the context where it is shorter]")
     ] = None,
-    dtype: Annotated[str, typer.Option(help="Of its unquantized weights: auto, float32 or bfloat16.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto (GGUF blocks as they are), float32 or bfloat16.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="[default: the CPUs that this process may use]")] = None,
     isa: Annotated[str | None, typer.Option(help="One that honed doctor lists. [default: the best]")] = None,
     seed: Annotated[int, typer.Option(help="Of the resampling behind the intervals.")] = 0,

@@ -27,7 +27,7 @@ def generate(
     stop: Annotated[list[str] | None, typer.Option(help="End before this text; may be repeated.")] = None,
     chat: Annotated[bool, typer.Option("--chat", help="Apply the chat template to the prompt.")] = False,
     system: Annotated[str | None, typer.Option(help="System message; implies --chat.")] = None,
-    dtype: Annotated[str, typer.Option(help="Of weights that are not quantized: auto, float32 or bfloat16.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto (GGUF blocks as they are), float32 or bfloat16.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="[default: as many CPUs as this process may use]")] = None,
     isa: Annotated[str | None, typer.Option(help="Instruction set: one that `honed doctor` lists.")] = None,
     context: Annotated[int | None, typer.Option(help="Tokens of the KV cache.")] = None,

@@ -67,6 +67,12 @@ class GgufBlocks:
         return records
 
     @property
+    def stored(self) -> NDArray[np.uint8]:
+        """The bytes of each stored row: [rows, bytes]. No copy."""
+        rows: NDArray[np.uint8] = self.data.reshape(self._stored_rows, -1)
+        return rows
+
+    @property
     def _stored_rows(self) -> int:
         return self.shape[0] if len(self.shape) == 2 else 1
 

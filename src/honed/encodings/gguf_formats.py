@@ -18,17 +18,21 @@ from honed.encodings.dense import bfloat16_to_float32
 
 Blocks = NDArray[np.void]
 Values = NDArray[np.float32]
+Codes = NDArray[np.int8]
 
 _LOW_HIGH = np.array([0, 4], dtype=np.uint8)[:, None]
 _PAIRS = np.array([0, 2, 4, 6], dtype=np.uint8)[:, None]
 _BITS = np.arange(8, dtype=np.uint8)[:, None]
+_NO_CODES: Codes = np.empty(0, dtype=np.int8)
 
 
 @dataclass(frozen=True)
 class BlockFormat:
-    """One format: `layout` is the little-endian record of a block, `decode` maps n records to [n, values] float32.
+    """One format: `layout` is the little-endian record of a block.
 
-    `scales` names the float fields of the record; if these are finite, so is every value of the block.
+    `scales` names the float fields of the record; if these are finite, so is every value of the block. `codes` maps n
+    records to int8 [n, values], what is multiplied with the scale of each value; None for formats of single floats.
+    `widen` maps records and their codes to values.
     """
 
     name: str
@@ -36,12 +40,17 @@ class BlockFormat:
     values: int
     layout: np.dtype[np.void]
     scales: tuple[str, ...]
-    decode: Callable[[Blocks], Values]
+    codes: Callable[[Blocks], Codes] | None
+    widen: Callable[[Blocks, Codes], Values]
 
     @property
     def nbytes(self) -> int:
         """Bytes of a block."""
         return self.layout.itemsize
+
+    def decode(self, blocks: Blocks) -> Values:
+        """n records to float32 [n, values]."""
+        return self.widen(blocks, _NO_CODES if self.codes is None else self.codes(blocks))
 
 
 def _column(blocks: Blocks, field: str) -> Values:
@@ -61,93 +70,116 @@ def _fifth_bits(packed: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.unpackbits(packed, axis=1, bitorder="little") << np.uint8(4)
 
 
-def _float32(blocks: Blocks) -> Values:
+# ---- codes: what is multiplied with the scale of a value
+
+
+def _codes_q4_0(blocks: Blocks) -> Codes:
+    return _nibbles(blocks["codes"], 16).view(np.int8) - np.int8(8)
+
+
+def _codes_q4_1(blocks: Blocks) -> Codes:
+    return _nibbles(blocks["codes"], 16).view(np.int8)
+
+
+def _codes_q5_0(blocks: Blocks) -> Codes:
+    return _codes_q5_1(blocks) - np.int8(16)
+
+
+def _codes_q5_1(blocks: Blocks) -> Codes:
+    return (_nibbles(blocks["codes"], 16) | _fifth_bits(blocks["high"])).view(np.int8)
+
+
+def _codes_q8_0(blocks: Blocks) -> Codes:
+    return np.ascontiguousarray(blocks["codes"])
+
+
+def _codes_q4_k(blocks: Blocks) -> Codes:
+    return _nibbles(blocks["codes"], 32).view(np.int8)
+
+
+def _codes_q5_k(blocks: Blocks) -> Codes:
+    high = ((blocks["high"].reshape(-1, 1, 32) >> _BITS) & np.uint8(1)) << np.uint8(4)
+    return (_nibbles(blocks["codes"], 32) | high.reshape(-1, 256)).view(np.int8)
+
+
+def _codes_q6_k(blocks: Blocks) -> Codes:
+    high = ((blocks["high"].reshape(-1, 2, 1, 32) >> _PAIRS) & np.uint8(3)) << np.uint8(4)
+    return (_nibbles(blocks["codes"], 64) | high.reshape(-1, 256)).view(np.int8) - np.int8(32)
+
+
+def six_bit_pairs(packed: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Eight scales and eight minimums of six bits each from twelve bytes (ggml's get_scale_min_k4): [n, 8] each."""
+    first, second, mixed = packed[:, 0:4], packed[:, 4:8], packed[:, 8:12]
+    scales = np.concatenate([first & 0x3F, (mixed & 0x0F) | ((first >> 2) & 0x30)], axis=1)
+    minimums = np.concatenate([second & 0x3F, (mixed >> 4) | ((second >> 2) & 0x30)], axis=1)
+    return scales, minimums
+
+
+# ---- values: float32 in ggml's order
+
+
+def _float32(blocks: Blocks, codes: Codes) -> Values:
     return blocks["d"].astype(np.float32)[:, None]
 
 
-def _bfloat16(blocks: Blocks) -> Values:
+def _bfloat16(blocks: Blocks, codes: Codes) -> Values:
     return bfloat16_to_float32(blocks["d"])[:, None]
 
 
-def _q4_0(blocks: Blocks) -> Values:
-    codes = _nibbles(blocks["codes"], 16).view(np.int8) - np.int8(8)
+def _scaled(blocks: Blocks, codes: Codes) -> Values:
     return _column(blocks, "d") * codes.astype(np.float32)
 
 
-def _q4_1(blocks: Blocks) -> Values:
-    codes = _nibbles(blocks["codes"], 16).astype(np.float32)
-    return _column(blocks, "d") * codes + _column(blocks, "m")
+def _scaled_plus_minimum(blocks: Blocks, codes: Codes) -> Values:
+    return _scaled(blocks, codes) + _column(blocks, "m")
 
 
-def _q5_0(blocks: Blocks) -> Values:
-    codes = (_nibbles(blocks["codes"], 16) | _fifth_bits(blocks["high"])).view(np.int8) - np.int8(16)
-    return _column(blocks, "d") * codes.astype(np.float32)
-
-
-def _q5_1(blocks: Blocks) -> Values:
-    codes = (_nibbles(blocks["codes"], 16) | _fifth_bits(blocks["high"])).astype(np.float32)
-    return _column(blocks, "d") * codes + _column(blocks, "m")
-
-
-def _q8_0(blocks: Blocks) -> Values:
-    return blocks["codes"].astype(np.float32) * _column(blocks, "d")
-
-
-def _six_bit_pairs(packed: NDArray[np.uint8]) -> tuple[Values, Values]:
-    """Eight scales and eight minima of six bits each from twelve bytes (ggml's get_scale_min_k4)."""
-    first, second, mixed = packed[:, 0:4], packed[:, 4:8], packed[:, 8:12]
-    scales = np.concatenate([first & 0x3F, (mixed & 0x0F) | ((first >> 2) & 0x30)], axis=1)
-    minima = np.concatenate([second & 0x3F, (mixed >> 4) | ((second >> 2) & 0x30)], axis=1)
-    return scales.astype(np.float32), minima.astype(np.float32)
-
-
-def _scaled_minus_minimum(blocks: Blocks, codes: NDArray[np.uint8]) -> Values:
+def _groups_minus_minimum(blocks: Blocks, codes: Codes) -> Values:
     """Eight runs of 32 codes, each with its own scale and minimum."""
-    scales, minima = _six_bit_pairs(blocks["scales"])
-    scales = (_column(blocks, "d") * scales)[:, :, None]
-    minima = (_column(blocks, "m") * minima)[:, :, None]
-    return (scales * codes.reshape(-1, 8, 32).astype(np.float32) - minima).reshape(-1, 256)
+    scales, minimums = six_bit_pairs(blocks["scales"])
+    widened = (_column(blocks, "d") * scales.astype(np.float32))[:, :, None]
+    offsets = (_column(blocks, "m") * minimums.astype(np.float32))[:, :, None]
+    return (widened * codes.reshape(-1, 8, 32).astype(np.float32) - offsets).reshape(-1, 256)
 
 
-def _q4_k(blocks: Blocks) -> Values:
-    return _scaled_minus_minimum(blocks, _nibbles(blocks["codes"], 32))
-
-
-def _q5_k(blocks: Blocks) -> Values:
-    high = ((blocks["high"].reshape(-1, 1, 32) >> _BITS) & np.uint8(1)) << np.uint8(4)
-    return _scaled_minus_minimum(blocks, _nibbles(blocks["codes"], 32) | high.reshape(-1, 256))
-
-
-def _q6_k(blocks: Blocks) -> Values:
-    high = ((blocks["high"].reshape(-1, 2, 1, 32) >> _PAIRS) & np.uint8(3)) << np.uint8(4)
-    codes = (_nibbles(blocks["codes"], 64) | high.reshape(-1, 256)).view(np.int8) - np.int8(32)
+def _groups_of_16(blocks: Blocks, codes: Codes) -> Values:
     scales = _column(blocks, "d") * blocks["scales"].astype(np.float32)
     return (scales[:, :, None] * codes.reshape(-1, 16, 16).astype(np.float32)).reshape(-1, 256)
 
 
-def _format(
-    name: str, type_id: int, values: int, fields: list[tuple[str, str, int]], decode: Callable[[Blocks], Values]
-) -> BlockFormat:
+@dataclass(frozen=True)
+class _Meaning:
+    """How records become codes, and codes values."""
+
+    codes: Callable[[Blocks], Codes] | None
+    widen: Callable[[Blocks, Codes], Values]
+
+
+def _format(name: str, type_id: int, values: int, fields: list[tuple[str, str, int]], meaning: _Meaning) -> BlockFormat:
     """`fields` are (name, numpy type, count) in the order of the bytes; the float ones are the scales."""
     layout = np.dtype([(field, kind, (count,)) if count > 1 else (field, kind) for field, kind, count in fields])
-    return BlockFormat(name, type_id, values, layout, tuple(f for f, _, _ in fields if f in ("d", "m")), decode)
+    scales = tuple(field for field, _, _ in fields if field in ("d", "m"))
+    return BlockFormat(name, type_id, values, layout, scales, meaning.codes, meaning.widen)
 
 
 _D, _M = ("d", "<f2", 1), ("m", "<f2", 1)
+_HIGH, _CODES, _SIX_BITS = ("high", "u1", 4), ("codes", "u1", 16), ("scales", "u1", 12)
+_HIGH_K, _CODES_K = ("high", "u1", 32), ("codes", "u1", 128)
+_Q6_K = [_CODES_K, ("high", "u1", 64), ("scales", "i1", 16), _D]
 FORMATS: dict[int, BlockFormat] = {
     entry.type_id: entry
     for entry in (
-        _format("F32", 0, 1, [("d", "<f4", 1)], _float32),
-        _format("F16", 1, 1, [_D], _float32),
-        _format("Q4_0", 2, 32, [_D, ("codes", "u1", 16)], _q4_0),
-        _format("Q4_1", 3, 32, [_D, _M, ("codes", "u1", 16)], _q4_1),
-        _format("Q5_0", 6, 32, [_D, ("high", "u1", 4), ("codes", "u1", 16)], _q5_0),
-        _format("Q5_1", 7, 32, [_D, _M, ("high", "u1", 4), ("codes", "u1", 16)], _q5_1),
-        _format("Q8_0", 8, 32, [_D, ("codes", "i1", 32)], _q8_0),
-        _format("Q4_K", 12, 256, [_D, _M, ("scales", "u1", 12), ("codes", "u1", 128)], _q4_k),
-        _format("Q5_K", 13, 256, [_D, _M, ("scales", "u1", 12), ("high", "u1", 32), ("codes", "u1", 128)], _q5_k),
-        _format("Q6_K", 14, 256, [("codes", "u1", 128), ("high", "u1", 64), ("scales", "i1", 16), _D], _q6_k),
-        _format("BF16", 30, 1, [("d", "<u2", 1)], _bfloat16),
+        _format("F32", 0, 1, [("d", "<f4", 1)], _Meaning(None, _float32)),
+        _format("F16", 1, 1, [_D], _Meaning(None, _float32)),
+        _format("Q4_0", 2, 32, [_D, _CODES], _Meaning(_codes_q4_0, _scaled)),
+        _format("Q4_1", 3, 32, [_D, _M, _CODES], _Meaning(_codes_q4_1, _scaled_plus_minimum)),
+        _format("Q5_0", 6, 32, [_D, _HIGH, _CODES], _Meaning(_codes_q5_0, _scaled)),
+        _format("Q5_1", 7, 32, [_D, _M, _HIGH, _CODES], _Meaning(_codes_q5_1, _scaled_plus_minimum)),
+        _format("Q8_0", 8, 32, [_D, ("codes", "i1", 32)], _Meaning(_codes_q8_0, _scaled)),
+        _format("Q4_K", 12, 256, [_D, _M, _SIX_BITS, _CODES_K], _Meaning(_codes_q4_k, _groups_minus_minimum)),
+        _format("Q5_K", 13, 256, [_D, _M, _SIX_BITS, _HIGH_K, _CODES_K], _Meaning(_codes_q5_k, _groups_minus_minimum)),
+        _format("Q6_K", 14, 256, _Q6_K, _Meaning(_codes_q6_k, _groups_of_16)),
+        _format("BF16", 30, 1, [("d", "<u2", 1)], _Meaning(None, _bfloat16)),
     )
 }
 """By the type number that the file carries."""

@@ -1,8 +1,8 @@
 """int8 weights, one scale for each output channel or for each channel and group of inputs, with int8 activations.
 
 The integer dot products are exact in int32 and groups are summed in a fixed order, so the result does not depend on
-the instruction set, the batch or the number of threads. Codes stay within [-127, 127]: -128 would overflow the byte
-tricks of instruction sets without a signed dot product, and symmetric rounding never makes it.
+the instruction set, the batch or the number of threads. Codes stay within [-127, 127]: symmetric rounding never makes
+-128, and over the whole of a long row it could overflow the sum. In groups, which are short, a file may have it.
 """
 
 from __future__ import annotations

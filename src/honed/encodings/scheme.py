@@ -18,7 +18,8 @@ from honed.encodings.int8 import Int8
 from honed.errors import ParameterError
 
 Group = Literal[32, 64, 128]
-_OFFSET_BYTES: dict[Offset, int] = {"symmetric": 0, "zero_point": 1, "minimum": 2}
+OFFSET_BYTES: dict[Offset, int] = {"symmetric": 0, "zero_point": 1, "minimum": 2}
+"""Of the offset of one int4 group."""
 _DENSE_BYTES: dict[DenseType, int] = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
@@ -63,7 +64,7 @@ class Int4Scheme:
     def nbytes(self, shape: tuple[int, ...]) -> int:
         rows, width = shape
         groups = -(-width // self.group)
-        return (rows * width + 1) // 2 + rows * groups * (2 + _OFFSET_BYTES[self.offset])
+        return (rows * width + 1) // 2 + rows * groups * (2 + OFFSET_BYTES[self.offset])
 
     def __str__(self) -> str:
         return f"int4 group {self.group} {self.offset.replace('_', ' ')}, {_activation(self.activation_group)}"
@@ -109,8 +110,8 @@ def from_json(value: Mapping[str, Any]) -> Scheme:
         return Int8Scheme(as_group(value.get("group")), as_group(value.get("activation_group")))
     if encoding == "int4":
         offset = value.get("offset")
-        if offset not in _OFFSET_BYTES:
-            raise ParameterError("offset", offset, f"must be one of {', '.join(_OFFSET_BYTES)}")
+        if offset not in OFFSET_BYTES:
+            raise ParameterError("offset", offset, f"must be one of {', '.join(OFFSET_BYTES)}")
         return Int4Scheme(_required(value.get("group")), offset, as_group(value.get("activation_group")))
     raise ParameterError("encoding", encoding, "must be dense, int8 or int4")
 

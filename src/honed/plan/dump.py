@@ -10,7 +10,7 @@ from honed.ops.table import Rotary, Weight
 from honed.plan import graph as g
 from honed.plan import lowered as low
 from honed.plan.build import Stages, build_plan
-from honed.plan.formats import DenseFormat, DensePolicy, Format, Int8Format
+from honed.plan.formats import BlocksFormat, DenseFormat, DensePolicy, Format, Int8Format
 from honed.plan.graph import Graph
 from honed.plan.source import Plannable
 
@@ -122,5 +122,7 @@ def _format(format_: Format) -> str:
             return format_.dtype
         case Int8Format():
             return f"int8 per {format_.group or 'column'}, activations per {format_.activation or 'row'}"
+        case BlocksFormat():
+            return f"{format_.type_name} blocks, activations per {format_.activation}"
         case _:
             return f"int4 per {format_.group} {format_.offset}, activations per {format_.activation or 'row'}"

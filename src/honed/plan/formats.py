@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeGuard
 
 from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense
+from honed.encodings.gguf_blocks import GgufBlocks
 from honed.encodings.int4 import Int4, Offset
 from honed.encodings.int8 import Int8
 
 DenseDtype = Literal["float32", "bfloat16"]
 DensePolicy = Literal["auto", "float32", "bfloat16"]
+"""float32 and bfloat16 hold for every weight that is not int8 or int4, GGUF blocks decoded. auto runs such blocks as
+they are, keeps float32 and rounds what is left to bfloat16."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,21 @@ class Int4Format:
     offset: Offset
 
 
-Format = DenseFormat | Int8Format | Int4Format
+SuperBlockType = Literal["Q4_K", "Q5_K", "Q5_1", "Q6_K"]
+
+
+@dataclass(frozen=True)
+class BlocksFormat:
+    """GGUF blocks whose scales are products, kept as their factors."""
+
+    type_name: SuperBlockType
+
+    @property
+    def activation(self) -> int:
+        return 32
+
+
+Format = DenseFormat | Int8Format | Int4Format | BlocksFormat
 
 
 def dense_dtype(encoded: Encoded, policy: DensePolicy) -> DenseDtype:
@@ -44,12 +61,37 @@ def dense_dtype(encoded: Encoded, policy: DensePolicy) -> DenseDtype:
     return "float32" if isinstance(encoded, Dense) and encoded.dtype == "float32" else "bfloat16"
 
 
+BLOCK_FORMATS: dict[str, Format] = {
+    "Q8_0": Int8Format(32, 32),
+    "Q5_0": Int8Format(32, 32),
+    "Q4_0": Int4Format(32, 32, "symmetric"),
+    "Q4_1": Int4Format(32, 32, "minimum"),
+    "Q4_K": BlocksFormat("Q4_K"),
+    "Q5_K": BlocksFormat("Q5_K"),
+    "Q5_1": BlocksFormat("Q5_1"),
+    "Q6_K": BlocksFormat("Q6_K"),
+}
+"""How the blocks of a GGUF file run with the file's own values (`encodings/gguf_integers.py`)."""
+
+
 def format_of(encoded: Encoded, policy: DensePolicy) -> Format:
-    """int8 and int4 run as they are; every other encoding is decoded to dense."""
+    """int8 and int4 run as they are, and so with auto do GGUF blocks; every other encoding is decoded to dense."""
     match encoded:
+        case GgufBlocks(type_name=name) if policy == "auto" and name in BLOCK_FORMATS:
+            return BLOCK_FORMATS[name]
         case Int8():
             return Int8Format(encoded.group, encoded.activation.group)
         case Int4():
             return Int4Format(encoded.group, encoded.activation.group, encoded.offset)
         case _:
             return DenseFormat(dense_dtype(encoded, policy))
+
+
+def lies_as_table(encoded: Encoded, policy: DensePolicy) -> TypeGuard[GgufBlocks]:
+    """Whether rows of a table are looked up in the blocks of the file; those of other encodings are dense."""
+    return (
+        policy == "auto"
+        and isinstance(encoded, GgufBlocks)
+        and encoded.format.codes is not None
+        and encoded.row_order is None
+    )

@@ -1,0 +1,232 @@
+// GGUF blocks whose scales are products times int8 activations in groups of 32.
+//
+// Codes are the unsigned operand of the byte multiply-add as they are. Its int16 results of a few quads are added before
+// they are widened: eight of nibbles (15 * 254 * 8 < 2^15), four of five bits (31 * 254 * 4), two of six (63 * 254 * 2).
+#include "kernels/avx2/epilogue.h"
+#include "kernels/avx2/slots.h"
+
+namespace honed::avx2 {
+namespace {
+
+constexpr int kTileVectors = kTileColumns / kVector;
+constexpr int kCellBytes = kTileColumns * 4;
+constexpr int kPrefetchBytes = 4096;
+constexpr int kMostRows = 2;  // 4 integer and 8 float accumulators
+
+template <BlockForm Form>
+constexpr BlockShape shape_of() {
+  return kBlockShapes[static_cast<int>(Form)];
+}
+
+template <int Rows>
+struct Block {
+  const int8_t* codes[Rows];
+  const float* scales[Rows];
+  const int32_t* sums[Rows];
+};
+
+template <int Rows>
+inline Block<Rows> block_of(const MatmulArgs& args, int64_t row) {
+  Block<Rows> block;
+  for (int r = 0; r < Rows; ++r) {
+    const char* bytes = static_cast<const char*>(args.x) + (row + r) * args.x_row_bytes;
+    block.codes[r] = reinterpret_cast<const int8_t*>(bytes);
+    block.scales[r] = reinterpret_cast<const float*>(bytes + args.scales_offset);
+    block.sums[r] = reinterpret_cast<const int32_t*>(bytes + args.sums_offset);
+  }
+  return block;
+}
+
+inline __m256i broadcast_quad(const int8_t* x) {
+  int32_t quad;
+  __builtin_memcpy(&quad, x, sizeof quad);
+  return _mm256_set1_epi32(quad);
+}
+
+inline __m256i load(const uint8_t* source) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(source)); }
+
+// Adds `Quads` quads of bytes to 16 columns, widening after every `Run` of them; activations start at k.
+template <int Rows, int Quads, int Run>
+[[gnu::always_inline]] inline void add_bytes(const Block<Rows>& x, int64_t k, const uint8_t* codes,
+                                             __m256i (&dots)[Rows][kTileVectors]) {
+  const __m256i ones = _mm256_set1_epi16(1);
+#pragma GCC unroll 4
+  for (int begin = 0; begin < Quads; begin += Run) {
+    __m256i words[Rows][kTileVectors];
+#pragma GCC unroll 4
+    for (int quad = begin; quad < begin + Run; ++quad) {
+      const uint8_t* cells = codes + quad * kCellBytes;
+      _mm_prefetch(reinterpret_cast<const char*>(cells + kPrefetchBytes), _MM_HINT_T0);
+      const __m256i w[kTileVectors] = {load(cells), load(cells + 32)};
+      for (int r = 0; r < Rows; ++r) {
+        const __m256i value = broadcast_quad(x.codes[r] + k + quad * 4);
+        for (int v = 0; v < kTileVectors; ++v) {
+          const __m256i pairs = _mm256_maddubs_epi16(w[v], value);
+          words[r][v] = quad == begin ? pairs : _mm256_add_epi16(words[r][v], pairs);
+        }
+      }
+    }
+    for (int r = 0; r < Rows; ++r) {
+      for (int v = 0; v < kTileVectors; ++v) {
+        dots[r][v] = _mm256_add_epi32(dots[r][v], _mm256_madd_epi16(words[r][v], ones));
+        pin(dots[r][v]);
+      }
+    }
+  }
+}
+
+// Adds 32 k of nibbles to 16 columns: quad i in the low ones of row i, quad i + 4 in the high ones.
+template <int Rows>
+[[gnu::always_inline]] inline void add_nibbles(const Block<Rows>& x, int64_t k, const uint8_t* codes,
+                                               __m256i (&dots)[Rows][kTileVectors]) {
+  const __m256i low_nibble = _mm256_set1_epi8(15);
+  __m256i words[Rows][kTileVectors];
+  for (int r = 0; r < Rows; ++r) words[r][0] = words[r][1] = _mm256_setzero_si256();
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    const uint8_t* cells = codes + i * kCellBytes;
+    _mm_prefetch(reinterpret_cast<const char*>(cells + kPrefetchBytes), _MM_HINT_T0);
+    for (int v = 0; v < kTileVectors; ++v) {
+      const __m256i bytes = load(cells + v * 32);
+      const __m256i low = _mm256_and_si256(bytes, low_nibble);
+      const __m256i high = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), low_nibble);
+      for (int r = 0; r < Rows; ++r) {
+        const __m256i first = _mm256_maddubs_epi16(low, broadcast_quad(x.codes[r] + k + i * 4));
+        const __m256i second = _mm256_maddubs_epi16(high, broadcast_quad(x.codes[r] + k + kBlock / 2 + i * 4));
+        words[r][v] = _mm256_add_epi16(words[r][v], _mm256_add_epi16(first, second));
+        pin(words[r][v]);
+      }
+    }
+  }
+  const __m256i ones = _mm256_set1_epi16(1);
+  for (int r = 0; r < Rows; ++r) {
+    for (int v = 0; v < kTileVectors; ++v) {
+      dots[r][v] = _mm256_add_epi32(dots[r][v], _mm256_madd_epi16(words[r][v], ones));
+    }
+  }
+}
+
+template <int Rows>
+inline void clear(__m256i (&dots)[Rows][kTileVectors]) {
+  for (int r = 0; r < Rows; ++r) dots[r][0] = dots[r][1] = _mm256_setzero_si256();
+}
+
+// -32 * (sum of the 16 activations from k on) in every lane.
+inline __m256i zero_of_16(const int8_t* x) {
+  const __m128i codes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(x));
+  const __m128i pairs = _mm_maddubs_epi16(_mm_set1_epi8(1), codes);
+  const __m128i fours = _mm_madd_epi16(pairs, _mm_set1_epi16(-32));
+  const __m128i eights = _mm_hadd_epi32(fours, fours);
+  return _mm256_broadcastd_epi32(_mm_hadd_epi32(eights, eights));
+}
+
+template <bool Signed>
+inline __m256 level(const uint8_t* source) {
+  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(source));
+  return _mm256_cvtepi32_ps(Signed ? _mm256_cvtepi8_epi32(bytes) : _mm256_cvtepu8_epi32(bytes));
+}
+
+inline __m256 half_at(const uint8_t* source, int column) {
+  return f16_to_f32(reinterpret_cast<const uint16_t*>(source) + column);
+}
+
+template <int Rows>
+inline void add_scaled(const Block<Rows>& x, int64_t g, const __m256i (&dots)[Rows][kTileVectors], int v, __m256 scale,
+                       int column, __m256 (&result)[Rows][kPanelVectors]) {
+  for (int r = 0; r < Rows; ++r) {
+    const __m256 value = _mm256_mul_ps(_mm256_cvtepi32_ps(dots[r][v]), _mm256_broadcast_ss(x.scales[r] + g));
+    __m256& sum = result[r][column / kVector];
+    sum = _mm256_fmadd_ps(value, scale, sum);
+  }
+}
+
+// 32 k from block g on.
+template <BlockForm Form, int Rows>
+inline void add_block(const Block<Rows>& x, int64_t g, const uint8_t* head, const uint8_t* codes,
+                      __m256 (&result)[Rows][kPanelVectors]) {
+  constexpr BlockShape kShape = shape_of<Form>();
+  constexpr int kHalfBytes = static_cast<int>(kShape.code_bytes) / 2;
+  const uint8_t* levels = codes + kShape.code_bytes;
+  for (int half = 0; half < 2; ++half) {
+    const uint8_t* tile = codes + half * kHalfBytes;
+    const int first = half * kTileColumns;
+    if constexpr (Form == BlockForm::q6_k) {
+      for (int second = 0; second < 2; ++second) {
+        const int64_t k = g * kBlock + second * kBlock / 2;
+        __m256i dots[Rows][kTileVectors];
+        for (int r = 0; r < Rows; ++r) dots[r][0] = dots[r][1] = zero_of_16(x.codes[r] + k);
+        add_bytes<Rows, 4, 2>(x, k, tile + second * 4 * kCellBytes, dots);
+        for (int v = 0; v < kTileVectors; ++v) {
+          const int column = first + v * kVector;
+          const __m256 scale = _mm256_mul_ps(half_at(head, column), level<true>(levels + second * kPanelColumns + column));
+          add_scaled(x, g, dots, v, scale, column, result);
+        }
+      }
+    } else {
+      __m256i dots[Rows][kTileVectors];
+      clear(dots);
+      if constexpr (Form == BlockForm::q4_k) {
+        add_nibbles(x, g * kBlock, tile, dots);
+      } else {
+        add_bytes<Rows, 8, 4>(x, g * kBlock, tile, dots);
+      }
+      for (int v = 0; v < kTileVectors; ++v) {
+        const int column = first + v * kVector;
+        __m256 scale = half_at(head, column);
+        __m256 minimum = half_at(head + kPanelColumns * 2, column);
+        if constexpr (kShape.level_bytes != 0) {
+          scale = _mm256_mul_ps(scale, level<false>(levels + column));
+          minimum = negate(_mm256_mul_ps(minimum, level<false>(levels + kPanelColumns + column)));
+        }
+        add_scaled(x, g, dots, v, scale, column, result);
+        for (int r = 0; r < Rows; ++r) {
+          const __m256 total = _mm256_set1_ps(static_cast<float>(x.sums[r][g]) * x.scales[r][g]);
+          __m256& sum = result[r][column / kVector];
+          sum = _mm256_fmadd_ps(total, minimum, sum);
+        }
+      }
+    }
+  }
+}
+
+template <BlockForm Form, int Rows>
+void multiply_rows(const MatmulArgs& args, int64_t row, int64_t panel) {
+  constexpr BlockShape kShape = shape_of<Form>();
+  const Block<Rows> x = block_of<Rows>(args, row);
+  const uint8_t* bytes = static_cast<const uint8_t*>(args.panels) + panel * args.panel_bytes;
+  __m256 result[Rows][kPanelVectors];
+  for (int r = 0; r < Rows; ++r) {
+    for (__m256& sum : result[r]) sum = _mm256_setzero_ps();
+  }
+  for (int64_t g = 0; g < args.k_padded / kBlock; g += kShape.depth / kBlock) {
+    const uint8_t* head = bytes;
+    bytes += kShape.head_bytes;
+    for (int64_t b = 0; b < kShape.depth / kBlock; ++b) {
+      add_block<Form, Rows>(x, g + b, head, bytes, result);
+      bytes += kShape.code_bytes + kShape.level_bytes;
+    }
+  }
+  for (int r = 0; r < Rows; ++r) finish_panel(args, row + r, panel, result[r]);
+}
+
+template <BlockForm Form>
+void multiply(const MatmulArgs& args) {
+  for (int64_t panel = args.panel_begin; panel < args.panel_end; ++panel) {
+    int64_t row = args.row_begin;
+    for (; row + kMostRows <= args.row_end; row += kMostRows) multiply_rows<Form, kMostRows>(args, row, panel);
+    for (; row < args.row_end; ++row) multiply_rows<Form, 1>(args, row, panel);
+  }
+}
+
+}  // namespace
+
+void matmul_blocks(const MatmulArgs& args) {
+  switch (args.block_form) {
+    case BlockForm::q4_k: return multiply<BlockForm::q4_k>(args);
+    case BlockForm::q5_k: return multiply<BlockForm::q5_k>(args);
+    case BlockForm::q5_1: return multiply<BlockForm::q5_1>(args);
+    case BlockForm::q6_k: return multiply<BlockForm::q6_k>(args);
+  }
+}
+
+}  // namespace honed::avx2

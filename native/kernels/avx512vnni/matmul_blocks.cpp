@@ -1,0 +1,218 @@
+// GGUF blocks whose scales are products times int8 activations in groups of 32. Codes are unsigned, as vpdpbusd wants
+// them; the zero point of q6_k is taken away with the sum of the activations of each 16.
+#include "kernels/avx512vnni/epilogue.h"
+#include "kernels/avx512vnni/slots.h"
+
+namespace honed::avx512vnni {
+namespace {
+
+constexpr int kMostRows = 4;  // 8 integer and 8 float accumulators
+constexpr int64_t kPrefetchBytes = 8192;
+constexpr int64_t kCellBytes = 64;  // 16 columns of four k, or of eight in nibbles
+constexpr int kGroupQuads = 4;      // of 16 k
+
+template <BlockForm Form>
+constexpr BlockShape shape_of() {
+  return kBlockShapes[static_cast<int>(Form)];
+}
+
+struct Pair {
+  __m512 low;
+  __m512 high;
+};
+
+struct RowBlock {
+  const char* first;
+  int64_t row_bytes;
+  int64_t scales_offset;
+  int64_t sums_offset;
+
+  const int8_t* codes(int r) const { return reinterpret_cast<const int8_t*>(first + r * row_bytes); }
+  const float* scales(int r) const { return reinterpret_cast<const float*>(first + r * row_bytes + scales_offset); }
+  const int32_t* sums(int r) const { return reinterpret_cast<const int32_t*>(first + r * row_bytes + sums_offset); }
+};
+
+template <int Rows>
+struct Dots {
+  __m512i low[Rows];
+  __m512i high[Rows];
+};
+
+static inline Pair halves(const uint8_t* source) { return {f16_to_f32(source), f16_to_f32(source + kVector * 2)}; }
+
+static inline __m512 level(const uint8_t* source, bool is_signed) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(source));
+  return _mm512_cvtepi32_ps(is_signed ? _mm512_cvtepi8_epi32(bytes) : _mm512_cvtepu8_epi32(bytes));
+}
+
+static inline Pair leveled(const Pair& factor, const uint8_t* levels, bool is_signed) {
+  return {_mm512_mul_ps(factor.low, level(levels, is_signed)),
+          _mm512_mul_ps(factor.high, level(levels + kVector, is_signed))};
+}
+
+template <int Rows>
+static inline void clear(Dots<Rows>& dots) {
+  for (int r = 0; r < Rows; ++r) dots.low[r] = dots.high[r] = _mm512_setzero_si512();
+}
+
+// Starts at -32 * (sum of 16 activations), for the first and the second 16 of 32 k.
+template <int Rows>
+static inline void start_zero_32(const RowBlock& x, int64_t k, Dots<Rows> (&dots)[2]) {
+  for (int r = 0; r < Rows; ++r) {
+    const __m256i codes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x.codes(r) + k));
+    const __m256i fours = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(32), codes);
+    const __m256i pairs = _mm256_hadd_epi32(fours, fours);
+    const __m256i sums = _mm256_hadd_epi32(pairs, pairs);
+    const __m512i zero = _mm512_setzero_si512();
+    const __m128i first = _mm256_castsi256_si128(sums);
+    const __m128i second = _mm256_extracti128_si256(sums, 1);
+    dots[0].low[r] = dots[0].high[r] = _mm512_sub_epi32(zero, _mm512_broadcastd_epi32(first));
+    dots[1].low[r] = dots[1].high[r] = _mm512_sub_epi32(zero, _mm512_broadcastd_epi32(second));
+  }
+}
+
+// Adds `Quads` quads of bytes to 16 columns. Callers go through the halves of a panel one after the other, as they lie:
+// two streams at once are read far slower (docs/measurements.md).
+template <int Rows, int Quads>
+static inline void add_bytes(const RowBlock& x, int64_t k, const uint8_t* tile, __m512i (&dots)[Rows]) {
+#pragma GCC unroll 8
+  for (int quad = 0; quad < Quads; ++quad) {
+    const uint8_t* cells = tile + quad * kCellBytes;
+    _mm_prefetch(reinterpret_cast<const char*>(cells + kPrefetchBytes), _MM_HINT_T0);
+    const __m512i w = _mm512_loadu_si512(cells);
+    for (int r = 0; r < Rows; ++r) {
+      dots[r] = _mm512_dpbusd_epi32(dots[r], w, broadcast_quad(x.codes(r) + k + quad * 4));
+    }
+  }
+}
+
+// Adds 32 k of nibbles: quad i in the low ones of row i, quad i + 4 in the high ones.
+template <int Rows>
+static inline void add_nibbles(const RowBlock& x, int64_t k, const uint8_t* codes, Dots<Rows>& dots) {
+  constexpr int64_t kHalfBytes = kGroupQuads * kCellBytes;
+  const __m512i nibble = _mm512_set1_epi8(15);
+  for (int i = 0; i < kGroupQuads; ++i) {
+    const uint8_t* cells = codes + i * kCellBytes;
+    _mm_prefetch(reinterpret_cast<const char*>(cells + kPrefetchBytes), _MM_HINT_T0);
+    _mm_prefetch(reinterpret_cast<const char*>(cells + kHalfBytes + kPrefetchBytes), _MM_HINT_T0);
+    const __m512i low = _mm512_loadu_si512(cells);
+    const __m512i high = _mm512_loadu_si512(cells + kHalfBytes);
+    const __m512i low_second = _mm512_and_si512(_mm512_srli_epi16(low, 4), nibble);
+    const __m512i high_second = _mm512_and_si512(_mm512_srli_epi16(high, 4), nibble);
+    const __m512i low_first = _mm512_and_si512(low, nibble);
+    const __m512i high_first = _mm512_and_si512(high, nibble);
+    for (int r = 0; r < Rows; ++r) {
+      const __m512i first = broadcast_quad(x.codes(r) + k + i * 4);
+      const __m512i second = broadcast_quad(x.codes(r) + k + kBlock / 2 + i * 4);
+      dots.low[r] = _mm512_dpbusd_epi32(dots.low[r], low_first, first);
+      dots.high[r] = _mm512_dpbusd_epi32(dots.high[r], high_first, first);
+      dots.low[r] = _mm512_dpbusd_epi32(dots.low[r], low_second, second);
+      dots.high[r] = _mm512_dpbusd_epi32(dots.high[r], high_second, second);
+    }
+  }
+}
+
+template <int Rows>
+static inline void add_scaled(const RowBlock& x, int64_t g, const Dots<Rows>& dots, const Pair& scale,
+                              PanelResult* result) {
+  for (int r = 0; r < Rows; ++r) {
+    const __m512 x_scale = _mm512_set1_ps(x.scales(r)[g]);
+    const __m512 low = _mm512_mul_ps(_mm512_cvtepi32_ps(dots.low[r]), x_scale);
+    const __m512 high = _mm512_mul_ps(_mm512_cvtepi32_ps(dots.high[r]), x_scale);
+    result[r].low = _mm512_fmadd_ps(low, scale.low, result[r].low);
+    result[r].high = _mm512_fmadd_ps(high, scale.high, result[r].high);
+  }
+}
+
+// The minimums of the levels are subtracted, those of q5_1 added.
+template <bool Subtracted, int Rows>
+static inline void add_minimums(const RowBlock& x, int64_t g, const Pair& minimum, PanelResult* result) {
+  for (int r = 0; r < Rows; ++r) {
+    const __m512 total = _mm512_set1_ps(static_cast<float>(x.sums(r)[g]) * x.scales(r)[g]);
+    if constexpr (Subtracted) {
+      result[r].low = _mm512_fnmadd_ps(total, minimum.low, result[r].low);
+      result[r].high = _mm512_fnmadd_ps(total, minimum.high, result[r].high);
+    } else {
+      result[r].low = _mm512_fmadd_ps(total, minimum.low, result[r].low);
+      result[r].high = _mm512_fmadd_ps(total, minimum.high, result[r].high);
+    }
+  }
+}
+
+// 32 k from block g on.
+template <BlockForm Form, int Rows>
+static inline void add_block(const RowBlock& x, int64_t g, const uint8_t* head, const uint8_t* codes,
+                             PanelResult* result) {
+  constexpr BlockShape kShape = shape_of<Form>();
+  constexpr int64_t kHalfBytes = kShape.code_bytes / 2;
+  const uint8_t* levels = codes + kShape.code_bytes;
+  const Pair d = halves(head);
+  if constexpr (Form == BlockForm::q6_k) {
+    Dots<Rows> dots[2];
+    start_zero_32(x, g * kBlock, dots);
+    const int64_t k = g * kBlock;
+    add_bytes<Rows, kGroupQuads>(x, k, codes, dots[0].low);
+    add_bytes<Rows, kGroupQuads>(x, k + kBlock / 2, codes + kHalfBytes / 2, dots[1].low);
+    add_bytes<Rows, kGroupQuads>(x, k, codes + kHalfBytes, dots[0].high);
+    add_bytes<Rows, kGroupQuads>(x, k + kBlock / 2, codes + kHalfBytes + kHalfBytes / 2, dots[1].high);
+    add_scaled(x, g, dots[0], leveled(d, levels, true), result);
+    add_scaled(x, g, dots[1], leveled(d, levels + kPanelColumns, true), result);
+  } else {
+    Dots<Rows> dots;
+    clear(dots);
+    if constexpr (Form == BlockForm::q4_k) {
+      add_nibbles(x, g * kBlock, codes, dots);
+    } else {
+      add_bytes<Rows, kBlock / 4>(x, g * kBlock, codes, dots.low);
+      add_bytes<Rows, kBlock / 4>(x, g * kBlock, codes + kHalfBytes, dots.high);
+    }
+    const Pair m = halves(head + kPanelColumns * 2);
+    if constexpr (kShape.level_bytes == 0) {
+      add_scaled(x, g, dots, d, result);
+      add_minimums<false, Rows>(x, g, m, result);
+    } else {
+      add_scaled(x, g, dots, leveled(d, levels, false), result);
+      add_minimums<true, Rows>(x, g, leveled(m, levels + kPanelColumns, false), result);
+    }
+  }
+}
+
+template <BlockForm Form, int Rows>
+void multiply_rows(const MatmulArgs& args, int64_t row, int64_t panel) {
+  constexpr BlockShape kShape = shape_of<Form>();
+  const RowBlock x{static_cast<const char*>(args.x) + row * args.x_row_bytes, args.x_row_bytes, args.scales_offset,
+                   args.sums_offset};
+  const uint8_t* bytes = static_cast<const uint8_t*>(args.panels) + panel * args.panel_bytes;
+  PanelResult result[Rows];
+  for (int r = 0; r < Rows; ++r) result[r] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+  for (int64_t g = 0; g < args.k_padded / kBlock; g += kShape.depth / kBlock) {
+    const uint8_t* head = bytes;
+    bytes += kShape.head_bytes;
+    for (int64_t b = 0; b < kShape.depth / kBlock; ++b) {
+      add_block<Form, Rows>(x, g + b, head, bytes, result);
+      bytes += kShape.code_bytes + kShape.level_bytes;
+    }
+  }
+  for (int r = 0; r < Rows; ++r) finish_panel(args, row + r, panel, result[r]);
+}
+
+template <BlockForm Form>
+void multiply(const MatmulArgs& args) {
+  for (int64_t panel = args.panel_begin; panel < args.panel_end; ++panel) {
+    for_blocks<kMostRows>(args.row_begin, args.row_end,
+                          [&]<int Rows>(int64_t row) { multiply_rows<Form, Rows>(args, row, panel); });
+  }
+}
+
+}  // namespace
+
+void matmul_blocks(const MatmulArgs& args) {
+  switch (args.block_form) {
+    case BlockForm::q4_k: return multiply<BlockForm::q4_k>(args);
+    case BlockForm::q5_k: return multiply<BlockForm::q5_k>(args);
+    case BlockForm::q5_1: return multiply<BlockForm::q5_1>(args);
+    case BlockForm::q6_k: return multiply<BlockForm::q6_k>(args);
+  }
+}
+
+}  // namespace honed::avx512vnni

@@ -1,0 +1,138 @@
+// The contract of matmul_blocks: every form and epilogue, extreme codes and levels, partial ranges.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "tests/contract/check.h"
+#include "tests/contract/matmul.h"
+#include "tests/contract/oracle.h"
+#include "tests/contract/packed.h"
+
+namespace honed::contract {
+
+// Logical weights: codes [columns][k], the factors of their scales and minimums.
+struct SuperBlocks {
+  BlockForm form;
+  int64_t columns, k;
+  std::vector<int> code;
+  std::vector<uint16_t> d, m;     // [columns][k / depth]
+  std::vector<int> level, floor;  // [columns][k / group]: scale and minimum levels
+
+  int64_t depth() const { return form == BlockForm::q5_1 ? 32 : 256; }
+  int64_t group() const { return form == BlockForm::q6_k ? 16 : 32; }
+  bool has_minimum() const { return form != BlockForm::q6_k; }
+  int zero() const { return form == BlockForm::q6_k ? 32 : 0; }
+  int at(int64_t column, int64_t i) const { return code[static_cast<std::size_t>(column * k + i)]; }
+  std::size_t super(int64_t column, int64_t i) const { return static_cast<std::size_t>((column * k + i) / depth()); }
+  std::size_t run(int64_t column, int64_t i) const { return static_cast<std::size_t>((column * k + i) / group()); }
+};
+
+inline SuperBlocks random_super_blocks(Random& random, BlockForm form, int64_t columns, int64_t k, bool extreme) {
+  SuperBlocks w{form, columns, k, {}, {}, {}, {}, {}};
+  const int largest = form == BlockForm::q4_k ? 15 : form == BlockForm::q6_k ? 63 : 31;
+  Extremes extremes(random, 0, largest);
+  for (int64_t i = 0; i < columns * k; ++i) {
+    if (i % k == 0) extremes.next_line();
+    w.code.push_back(extreme ? extremes.draw() : static_cast<int>(random.between(0, largest)));
+  }
+  for (int64_t i = 0; i < columns * k / w.depth(); ++i) {
+    w.d.push_back(random_f16(random));
+    w.m.push_back(random_f16(random));
+  }
+  for (int64_t i = 0; i < columns * k / w.group(); ++i) {
+    // Six bits are used by the file formats; a byte is what the layout holds.
+    const bool is_signed = form == BlockForm::q6_k;
+    w.level.push_back(static_cast<int>(is_signed ? random.between(-128, 127) : random.between(0, extreme ? 255 : 63)));
+    w.floor.push_back(static_cast<int>(random.between(0, extreme ? 255 : 63)));
+  }
+  return w;
+}
+
+inline std::vector<uint8_t> pack_super_blocks(const SuperBlocks& w) {
+  std::vector<uint8_t> bytes;
+  Codes codes{w.columns, w.k, 0, Int4Offset::symmetric, w.code, {}, {}, {}};
+  for (int64_t column = 0; column < w.columns; column += 32) {
+    for (int64_t k = 0; k < w.k; k += 32) {
+      if (k % w.depth() == 0) {
+        for (int c = 0; c < 32; ++c) append_f16(bytes, w.d[w.super(column + c, k)]);
+        for (int c = 0; w.has_minimum() && c < 32; ++c) append_f16(bytes, w.m[w.super(column + c, k)]);
+      }
+      if (w.form == BlockForm::q4_k) {
+        append_int4_block(bytes, codes, column, k);
+      } else {
+        append_int8_tile(bytes, codes, column, k, 32);
+      }
+      if (w.form == BlockForm::q5_1) continue;
+      for (int c = 0; c < 32; ++c) bytes.push_back(static_cast<uint8_t>(w.level[w.run(column + c, k)]));
+      for (int c = 0; c < 32; ++c) {
+        const int second = w.form == BlockForm::q6_k ? w.level[w.run(column + c, k + 16)] : w.floor[w.run(column + c, k)];
+        bytes.push_back(static_cast<uint8_t>(second));
+      }
+    }
+  }
+  return bytes;
+}
+
+inline Linear super_block_scaled(const Activations& x, const SuperBlocks& w, int64_t row, int64_t column) {
+  Linear sum;
+  for (int64_t begin = 0; begin < w.k; begin += w.group()) {
+    int64_t dot = 0;
+    int64_t total = 0;
+    for (int64_t k = begin; k < begin + w.group(); ++k) {
+      dot += static_cast<int64_t>(x.at(row, k)) * (w.at(column, k) - w.zero());
+      total += x.at(row, k);
+    }
+    const float x_scale = x.scale(row, begin / 32);
+    const bool leveled = w.form != BlockForm::q5_1;
+    const std::size_t run = w.run(column, begin);
+    float scale = oracle_f16(w.d[w.super(column, begin)]);
+    if (leveled) scale = scale * static_cast<float>(w.level[run]);
+    sum.value = std::fmaf(static_cast<float>(dot) * x_scale, scale, sum.value);
+    sum.add_term(static_cast<double>(dot) * static_cast<double>(x_scale) * static_cast<double>(scale));
+    if (!w.has_minimum()) continue;
+    float minimum = oracle_f16(w.m[w.super(column, begin)]);
+    if (leveled) minimum = -(minimum * static_cast<float>(w.floor[run]));
+    sum.value = std::fmaf(static_cast<float>(total) * x_scale, minimum, sum.value);
+    sum.add_term(static_cast<double>(total) * static_cast<double>(x_scale) * static_cast<double>(minimum));
+  }
+  return sum;
+}
+
+inline void test_matmul_blocks(Check& check, const KernelTable& table) {
+  constexpr const char* kNames[] = {"q4_k", "q5_k", "q5_1", "q6_k"};
+  int64_t sequence = 0;
+  for (int form = 0; form < 4; ++form) {
+    for (const Epilogue epilogue : kEpilogues) {
+      for (int repeat = 0; repeat < 14; ++repeat) {
+        Random random(1300 + static_cast<uint64_t>(sequence));
+        Shape shape = draw_shape(random, sequence++, epilogue);
+        const auto block_form = static_cast<BlockForm>(form);
+        shape.k = random.between(1, 5) * (block_form == BlockForm::q5_1 ? 32 : 256);
+        if (!begin_matmul(check, shape, kNames[form])) continue;
+        const SuperBlocks w = random_super_blocks(random, block_form, shape.panels * 32, shape.k, shape.extreme);
+        const Activations x =
+            random_activations(random, shape.rows, shape.k, round_up(shape.k, 128), 32, shape.values, shape.extreme);
+        const std::vector<uint8_t> packed = pack_super_blocks(w);
+        Guarded<uint8_t> panels(static_cast<int64_t>(packed.size()));
+        std::copy(packed.begin(), packed.end(), panels.data());
+        Guarded<uint8_t> rows(static_cast<int64_t>(x.bytes.size()));
+        std::copy(x.bytes.begin(), x.bytes.end(), rows.data());
+        MatmulArgs args{};
+        args.x = rows.data();
+        args.x_row_bytes = x.row_bytes;
+        args.scales_offset = x.scales_offset;
+        args.sums_offset = x.sums_offset;
+        args.panels = panels.data();
+        args.panel_bytes = panels.size() / shape.panels;
+        args.k = args.k_padded = shape.k;
+        args.group = args.activation_group = 32;
+        args.block_form = block_form;
+        run_matmul(check, table.matmul_blocks, args, shape, random, 4 * shape.k / 16,
+                   [&](int64_t row, int64_t column) { return super_block_scaled(x, w, row, column); });
+      }
+    }
+  }
+}
+
+}  // namespace honed::contract
