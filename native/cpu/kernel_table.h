@@ -46,7 +46,7 @@ enum class BlockForm : int32_t { q4_k = 0, q5_k = 1, q5_1 = 2, q6_k = 3 };
 struct BlockShape {
   int64_t depth;         // k of a super-block
   int64_t head_bytes;    // 32 fp16 d, then where there is a minimum 32 fp16 m
-  int64_t code_bytes;    // of 32 k of a panel: as an int4 block, or as the codes of an int8 group of 32
+  int64_t code_bytes;    // of 32 k of a panel: as an int4 block, or bytes [2 halves][8 quads][16][4 k]
   int64_t level_bytes;   // behind them: two rows of 32 bytes, or nothing
   int64_t group;         // k that share a level
   int32_t largest, zero;

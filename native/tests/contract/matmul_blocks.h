@@ -49,6 +49,19 @@ inline SuperBlocks random_super_blocks(Random& random, BlockForm form, int64_t c
   return w;
 }
 
+// 32 k as [2 halves][8 quads][16 columns][4 k].
+inline void append_byte_codes(std::vector<uint8_t>& bytes, const Codes& codes, int64_t column, int64_t k) {
+  for (int half = 0; half < 2; ++half) {
+    for (int64_t quad = 0; quad < 8; ++quad) {
+      for (int c = 0; c < 16; ++c) {
+        for (int j = 0; j < 4; ++j) {
+          bytes.push_back(static_cast<uint8_t>(codes.at(column + half * 16 + c, k + quad * 4 + j)));
+        }
+      }
+    }
+  }
+}
+
 inline std::vector<uint8_t> pack_super_blocks(const SuperBlocks& w) {
   std::vector<uint8_t> bytes;
   Codes codes{w.columns, w.k, 0, Int4Offset::symmetric, w.code, {}, {}, {}};
@@ -61,7 +74,7 @@ inline std::vector<uint8_t> pack_super_blocks(const SuperBlocks& w) {
       if (w.form == BlockForm::q4_k) {
         append_int4_block(bytes, codes, column, k);
       } else {
-        append_int8_tile(bytes, codes, column, k, 32);
+        append_byte_codes(bytes, codes, column, k);
       }
       if (w.form == BlockForm::q5_1) continue;
       for (int c = 0; c < 32; ++c) bytes.push_back(static_cast<uint8_t>(w.level[w.run(column + c, k)]));
