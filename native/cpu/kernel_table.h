@@ -312,5 +312,8 @@ void fill_amx(KernelTable& table);  // keeps the matmuls that it finds, for few 
 #if defined(HONED_HAVE_NEON)
 void fill_neon(KernelTable& table);
 #endif
+#if defined(HONED_HAVE_NEON_I8MM)
+void fill_neon_i8mm(KernelTable& table);  // keeps the matmuls that it finds, for single rows
+#endif
 
 }  // namespace honed

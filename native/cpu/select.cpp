@@ -35,6 +35,9 @@ bool runs_amx(const Features& f) { return runs_avx512vnni(f) && has_tiles(f) && 
 #if defined(HONED_HAVE_NEON)
 bool runs_neon(const Features& f) { return f.neon && f.dotprod; }
 #endif
+#if defined(HONED_HAVE_NEON_I8MM)
+bool runs_neon_i8mm(const Features& f) { return runs_neon(f) && f.i8mm; }
+#endif
 
 // Lowest first: a set is filled over all of those before it.
 constexpr InstructionSet kSets[] = {
@@ -51,9 +54,12 @@ constexpr InstructionSet kSets[] = {
 #if defined(HONED_HAVE_NEON)
     {"neon", runs_neon, fill_neon},
 #endif
+#if defined(HONED_HAVE_NEON_I8MM)
+    {"neon_i8mm", runs_neon_i8mm, fill_neon_i8mm},
+#endif
 };
 
-constexpr std::array kNames{"portable", "avx2", "avx512vnni", "amx", "neon"};
+constexpr std::array kNames{"portable", "avx2", "avx512vnni", "amx", "neon", "neon_i8mm"};
 
 std::string joined(const std::vector<std::string>& names) {
   std::string text;

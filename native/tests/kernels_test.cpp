@@ -117,6 +117,9 @@ std::vector<KernelTable> compiled_tables() {
 #if defined(HONED_HAVE_NEON)
   layer("neon", honed::fill_neon);
 #endif
+#if defined(HONED_HAVE_NEON_I8MM)
+  layer("neon_i8mm", honed::fill_neon_i8mm);
+#endif
   return tables;
 }
 
