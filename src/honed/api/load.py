@@ -38,7 +38,8 @@ def load(
     the others to bfloat16.
     threads: None for the CPUs that affinity and cgroup quota leave this process. isa: an instruction set that
     `honed doctor` lists, None for the best. context: positions of the KV cache, rounded up to pages of 32; None for
-    the model's own, at most 16384. sequences: so many of that length have room in the cache together. backend: native, or pytorch (needs the extra honed[torch]).
+    the model's own, at most 16384. sequences: so many of that length have room in the cache together. backend:
+    native, or pytorch (needs the extra honed[torch]).
 
     Errors: ParameterError, SourceError if the name leads nowhere, FormatError for malformed files, UnsupportedError
     for an architecture or format that is not known, ArtifactError for an artifact that was changed.
