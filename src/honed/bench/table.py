@@ -111,8 +111,9 @@ def _limits(report: Report) -> str:
     return (
         f"Most that its probes reached in this session: {best['read_bytes_s']:.1f} GB/s read, "
         f"{best['int8_operations_s']:.0f} int8 and {best['float32_operations_s']:.0f} float32 billion operations a "
-        "second. The limit of a system follows from its own bytes and operations; it is left out where no probe measures "
-        "its arithmetic. The time to first token is that of a whole process with a short prompt, from the second start on."
+        "second. The limit of a system follows from its own bytes and operations; it is left out where no probe "
+        "measures its arithmetic. The time to first token is that of a whole process with a short prompt, from the "
+        "second start on."
     )
 
 
