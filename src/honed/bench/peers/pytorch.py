@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -84,6 +85,8 @@ class PytorchRunner:
         self._model = model
         self._tokenizer = tokenizer
         self._dtype = dtype
+        # Renamed in transformers 5.
+        self._cache = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
 
     @property
     def isa(self) -> str | None:
@@ -130,7 +133,7 @@ class PytorchRunner:
         cache = None
         for _ in range(new_tokens):
             with torch.inference_mode():
-                out = self._model(ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-                cache = out.past_key_values
+                out = self._model(ids, use_cache=True, logits_to_keep=1, **{self._cache: cache})
+                cache = getattr(out, self._cache)
                 ids = out.logits[:, -1].argmax(dim=-1, keepdim=True)
             yield ids[:, 0].tolist()
