@@ -71,9 +71,9 @@ bench-llama-1.1b: $(VENV)/installed $(LLAMA:=/honed.json)
 
 comma := ,
 out/bench/smollm2-%/honed.json: | $(VENV)/installed
-	$(VENV)/bin/python -m honed.cli.main compress smollm2 --recipe $* --out out/bench/smollm2-$*
+	$(VENV)/bin/python -m honed.cli.main compress smollm2 --recipe $* --output out/bench/smollm2-$*
 out/bench/llama-1.1b-%/honed.json: | $(VENV)/installed
-	$(VENV)/bin/python -m honed.cli.main compress synthetic:llama-1.1b --recipe $* --out out/bench/llama-1.1b-$*
+	$(VENV)/bin/python -m honed.cli.main compress synthetic:llama-1.1b --recipe $* --output out/bench/llama-1.1b-$*
 
 bench-kernels: build/native/built
 	build/native/kernels_bench
