@@ -5,7 +5,7 @@ VENV := .venv
 DEV := .venv-dev
 SOURCES := $(shell find native -name '*.cpp' -o -name '*.h') CMakeLists.txt pyproject.toml
 
-.PHONY: demo test test-fast lint native native-tests test-neon test-avx512 test-amx bench-kernels clean
+.PHONY: demo test test-fast lint native native-tests test-neon test-avx512 test-amx bench bench-smollm2 bench-llama-1.1b bench-kernels clean
 
 demo: $(VENV)/installed
 	$(VENV)/bin/python -m honed.cli.main demo --out out/demo
@@ -45,6 +45,35 @@ build/native/built: $(SOURCES) $(DEV)/installed
 
 native-tests: build/native/built
 	$(DEV)/bin/ctest --test-dir build/native --output-on-failure
+
+# Against other systems, which are installed on first use (llama.cpp compiles for ten minutes). Fewer, for instance:
+#   make bench RUNS=3 PEERS=llama.cpp      make bench-smollm2 MINUTES=10
+# MINUTES bounds each table: no further run is begun after so many, and all systems then have as many runs.
+RUNS ?= 5
+PEERS ?= llama.cpp,openvino,ctranslate2,onnxruntime,pytorch
+MINUTES ?= 45
+REPORTS := docs/benchmarks
+SMOLLM2 := out/bench/smollm2-int8 out/bench/smollm2-int4
+LLAMA := out/bench/llama-1.1b-int8 out/bench/llama-1.1b-int4
+measure = $(VENV)/bin/python -m honed.cli.main bench $(1) --against $(PEERS) --runs $(RUNS) --minutes $(MINUTES) $(2) \
+	--out $(REPORTS)/$(3).json --page $(REPORTS)/$(3).md --plot $(REPORTS)/$(3).svg
+
+bench: bench-smollm2 bench-llama-1.1b
+
+bench-smollm2: $(VENV)/installed $(SMOLLM2:=/honed.json)
+	mkdir -p $(REPORTS)
+	$(call measure,$(SMOLLM2),--prompt-tokens 512 --new-tokens 64 --batch 1$(comma)16,smollm2)
+
+# A random model of a size whose weights no cache holds; shorter prompts, or most of an hour would be prefill.
+bench-llama-1.1b: $(VENV)/installed $(LLAMA:=/honed.json)
+	mkdir -p $(REPORTS)
+	$(call measure,$(LLAMA),--prompt-tokens 128 --new-tokens 32 --batch 1$(comma)16,llama-1.1b)
+
+comma := ,
+out/bench/smollm2-%/honed.json: | $(VENV)/installed
+	$(VENV)/bin/python -m honed.cli.main compress smollm2 --recipe $* --output out/bench/smollm2-$*
+out/bench/llama-1.1b-%/honed.json: | $(VENV)/installed
+	$(VENV)/bin/python -m honed.cli.main compress synthetic:llama-1.1b --recipe $* --output out/bench/llama-1.1b-$*
 
 bench-kernels: build/native/built
 	build/native/kernels_bench

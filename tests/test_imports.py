@@ -37,7 +37,7 @@ ROOMS = {
     "ray": ("distributed/",),
     "onnxruntime": ("backends/onnxruntime.py",),
     "openvino": ("backends/openvino.py",),
-    "gguf": (),
+    "gguf": ("bench/peers/gguf_model.py",),
     "compressed_tensors": (),
     "honed._native": ("native.py",),
 }

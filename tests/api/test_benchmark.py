@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+import fake_peer
 from honed.api import benchmark as module
 from honed.api.benchmark import BenchModel, benchmark
 from honed.api.compress import compress
 from honed.bench.contender import Contender, Skipped
-from honed.bench.report import Report, Row
+from honed.bench.peers import PEERS
+from honed.bench.report import Row
 from honed.bench.session import Measured
 from honed.bench.workload import Workload
 from honed.errors import ParameterError
@@ -28,7 +32,7 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> list[Contender]:
     """Catches what would be measured."""
     caught: list[Contender] = []
 
-    def catch(contenders: list[Contender], workload: Workload, progress: object) -> list[Measured]:
+    def catch(contenders: list[Contender], progress: object, *, until: object) -> list[Measured]:
         caught.extend(contenders)
         return []
 
@@ -66,8 +70,8 @@ def test_peer_runs_the_source_of_artifacts_once(
     benchmark(models, WORKLOAD, against=["pytorch"])
     assert [contender.system for contender in caught] == ["honed", "honed", "honed", "pytorch"]
     assert Path(caught[3].arguments["directory"]) == tiny_llama
-    assert len({contender.prompt for contender in caught}) == 1
-    assert len(caught[0].prompt) == 12
+    assert len({contender.prompts for contender in caught}) == 1
+    assert [len(prompt) for prompt in caught[0].prompts] == [12]
 
 
 def test_peer_runs_the_decoded_artifact_where_its_source_is_gone(
@@ -92,13 +96,47 @@ def test_peer_runs_the_decoded_artifact_where_its_source_is_gone(
     assert 0 < difference < 0.02
 
 
-def test_missing_peer_is_a_row_with_its_reason(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    planned(monkeypatch)
-    from honed.bench.peers.pytorch import PytorchPeer
+@pytest.fixture
+def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Other systems of every kind of luck, in an environment where nothing is installed."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "v")], check=True)
+    monkeypatch.setattr(fake_peer, "interpreter", str(tmp_path / "v" / "bin" / "python"))
+    monkeypatch.setenv("PYTHONPATH", str(Path(fake_peer.__file__).parent))
+    kinds = ("good", "single", "failing", "absent", "uninstallable")
+    for kind in kinds:
+        monkeypatch.setitem(PEERS, kind, ("fake_peer:FakePeer", kind))
+    return ",".join(kinds)
 
-    monkeypatch.setattr(PytorchPeer, "unavailable", lambda self: "torch not installed")
-    report: Report = benchmark([BenchModel(str(tiny_llama))], WORKLOAD, against=["pytorch"])
-    assert report.rows == (Skipped("pytorch", str(tiny_llama), "torch not installed"),)
+
+def test_other_systems_run_in_their_environment_and_fail_in_rows(tiny_llama: Path, fakes: str) -> None:
+    told: list[str] = []
+    batch = Workload(prompt_tokens=12, new_tokens=4, threads=1, runs=1, batch=3)
+    report = benchmark(
+        [BenchModel(str(tiny_llama))],
+        [WORKLOAD, batch],
+        against=[fakes],
+        progress=lambda done, total, label: told.append(label),
+    )
+    assert "preparing fake" in told
+    reasons = {(row.system, row.workload): row.reason for row in report.rows if isinstance(row, Skipped)}
+    assert reasons == {
+        ("single", batch): "fake: decodes one sequence at a time",
+        ("failing", WORKLOAD): "it broke",
+        ("failing", batch): "it broke",
+        ("absent", None): "not on this machine",
+        ("uninstallable", None): "fake cannot be installed: ERROR: no such thing",
+    }
+    assert [(row.system, row.workload.batch, row.variant) for row in report.measured()] == [
+        ("honed", 1, ""),
+        ("good", 1, "quick"),
+        ("single", 1, "quick"),
+        ("honed", 3, ""),
+        ("good", 3, "quick"),
+    ]
+    good, wide = (row for row in report.measured() if row.system == "good")
+    # Steps of two milliseconds and hardly anything else; three sequences a step.
+    assert 50 < good.decode_tok_s.median <= 500
+    assert 150 < wide.decode_tok_s.median <= 1500
 
 
 def test_refusals(tiny_llama: Path) -> None:
@@ -108,3 +146,5 @@ def test_refusals(tiny_llama: Path) -> None:
         benchmark([], WORKLOAD)
     with pytest.raises(ParameterError, match="against = 'x'"):
         benchmark([BenchModel(str(tiny_llama))], WORKLOAD, against=["x"])
+    with pytest.raises(ParameterError, match="minutes = 0: must be over 0"):
+        benchmark([BenchModel(str(tiny_llama))], WORKLOAD, minutes=0)

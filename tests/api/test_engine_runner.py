@@ -12,7 +12,7 @@ from honed.api.engine_runner import open_runner
 
 def test_runner_gives_the_tokens_of_generate_and_no_end_token_stops_it(tiny_llama: Path) -> None:
     runner = open_runner(
-        {"model": str(tiny_llama), "dtype": "float32", "threads": 1, "isa": "portable", "context": 128}
+        {"model": str(tiny_llama), "dtype": "float32", "threads": 1, "isa": "portable", "context": 128, "sequences": 1}
     )
     tokens = list(runner.generate([3, 4, 5], 100))
     assert len(tokens) == 100
@@ -21,6 +21,22 @@ def test_runner_gives_the_tokens_of_generate_and_no_end_token_stops_it(tiny_llam
     with honed.load(tiny_llama, dtype="float32", isa="portable") as model:
         generation = model.generate([3, 4, 5], max_tokens=100, temperature=0)
     assert tokens[: len(generation.tokens)] == list(generation.tokens)
+
+
+def test_batch_gives_each_prompt_the_tokens_that_it_gets_alone(tiny_llama: Path) -> None:
+    """At the context's full length each, so the cache must have room for all of them."""
+    settings = {"model": str(tiny_llama), "dtype": "float32", "threads": 1, "isa": "portable", "context": 33}
+    prompts = [[3, 4, 5], [9, 9, 2], [7, 1, 20], [11, 8, 2]]
+    runner = open_runner({**settings, "sequences": 4})
+    tokens: list[list[int]] = [[] for _ in prompts]
+    widths = []
+    for step in runner.generate_batch(prompts, 30):
+        widths.append(len(step))
+        for sequence, token in step:
+            tokens[sequence].append(token)
+    assert widths == [4] * 30, "nothing waits and nothing is preempted"
+    alone = open_runner({**settings, "sequences": 1})
+    assert tokens == [list(alone.generate(prompt, 30)) for prompt in prompts]
 
 
 def test_measured_process_does_not_import_the_reporting() -> None:

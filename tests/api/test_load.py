@@ -54,6 +54,12 @@ def test_sampling_of_the_checkpoint_is_the_default(tiny_llama: Path, tmp_path: P
         assert model.defaults == Sampling(temperature=0.5, top_k=7)
 
 
+def test_cache_has_room_for_several_sequences_of_whole_pages(tiny_llama: Path) -> None:
+    """33 positions are two pages of 32 each."""
+    with honed.load(tiny_llama, context=33, sequences=3) as model:
+        assert model.backend.pages == 6
+
+
 def test_context_bounds_the_cache(tiny_llama: Path) -> None:
     with honed.load(tiny_llama, context=64) as model:
         assert model.context == 64
@@ -69,6 +75,8 @@ def test_context_bounds_the_cache(tiny_llama: Path) -> None:
         ({"backend": "cuda"}, "backend = 'cuda': must be one of native, pytorch"),
         ({"context": 0}, "context = 0: must be from 1 to 256"),
         ({"context": 257}, "context = 257"),
+        ({"context": 8, "sequences": 0}, "sequences = 0: must be at least 1"),
+        ({"sequences": 2}, "sequences = 2: needs a context"),
         ({"threads": 0}, "threads = 0"),
         ({"isa": "sse"}, "isa = 'sse'.*portable"),
         ({"backend": "pytorch", "threads": 2}, "threads = 2"),

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -89,3 +91,46 @@ def test_peak_memory_is_the_childs_own(functions: str) -> None:
     before, after = call_isolated(f"{functions}:memory", {"bytes": 64 << 20})
     assert before < 200 << 20
     assert after - before > 50 << 20
+
+
+@pytest.fixture(scope="module")
+def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An environment with nothing installed."""
+    directory = tmp_path_factory.mktemp("bare")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(directory)], check=True)
+    return str(directory / "bin" / "python")
+
+
+FOREIGN = """
+import sys
+
+def look(arguments, spawned):
+    import honed.errors
+    found = {}
+    for name in ("numpy", "tokenizers", "honed._native", "honed.native"):
+        try:
+            __import__(name)
+            found[name] = True
+        except Exception as error:
+            found[name] = type(error).__name__
+    return {"prefix": sys.prefix, "honed": honed.errors.__file__, "found": found, "path": sys.path}
+"""
+
+
+def test_other_interpreter_has_honed_and_nothing_that_is_installed_beside_it(
+    bare_python: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import honed.errors
+
+    (tmp_path / "foreign_functions.py").write_text(FOREIGN)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    answer = call_isolated("foreign_functions:look", {}, interpreter=bare_python)
+    assert Path(answer["prefix"]) == Path(bare_python).parent.parent
+    assert answer["honed"] == honed.errors.__file__
+    assert answer["found"]["numpy"] == answer["found"]["tokenizers"] == "ModuleNotFoundError"
+    assert str(Path(honed.errors.__file__).parent.parent) not in answer["path"]
+
+
+def test_other_interpreter_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(WorkerError, match=r"absent cannot be started: No such file"):
+        call_isolated("a:b", {}, interpreter=str(tmp_path / "absent"))

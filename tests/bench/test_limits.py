@@ -26,6 +26,19 @@ def test_decode_is_bytes_over_the_best_bandwidth() -> None:
     assert limits(footprint("int8"), WORKLOAD, PROBES).decode_tok_s == pytest.approx(10e9 / (90_000_000 + 110_000))
 
 
+def test_batch_reads_weights_once_and_keys_of_each_sequence() -> None:
+    batch = Workload(prompt_tokens=100, new_tokens=20, batch=4)
+    found = limits(footprint("other"), batch, PROBES)
+    assert found.decode_tok_s == pytest.approx(4 * 10e9 / (90_000_000 + 4 * 110_000))
+
+
+def test_wide_batch_is_bounded_by_arithmetic() -> None:
+    """5 million operations a token are reached before the bandwidth is."""
+    wide = Workload(prompt_tokens=100, new_tokens=20, batch=4096)
+    assert limits(footprint("float32"), wide, PROBES).decode_tok_s == pytest.approx(12e9 / 5_000_000)
+    assert limits(footprint("other"), wide, PROBES).decode_tok_s > 12e9 / 5_000_000
+
+
 @pytest.mark.parametrize(("arithmetic", "peak"), [("int8", 40e9), ("float32", 12e9)])
 def test_prefill_is_operations_over_the_best_peak(arithmetic: Arithmetic, peak: float) -> None:
     found = limits(footprint(arithmetic), WORKLOAD, PROBES)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from honed.bench.measure import WARM_UP_TOKENS, Sample, measure
-from honed.bench.peers.base import Footprint
+from honed.bench.peers.base import Footprint, Step
 from honed.errors import HonedError
 
 FOOTPRINT = Footprint(1000, 10, 2000, 200, "int8")
@@ -15,6 +15,8 @@ LOAD, PREFILL_PER_TOKEN, DECODE = 0.5, 0.125, 0.25
 
 
 class ClockedRunner:
+    """Prompts are computed one after another, and those that are done decode meanwhile, as in honed's engine."""
+
     isa = "portable"
     dtype = "int8"
     footprint = FOOTPRINT
@@ -38,10 +40,26 @@ class ClockedRunner:
             self.now += DECODE if i else 0
             yield 7
 
+    def generate_batch(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> Iterator[Step]:
+        self.calls.append((sum(len(prompt) for prompt in prompts), new_tokens))
+        counts = [0] * len(prompts)
+        for prompt in range(len(prompts)):
+            self.now += PREFILL_PER_TOKEN * len(prompts[prompt])
+            ready = [i for i in range(prompt + 1) if counts[i] < new_tokens]
+            for i in ready:
+                counts[i] += 1
+            yield [(i, 7) for i in ready]
+        while min(counts) < new_tokens - self.short_by:
+            self.now += DECODE
+            ready = [i for i in range(len(prompts)) if counts[i] < new_tokens]
+            for i in ready:
+                counts[i] += 1
+            yield [(i, 7) for i in ready]
+
 
 def test_each_time_is_what_its_name_says() -> None:
     runner = ClockedRunner()
-    sample = measure(runner.open, [1] * 16, 9, spawned=98.0, clock=lambda: runner.now)
+    sample = measure(runner.open, [[1] * 16], 9, spawned=98.0, clock=lambda: runner.now)
     assert sample.load_s == LOAD
     assert sample.start_to_first_token_s == 2.0 + LOAD + 2 * PREFILL_PER_TOKEN
     assert sample.prefill_s == 16 * PREFILL_PER_TOKEN
@@ -51,10 +69,32 @@ def test_each_time_is_what_its_name_says() -> None:
     assert sample.peak_rss_bytes > 1 << 20
 
 
+def test_batch_counts_only_what_all_sequences_decode_together() -> None:
+    """Three sequences, nine tokens each. The first has three when the last has one, so six steps are common."""
+    runner = ClockedRunner()
+    sample = measure(runner.open, [[1] * 16, [2] * 16, [3] * 16], 9, spawned=98.0, clock=lambda: runner.now)
+    assert sample.prefill_s == 3 * 16 * PREFILL_PER_TOKEN
+    assert sample.decode_s == 6 * DECODE
+    assert sample.decoded == 6 * 3
+    assert runner.calls == [(2, 1), (48, WARM_UP_TOKENS), (48, 9)]
+
+
+def test_batch_that_never_decodes_together_is_an_error() -> None:
+    runner = ClockedRunner()
+    with pytest.raises(HonedError, match="3 sequences of 2 new tokens never decoded all together"):
+        measure(runner.open, [[1], [2], [3]], 2, spawned=0.0, clock=lambda: runner.now)
+
+
 def test_early_end_is_an_error_and_not_a_speed() -> None:
     runner = ClockedRunner(short_by=3)
     with pytest.raises(HonedError, match="6 tokens came instead of 9"):
-        measure(runner.open, [1, 2], 9, spawned=0.0, clock=lambda: runner.now)
+        measure(runner.open, [[1, 2]], 9, spawned=0.0, clock=lambda: runner.now)
+
+
+def test_early_end_of_a_batch_is_an_error() -> None:
+    runner = ClockedRunner(short_by=3)
+    with pytest.raises(HonedError, match=r"\d tokens came instead of 9"):
+        measure(runner.open, [[1], [2]], 9, spawned=0.0, clock=lambda: runner.now)
 
 
 def test_sample_comes_back_from_json() -> None:

@@ -13,6 +13,8 @@ from honed.bench.probes import Probe
 from honed.bench.session import Measured, measure_all
 from honed.bench.workload import Workload
 
+WORKLOAD = Workload(threads=2, runs=2, batch=3)
+
 
 class Machine:
     """Stands in for processes: records what is run, in order."""
@@ -21,7 +23,7 @@ class Machine:
         self.order: list[str] = []
         self.failing = failing
 
-    def measure_once(self, contender: Contender, workload: Workload) -> Sample:
+    def measure_once(self, contender: Contender) -> Sample:
         self.order.append(contender.system)
         if self.order.count(contender.system) > self.failing.get(contender.system, 99):
             raise WorkerError("it broke")
@@ -36,8 +38,11 @@ def run(monkeypatch: pytest.MonkeyPatch, failing: dict[str, int], **settings: An
     machine = Machine(failing)
     monkeypatch.setattr(session, "measure_once", machine.measure_once)
     monkeypatch.setattr(session, "probe", machine.probe)
-    contenders = [Contender("a", "m", "", {}, (), None), Contender("b", "m", "", {}, (), None, is_peer=True)]
-    return machine, measure_all(contenders, Workload(threads=2, runs=2), **settings)
+    contenders = [
+        Contender("a", "m", "", {}, (), None, WORKLOAD),
+        Contender("b", "m", "", {}, (), None, WORKLOAD, variant="fast", is_peer=True),
+    ]
+    return machine, measure_all(contenders, **settings)
 
 
 def test_systems_take_turns_and_each_is_probed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +57,7 @@ def test_failing_peer_is_skipped_and_not_tried_again(monkeypatch: pytest.MonkeyP
     machine, results = run(monkeypatch, {"b": 0})
     assert machine.order.count("b") == 1
     assert isinstance(results[0], Measured)
-    assert results[1] == Skipped("b", "m", "it broke")
+    assert results[1] == Skipped("b", "m", "it broke", WORKLOAD)
 
 
 def test_own_failure_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,4 +69,10 @@ def test_progress_counts_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[int, int, str]] = []
     run(monkeypatch, {}, progress=lambda *call: calls.append(call))
     assert [(done, total) for done, total, _ in calls] == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
-    assert calls[1][2] == "b m, run 1 of 2"
+    assert calls[1][2] == "b fast m: 512 prompt tokens, 3 together, run 1 of 2"
+
+
+def test_no_run_is_begun_after_the_end_and_all_have_as_many_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine, results = run(monkeypatch, {}, until=lambda: True)
+    assert machine.order == ["a", "probe 2 4", "b", "probe 2 4"]
+    assert [len(result.samples) for result in results] == [1, 1]

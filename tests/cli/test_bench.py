@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from honed.bench.report import HEADER
+from honed.bench.table import HEADER
+from honed.cli.bench import numbers
 from honed.cli.main import main, make_app
 
 SMALL = ("--prompt-tokens", "8", "--new-tokens", "3", "--threads", "1", "--runs", "1")
@@ -21,6 +22,7 @@ def run(*arguments: str) -> str:
 def test_json_report(tiny_llama: Path, tmp_path: Path) -> None:
     value = json.loads(run(str(tiny_llama), *SMALL, "--isa", "portable", "--json", "--out", str(tmp_path / "r.json")))
     (row,) = value["rows"]
+    assert row["batch"] == 1
     assert (row["system"], row["model"], row["threads"], row["isa"]) == ("honed", str(tiny_llama), 1, "portable")
     for name in ("prefill_tok_s", "decode_tok_s"):
         assert 0 < row[name]["min"] <= row[name]["median"] <= row[name]["max"]
@@ -39,14 +41,37 @@ def test_table_and_markdown(tiny_llama: Path) -> None:
     assert lines[0] == "| " + " | ".join(HEADER) + " |"
     assert lines[2].startswith(f"| honed | {tiny_llama} | bfloat16 |")
     plain = run(str(tiny_llama), *SMALL)
-    assert "8 prompt and 3 new tokens, 1 threads, 1 runs" in plain
+    assert "8 prompt and 3 new tokens, 1 sequence, 1 threads, 1 runs" in plain
     assert "float32" in plain
+    assert "peak memory" in plain
+
+
+def test_lists_make_a_table_for_each_combination(tiny_llama: Path, tmp_path: Path) -> None:
+    page, plot = tmp_path / "r.md", tmp_path / "r.svg"
+    arguments = ("--prompt-tokens", "6,8", "--batch", "1,2", "--new-tokens", "5", "--threads", "1", "--runs", "1")
+    run(str(tiny_llama), *arguments, "--page", str(page), "--plot", str(plot))
+    headings = [line for line in page.read_text().splitlines() if line.startswith("## ")]
+    assert headings == [
+        f"## {prompt} prompt and 5 new tokens, {sequences}, 1 threads, 1 runs: median (range)"
+        for prompt in (6, 8)
+        for sequences in ("1 sequence", "2 sequences together")
+    ]
+    assert "](r.svg)" in page.read_text()
+    assert plot.read_text().startswith("<svg")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["r.md", "r.svg"]
+
+
+def test_numbers_of_a_list() -> None:
+    assert numbers("batch", "16,1, 8,1") == [16, 1, 8]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--against", "nothing"), "against = 'nothing': must be one of: pytorch"),
+        (("--against", "pytorch,nothing"), "against = 'nothing': must be one of: "),
+        (("--batch", "0"), "batch = 0: must be at least 1"),
+        (("--batch", "1;2"), "batch = '1;2': must be a whole number, or several with commas between"),
+        (("--plot", "/nowhere/at/all.svg"), "there is no directory /nowhere/at"),
         (("--runs", "0"), "runs = 0: must be at least 1"),
         (("--threads", "0"), "threads = 0: must be at least 1"),
         (("--dtype", "int3"), "dtype = 'int3': must be one of auto, float32, bfloat16"),

@@ -5,15 +5,16 @@ Not here: how a measurement is made (`bench/`), and our side of it (`engine_runn
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from honed.bench.contender import Contender, Skipped
-from honed.bench.peers import find_peer
-from honed.bench.peers.base import Peer
-from honed.bench.report import Report, make_report
+from honed.bench.peers import find_peer, peer_names
+from honed.bench.peers.base import Peer, PeerError
+from honed.bench.report import OWN, Report, make_report
 from honed.bench.session import Progress, measure_all
-from honed.bench.workload import Workload, prompt_ids
+from honed.bench.workload import Workload, workload_prompts
 from honed.checkpoints.base import Checkpoint
 from honed.checkpoints.open import open_checkpoint
 from honed.errors import HonedError, ParameterError, SourceError
@@ -34,32 +35,41 @@ class BenchModel:
 
 def benchmark(
     models: Sequence[BenchModel],
-    workload: Workload,
+    workloads: Workload | Sequence[Workload],
     *,
     against: Sequence[str] = (),
     isa: str | None = None,
+    minutes: float | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Measures every model on honed's engine, and each peer of `against` with the weights that the models came from.
+    """Measures every model on honed's engine, and each peer of `against` with the weights that the models came from,
+    on every workload; all of them take turns.
 
     A peer runs the source of an artifact where that can be found, once for all models of one source, and the decoded
-    weights of the artifact itself where it cannot. A peer that is not installed becomes a skipped row. Errors are
-    those of `honed.load`, ParameterError for a workload longer than a model's context, and WorkerError.
+    weights of the artifact itself where it cannot. Peers are named as in `honed bench --against`; one that cannot be
+    installed, take the model or run becomes a skipped row. minutes: no further run is begun after so many, counted
+    from the first. Errors are those of `honed.load`, ParameterError for a workload longer than a model's context, and
+    WorkerError.
     """
     if not models:
         raise ParameterError("models", list(models), "must name at least one model")
-    peers = [find_peer(name) for name in against]
+    if minutes is not None and not minutes > 0:
+        raise ParameterError("minutes", minutes, "must be over 0")
+    peers = [find_peer(name) for name in peer_names(against)]
     opened = [(model, open_checkpoint(model.name)) for model in models]
-    contenders = [_contender(model, checkpoint, workload, isa) for model, checkpoint in opened]
+    planned = [workloads] if isinstance(workloads, Workload) else list(workloads)
+    contenders = [_contender(model, checkpoint, workload, isa) for workload in planned for model, checkpoint in opened]
     skipped: list[Skipped] = []
+    sources = _sources(opened) if peers else []
     for peer in peers:
-        for name, checkpoint in _sources(opened):
-            reason = peer.unavailable()
-            if reason is None:
-                reason = _plan_peer(peer, name, checkpoint, workload, contenders)
-            if reason is not None:
-                skipped.append(Skipped(peer.name, name, reason))
-    return make_report([*measure_all(contenders, workload, progress), *skipped], workload)
+        for name, checkpoint in sources:
+            try:
+                contenders += _peer_contenders(peer, name, checkpoint, planned, progress)
+            except HonedError as error:
+                skipped.append(Skipped(peer.name, name, str(error)))
+    end = None if minutes is None else time.monotonic() + 60 * minutes
+    until = (lambda: False) if end is None else (lambda: time.monotonic() > end)
+    return make_report([*measure_all(_by_workload(contenders), progress, until=until), *skipped])
 
 
 def _contender(model: BenchModel, checkpoint: Checkpoint, workload: Workload, isa: str | None) -> Contender:
@@ -69,7 +79,7 @@ def _contender(model: BenchModel, checkpoint: Checkpoint, workload: Workload, is
             "prompt_tokens + new_tokens", workload.positions, f"must be at most {context}, the context of {model.name}"
         )
     return Contender(
-        system="honed",
+        system=OWN,
         model=model.name,
         open_function="honed.api.engine_runner:open_runner",
         arguments={
@@ -78,10 +88,32 @@ def _contender(model: BenchModel, checkpoint: Checkpoint, workload: Workload, is
             "threads": workload.threads,
             "isa": isa,
             "context": min(max(workload.positions, ROOM), context),
+            "sequences": workload.batch,
         },
-        prompt=tuple(prompt_ids(checkpoint.tokenizer().encode, workload.prompt_tokens)),
+        prompts=workload_prompts(checkpoint.tokenizer().encode, workload),
         file_bytes=sum(path.stat().st_size for path in checkpoint.files),
+        workload=workload,
     )
+
+
+def _peer_contenders(
+    peer: Peer, name: str, checkpoint: Checkpoint, workloads: Sequence[Workload], progress: Progress | None
+) -> list[Contender]:
+    reason = peer.unavailable()
+    if reason is not None:
+        raise PeerError(reason)
+
+    def announce(what: str) -> None:
+        if progress is not None:
+            progress(0, 1, what)
+
+    return [contender for workload in workloads for contender in peer.contenders(name, checkpoint, workload, announce)]
+
+
+def _by_workload(contenders: Sequence[Contender]) -> list[Contender]:
+    """Those of one workload behind each other, so that what is compared is measured within minutes."""
+    order = list(dict.fromkeys(contender.workload for contender in contenders))
+    return sorted(contenders, key=lambda contender: order.index(contender.workload))
 
 
 def _sources(opened: Sequence[tuple[BenchModel, Checkpoint]]) -> list[tuple[str, Checkpoint]]:
@@ -97,14 +129,3 @@ def _sources(opened: Sequence[tuple[BenchModel, Checkpoint]]) -> list[tuple[str,
                 name, source = model.name, checkpoint
         found.setdefault(str(source.path.resolve()), (name, source))
     return list(found.values())
-
-
-def _plan_peer(
-    peer: Peer, name: str, checkpoint: Checkpoint, workload: Workload, contenders: list[Contender]
-) -> str | None:
-    """Adds the peer to the contenders, or says why it cannot take part."""
-    try:
-        contenders.append(peer.contender(name, checkpoint, workload))
-    except HonedError as error:
-        return str(error)
-    return None

@@ -58,7 +58,7 @@ class Demo:
             rows.append({"label": row.label, **speed, "quality": quality})
         return {
             "rows": rows,
-            **{key: measured[key] for key in ("workload", "machine", "probes")},
+            **{key: measured[key] for key in ("workloads", "machine", "probes")},
             "question": self.question,
             "answer": self.answer,
         }

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from honed.api.load import load
-from honed.bench.peers.base import Footprint, Runner
+from honed.bench.peers.base import Footprint, Runner, Step
 from honed.runtime.engine import Engine
 from honed.runtime.events import Failed, Generated
 from honed.runtime.request import GREEDY, Request
@@ -21,20 +21,21 @@ if TYPE_CHECKING:
 
 
 def open_runner(arguments: Mapping[str, Any]) -> Runner:
-    """Loads as `honed.load` does. arguments: model, dtype, threads, isa, context."""
+    """Loads as `honed.load` does. arguments: model, dtype, threads, isa, context, sequences."""
     model = load(
         arguments["model"],
         dtype=arguments["dtype"],
         threads=arguments["threads"],
         isa=arguments["isa"],
         context=arguments["context"],
+        sequences=arguments["sequences"],
     )
     isa = getattr(model.backend, "isa", None)
-    return EngineRunner(Engine(model.backend, max_sequences=1), model.tokenizer, isa, arguments)
+    return EngineRunner(Engine(model.backend, max_sequences=arguments["sequences"]), model.tokenizer, isa, arguments)
 
 
 class EngineRunner:
-    """One request at a time through the engine."""
+    """Requests through the engine, as many at a time as it was made for."""
 
     def __init__(self, engine: Engine, tokenizer: Tokenizer, isa: str | None, arguments: Mapping[str, Any]) -> None:
         self._engine = engine
@@ -73,12 +74,18 @@ class EngineRunner:
         return self._tokenizer.encode(text)
 
     def generate(self, prompt: Sequence[int], new_tokens: int) -> Iterator[int]:
-        """No stop tokens: the length is what was asked for."""
-        request = self._engine.add(Request(tuple(prompt), new_tokens, GREEDY))
+        return (token for step in self.generate_batch([prompt], new_tokens) for _, token in step)
+
+    def generate_batch(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> Iterator[Step]:
+        """Requests that arrive together. No stop tokens: the length is what was asked for."""
+        requests = [self._engine.add(Request(tuple(prompt), new_tokens, GREEDY)) for prompt in prompts]
+        index = {request: i for i, request in enumerate(requests)}
         while not self._engine.idle:
+            tokens: list[tuple[int, int]] = []
             for event in self._engine.step():
                 match event:
-                    case Generated(id, token) if id == request:
-                        yield token
+                    case Generated(request, token):
+                        tokens.append((index[request], token))
                     case Failed(_, error):
                         raise error
+            yield tokens

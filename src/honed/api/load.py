@@ -9,7 +9,7 @@ from pathlib import Path
 
 from honed.api.defaults import read_defaults
 from honed.api.language_model import LanguageModel
-from honed.backends.base import Backend
+from honed.backends.base import PAGE_TOKENS, Backend
 from honed.checkpoints.base import Checkpoint, Checksummed
 from honed.checkpoints.open import open_checkpoint
 from honed.errors import ParameterError, UnsupportedError
@@ -27,6 +27,7 @@ def load(
     threads: int | None = None,
     isa: str | None = None,
     context: int | None = None,
+    sequences: int = 1,
     revision: str | None = None,
     backend: str = "native",
 ) -> LanguageModel:
@@ -38,7 +39,8 @@ def load(
     int8 in groups of 32); float32 and bfloat16 decode them.
     threads: None for the CPUs that affinity and cgroup quota leave this process. isa: an instruction set that
     `honed doctor` lists, None for the best. context: positions of the KV cache, rounded up to pages of 32; None for
-    the model's own, at most 16384. backend: native, or pytorch (needs the extra honed[torch]).
+    the model's own, at most 16384. sequences: so many of that length have room in the cache together. backend:
+    native, or pytorch (needs the extra honed[torch]).
 
     Errors: ParameterError, SourceError if the name leads nowhere, FormatError for malformed files, UnsupportedError
     for an architecture or format that is not known, ArtifactError for an artifact that was changed.
@@ -47,10 +49,10 @@ def load(
     policy = _DTYPES[_known("dtype", dtype, _DTYPES)]
     make = _native if _known("backend", backend, ("native", "pytorch")) == "native" else _pytorch
     checkpoint = open_checkpoint(str(name), revision)
-    _require_context(checkpoint, context)
+    positions = _cache_positions(checkpoint, context, sequences)
     tokenizer = _ParsedTokenizer(checkpoint)
     try:
-        runner = make(checkpoint, policy, threads, isa, context)
+        runner = make(checkpoint, policy, threads, isa, positions)
     finally:
         tokenizer.join()
     if isinstance(checkpoint, Checksummed):
@@ -98,22 +100,31 @@ def _known(parameter: str, value: str, known: Collection[str]) -> str:
     return value
 
 
-def _require_context(checkpoint: Checkpoint, asked: int | None) -> None:
+def _cache_positions(checkpoint: Checkpoint, context: int | None, sequences: int) -> int | None:
+    """Positions of the KV cache; None: the backend's own choice."""
     made_for = read_model(checkpoint.config, checkpoint.path).dimensions.context
-    if asked is not None and not 1 <= asked <= made_for:
-        raise ParameterError("context", asked, f"must be from 1 to {made_for}, which this model was made for")
+    if context is not None and not 1 <= context <= made_for:
+        raise ParameterError("context", context, f"must be from 1 to {made_for}, which this model was made for")
+    if sequences < 1:
+        raise ParameterError("sequences", sequences, "must be at least 1")
+    if sequences == 1:
+        return context
+    if context is None:
+        raise ParameterError("sequences", sequences, "needs a context, which says how long each of them may be")
+    # Each sequence holds whole pages.
+    return -(-context // PAGE_TOKENS) * PAGE_TOKENS * sequences
 
 
 def _native(
-    checkpoint: Checkpoint, dtype: DensePolicy, threads: int | None, isa: str | None, context: int | None
+    checkpoint: Checkpoint, dtype: DensePolicy, threads: int | None, isa: str | None, positions: int | None
 ) -> Backend:
     from honed.backends.native import NativeBackend, NativeConfig
 
-    return NativeBackend.load(checkpoint, NativeConfig(dtype=dtype, threads=threads, isa=isa, kv_tokens=context))
+    return NativeBackend.load(checkpoint, NativeConfig(dtype=dtype, threads=threads, isa=isa, kv_tokens=positions))
 
 
 def _pytorch(
-    checkpoint: Checkpoint, dtype: DensePolicy, threads: int | None, isa: str | None, context: int | None
+    checkpoint: Checkpoint, dtype: DensePolicy, threads: int | None, isa: str | None, positions: int | None
 ) -> Backend:
     for parameter, value in (("threads", threads), ("isa", isa)):
         if value is not None:
@@ -126,4 +137,4 @@ def _pytorch(
         raise UnsupportedError(
             f"backend pytorch: torch is not installed; pip install honed[torch] ({error})"
         ) from error
-    return PyTorchBackend.load(checkpoint, PyTorchConfig(kv_tokens=context))
+    return PyTorchBackend.load(checkpoint, PyTorchConfig(kv_tokens=positions))

@@ -1,10 +1,12 @@
-"""One system with one model, ready to be measured in processes of its own."""
+"""One system with one model and one workload, ready to be measured in processes of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from honed.bench.workload import Workload
 
 
 @dataclass(frozen=True)
@@ -16,18 +18,27 @@ class Contender:
     model: str
     open_function: str
     arguments: Mapping[str, Any]
-    prompt: tuple[int, ...]
+    prompts: tuple[tuple[int, ...], ...]
+    """One for each sequence of the workload, all of its prompt length."""
     file_bytes: int | None
     """Size of the files that hold the weights."""
+    workload: Workload
     environment: Mapping[str, str] = field(default_factory=dict)
+    interpreter: str | None = None
+    """The Python that the worker runs in; None: the running one. Another one has honed's own files and nothing that
+    honed depends on (`bench/isolate.py`)."""
+    variant: str = ""
+    """A setting that is tried beside others. Contenders that differ in nothing else are one row of the report, in which
+    the better figure counts for each column."""
     is_peer: bool = False
     """A peer that fails becomes a skipped row; honed failing is an error."""
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """A system that could not be measured, and why."""
+    """A system that could not be measured, and why. `workload` None: with none of them."""
 
     system: str
     model: str
     reason: str
+    workload: Workload | None = None

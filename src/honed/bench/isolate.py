@@ -2,6 +2,9 @@
 
 The child reads one JSON document from stdin and writes one to what was its stdout; everything that libraries print
 goes to stderr. A call is named as text ("package.module:function"): this module knows nothing of what it runs.
+
+The interpreter may be another environment's. It gets the package honed and nothing beside it, from the place where
+this process has it; of its modules those can be imported that need nothing but what that environment holds.
 """
 
 from __future__ import annotations
@@ -20,6 +23,18 @@ from honed.errors import HonedError
 
 TIMEOUT_S = 1800.0
 
+# What -m does for an interpreter that has honed installed. Putting honed's parent directory on the path of another one
+# would put everything there too that is installed beside honed.
+_FOREIGN_START = """
+import importlib.util, sys
+place = sys.argv[1]
+spec = importlib.util.spec_from_file_location("honed", place + "/__init__.py", submodule_search_locations=[place])
+sys.modules["honed"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(sys.modules["honed"])
+from honed.bench.isolate import run_job
+run_job()
+"""
+
 
 class WorkerError(HonedError):
     """A measurement process failed. The message ends with what it said last."""
@@ -29,10 +44,13 @@ def call_isolated(
     function: str,
     arguments: Mapping[str, Any],
     *,
+    interpreter: str | None = None,
     environment: Mapping[str, str] | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> Any:
     """Runs `function(arguments, spawned)` in a new process and returns its JSON result.
+
+    interpreter: the Python of another environment; None: the running one.
 
     `spawned` is the reading of time.monotonic() just before the process was started; the clock is the system's, so the
     child may subtract it. Raises WorkerError where the process fails, dies or takes over `timeout_s`; the child's own
@@ -41,7 +59,7 @@ def call_isolated(
     job = {"function": function, "arguments": dict(arguments), "spawned": time.monotonic()}
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "honed.bench.isolate"],
+            _command(interpreter),
             input=json.dumps(job).encode(),
             capture_output=True,
             env={**os.environ, **(environment or {})},
@@ -50,6 +68,8 @@ def call_isolated(
         )
     except subprocess.TimeoutExpired as error:
         raise WorkerError(f"{function}: no result after {timeout_s:g} s") from error
+    except OSError as error:
+        raise WorkerError(f"{function}: {interpreter} cannot be started: {error.strerror or error}") from error
     if done.returncode != 0:
         raise WorkerError(f"{function}: {_failure(done.returncode, done.stderr.decode(errors='replace'))}")
     try:
@@ -59,6 +79,14 @@ def call_isolated(
     if "error" in answer:
         raise WorkerError(answer["error"])
     return answer["result"]
+
+
+def _command(interpreter: str | None) -> list[str]:
+    if interpreter is None:
+        return [sys.executable, "-m", "honed.bench.isolate"]
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 - see peak_memory_bytes
+    # -P: the directory that the user happens to be in is not searched for modules.
+    return [interpreter, "-P", "-c", _FOREIGN_START, package]
 
 
 def _failure(code: int, stderr: str) -> str:
@@ -90,7 +118,8 @@ def peak_memory_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _main() -> None:
+def run_job() -> None:
+    """The child's whole life: one job from stdin, its answer to stdout."""
     channel = os.dup(1)
     os.dup2(2, 1)
     job = json.load(sys.stdin)
@@ -105,4 +134,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    _main()
+    run_job()

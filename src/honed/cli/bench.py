@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated, cast, get_args
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
 from honed.cli.output import print_json, print_table
 from honed.cli.progress import progress
 
+if TYPE_CHECKING:
+    from honed.bench.report import Report
+
 
 def bench(
-    models: Annotated[list[str], typer.Argument(help="Alias, directory, .gguf file, pypi: wheel or hub id.")],
+    models: Annotated[
+        list[str], typer.Argument(help="Alias, directory, .gguf file, pypi: wheel, synthetic: shape or hub id.")
+    ],
     *,
-    prompt_tokens: Annotated[int, typer.Option(help="Length of the prompt.")] = 512,
+    prompt_tokens: Annotated[str, typer.Option(help="Length of the prompt, or several: 128,512.")] = "512",
     new_tokens: Annotated[int, typer.Option(help="Tokens decoded after it, greedily.")] = 128,
+    batch: Annotated[str, typer.Option(help="Sequences decoded together, or several numbers: 1,8,16.")] = "1",
     threads: Annotated[int | None, typer.Option(help="[default: the CPUs that this process may use]")] = None,
-    runs: Annotated[int, typer.Option(help="Processes started for each system.")] = 5,
-    against: Annotated[list[str] | None, typer.Option(help="pytorch or pytorch-float32. May be repeated.")] = None,
+    runs: Annotated[int, typer.Option(help="Processes started for each system and workload.")] = 5,
+    minutes: Annotated[float | None, typer.Option(help="Begin no further run after so many minutes.")] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(help="Other systems, e.g. llama.cpp,pytorch; installed on first use. May be repeated."),
+    ] = None,
     dtype: Annotated[str, typer.Option(help="auto (GGUF blocks as they are), float32 or bfloat16.")] = "auto",
     isa: Annotated[str | None, typer.Option(help="One that honed doctor lists. [default: the best]")] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the whole report, raw values included, as JSON.")] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Also draw it, as SVG.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Also write it as a Markdown page.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Measure prefill and decode speed, load time and memory, a fresh process for each measurement."""
     from honed.api.benchmark import BenchModel, benchmark
-    from honed.bench import report as reporting
+    from honed.bench import table
     from honed.bench.workload import Workload
     from honed.errors import ParameterError, SourceError
     from honed.native import extension
@@ -35,31 +48,64 @@ def bench(
 
     if dtype not in get_args(DensePolicy):
         raise ParameterError("dtype", dtype, f"must be one of {', '.join(get_args(DensePolicy))}")
-    if out is not None and not out.parent.is_dir():
-        raise SourceError(f"{out}: there is no directory {out.parent} to write the report to")
-    workload = Workload(prompt_tokens, new_tokens, extension.default_threads() if threads is None else threads, runs)
+    for file in (out, plot, page):
+        if file is not None and not file.parent.is_dir():
+            raise SourceError(f"{file}: there is no directory {file.parent} to write the report to")
+    count = extension.default_threads() if threads is None else threads
+    workloads = [
+        Workload(prompt, new_tokens, count, runs, together)
+        for prompt in numbers("prompt_tokens", prompt_tokens)
+        for together in numbers("batch", batch)
+    ]
     with progress() as report:
         result = benchmark(
             [BenchModel(name, cast("DensePolicy", dtype)) for name in models],
-            workload,
+            workloads,
             against=against or (),
             isa=isa,
+            minutes=minutes,
             progress=lambda done, total, label: report(label, done, total),
         )
-    if out is not None:
-        from honed.evaluate.store import write_json
-
-        write_json(out, result.to_json())
+    _write(result, models, out=out, plot=plot, page=page)
     if json:
         print_json(result.to_json())
         return
-    rows = reporting.table_cells(result)
-    if markdown:
-        typer.echo(reporting.markdown(reporting.HEADER, rows), nl=False)
-        return
-    title = (
-        f"{prompt_tokens} prompt and {new_tokens} new tokens, {workload.threads} threads, {runs} runs: median (range)"
-    )
-    print_table(title, reporting.HEADER, rows)
-    for line in reporting.comparisons(result):
-        typer.echo(line)
+    for workload, rows in result.groups():
+        cells = table.table_cells(rows)
+        if markdown:
+            typer.echo(table.markdown(table.HEADER, cells))
+            continue
+        print_table(table.title(workload, rows), table.HEADER, cells)
+        for line in [*table.comparisons(result, workload), *table.footing(result, workload)]:
+            typer.echo(line)
+        typer.echo()
+
+
+def numbers(parameter: str, text: str) -> list[int]:
+    """The whole numbers of a list with commas, each once."""
+    from honed.errors import ParameterError
+
+    try:
+        return list(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError:
+        raise ParameterError(parameter, text, "must be a whole number, or several with commas between") from None
+
+
+def _write(result: Report, models: list[str], *, out: Path | None, plot: Path | None, page: Path | None) -> None:
+    """Whole files only: each is written beside its name and renamed."""
+    from honed.bench import table
+    from honed.bench.plot import svg
+    from honed.evaluate.store import write_json
+
+    if out is not None:
+        write_json(out, result.to_json())
+    texts: dict[Path, str] = {}
+    if plot is not None:
+        texts[plot] = svg(result)
+    if page is not None:
+        picture = None if plot is None else os.path.relpath(plot, page.parent)
+        texts[page] = table.page(result, f"Speed of {', '.join(models)}", picture)
+    for path, text in texts.items():
+        partial = path.with_name(f".{path.name}.partial")
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)

@@ -29,7 +29,7 @@ def demo(
 ) -> None:
     """Compress a model two ways, compare quality and speed with the original, and ask it something."""
     from honed.api.demo import run_demo
-    from honed.bench.report import megabytes, percent, spread
+    from honed.bench.table import megabytes, percent, spread
     from honed.bench.workload import Workload
     from honed.evaluate.store import write_json
     from honed.native import extension

@@ -1,19 +1,34 @@
-"""What a measured system offers, in the process that is measured and in the one that plans. Interfaces only."""
+"""What a measured system offers, in the process that is measured and in the one that plans. Interfaces only.
+
+The measured process of another system runs in an environment that has neither honed's dependencies nor its extension:
+this file and every adapter import the standard library alone, and everything else inside functions.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from honed.bench.contender import Contender
 from honed.bench.workload import Workload
+from honed.errors import HonedError
 
 if TYPE_CHECKING:  # the measured process imports this file and reads no checkpoint through it
     from honed.checkpoints.base import Checkpoint
 
 Arithmetic = Literal["int8", "float32", "other"]
 """What most multiplications of the linear layers are done in, where a probe of the machine's peak exists for it."""
+
+Announce = Callable[[str], None]
+"""Told what takes its time now: an installation, a conversion."""
+
+Step = Sequence[tuple[int, int]]
+"""The tokens that one step of a batch brought: index of the sequence, and its next token."""
+
+
+class PeerError(HonedError):
+    """Another system cannot be installed, cannot take a model, or failed. It becomes a row that says why."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +66,14 @@ class Runner(Protocol):
     def generate(self, prompt: Sequence[int], new_tokens: int) -> Iterator[int]:
         """Greedy decoding of exactly `new_tokens` tokens, each given as soon as it is known; no token ends it early."""
 
+    def generate_batch(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> Iterator[Step]:
+        """The same for several prompts of one length, decoded together. A step is given as soon as its tokens are
+        known. It need not hold a token of every sequence: the prompts may be computed one after another, and those
+        that are done may decode meanwhile.
+
+        PeerError where the system cannot decode several sequences together.
+        """
+
 
 class Peer(Protocol):
     """Another system, seen from the process that plans: no heavy import happens here."""
@@ -59,7 +82,14 @@ class Peer(Protocol):
     def name(self) -> str: ...
 
     def unavailable(self) -> str | None:
-        """Why it cannot run on this machine, or None."""
+        """Why it cannot run on this machine, or None. Answers at once: nothing is installed to find out."""
 
-    def contender(self, model: str, checkpoint: Checkpoint, workload: Workload) -> Contender:
-        """Prepares the files that it needs (converting and caching where it cannot read the checkpoint)."""
+    def contenders(
+        self, model: str, checkpoint: Checkpoint, workload: Workload, announce: Announce
+    ) -> Sequence[Contender]:
+        """One contender for each variant worth trying, mostly one.
+
+        Makes the environment of the system (`environment.py`) and the files that it needs (`conversion.py`) where they
+        are not there yet. Called once for every workload, so what it makes must be found again at once.
+        Errors: HonedError where one cannot be had.
+        """

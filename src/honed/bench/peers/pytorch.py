@@ -8,52 +8,65 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from honed.bench.contender import Contender
-from honed.bench.peers.base import Footprint, Runner
-from honed.bench.peers.dense_copy import dense_directory
-from honed.bench.workload import Workload, prompt_ids
-from honed.checkpoints.base import Checkpoint
+from honed.bench.peers.base import Announce, Footprint, Runner, Step
+from honed.bench.peers.environment import Environment, Install
+from honed.bench.workload import Workload, workload_prompts
+
+if TYPE_CHECKING:
+    from honed.checkpoints.base import Checkpoint
+
+_LIBRARIES = ("torch", "transformers")
+ENVIRONMENT = Environment("pytorch", (Install(("torch==2.13.0", "transformers==5.24.0", "numpy==2.4.6")),))
 
 
 @dataclass(frozen=True)
 class PytorchPeer:
-    """Plans measurements of transformers' AutoModelForCausalLM."""
+    """Plans measurements of transformers' AutoModelForCausalLM: in the running environment where that has both
+    libraries, else in one of its own."""
 
     name: str
     dtype: str
 
     def unavailable(self) -> str | None:
-        missing = [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]
-        if not missing:
-            return None
-        return f"{' and '.join(missing)} not installed (pip install 'honed[torch]')"
+        return None
 
-    def contender(self, model: str, checkpoint: Checkpoint, workload: Workload) -> Contender:
+    def contenders(
+        self, model: str, checkpoint: Checkpoint, workload: Workload, announce: Announce
+    ) -> Sequence[Contender]:
+        from honed.bench.peers.dense_copy import dense_directory
+
+        installed = all(importlib.util.find_spec(name) is not None for name in _LIBRARIES)
+        interpreter = None if installed else str(ENVIRONMENT.python(announce))
         directory = dense_directory(checkpoint)
-        return Contender(
-            system=self.name,
-            model=model,
-            open_function="honed.bench.peers.pytorch:open_runner",
-            arguments={"directory": str(directory), "threads": workload.threads, "dtype": self.dtype},
-            prompt=tuple(prompt_ids(checkpoint.tokenizer().encode, workload.prompt_tokens)),
-            file_bytes=sum(file.stat().st_size for file in directory.glob("*.safetensors")),
-            environment={
-                "OMP_NUM_THREADS": str(workload.threads),
-                "HF_HUB_OFFLINE": "1",
-                "TOKENIZERS_PARALLELISM": "false",
-            },
-            is_peer=True,
-        )
+        return [
+            Contender(
+                system=self.name,
+                model=model,
+                open_function="honed.bench.peers.pytorch:open_runner",
+                arguments={"directory": str(directory), "threads": workload.threads, "dtype": self.dtype},
+                prompts=workload_prompts(checkpoint.tokenizer().encode, workload),
+                file_bytes=sum(file.stat().st_size for file in directory.glob("*.safetensors")),
+                workload=workload,
+                environment={
+                    "OMP_NUM_THREADS": str(workload.threads),
+                    "HF_HUB_OFFLINE": "1",
+                    "TOKENIZERS_PARALLELISM": "false",
+                },
+                interpreter=interpreter,
+                is_peer=True,
+            )
+        ]
 
 
 def open_runner(arguments: Mapping[str, Any]) -> Runner:
     """Loads in the worker. arguments: directory, threads, dtype."""
-    torch = importlib.import_module("torch")
-    transformers = importlib.import_module("transformers")
+    torch, transformers = (importlib.import_module(name) for name in _LIBRARIES)
     torch.set_num_threads(arguments["threads"])
     dtype = getattr(torch, arguments["dtype"])
     # The keyword was renamed in transformers 4.56.
@@ -72,6 +85,8 @@ class PytorchRunner:
         self._model = model
         self._tokenizer = tokenizer
         self._dtype = dtype
+        # Renamed in transformers 5.
+        self._cache = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
 
     @property
     def isa(self) -> str | None:
@@ -107,12 +122,18 @@ class PytorchRunner:
         return ids
 
     def generate(self, prompt: Sequence[int], new_tokens: int) -> Iterator[int]:
+        return (tokens[0] for tokens in self._decode([prompt], new_tokens))
+
+    def generate_batch(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> Iterator[Step]:
+        return (list(enumerate(tokens)) for tokens in self._decode(prompts, new_tokens))
+
+    def _decode(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> Iterator[list[int]]:
         torch = self._torch
-        ids = torch.tensor([list(prompt)])
+        ids = torch.tensor([list(prompt) for prompt in prompts])
         cache = None
         for _ in range(new_tokens):
             with torch.inference_mode():
-                out = self._model(ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-                cache = out.past_key_values
+                out = self._model(ids, use_cache=True, logits_to_keep=1, **{self._cache: cache})
+                cache = getattr(out, self._cache)
                 ids = out.logits[:, -1].argmax(dim=-1, keepdim=True)
-            yield int(ids)
+            yield ids[:, 0].tolist()

@@ -1,0 +1,289 @@
+"""llama.cpp, compiled for this processor, through the C interface of its Python package.
+
+Nothing of that package but the declarations of C functions is loaded: no sampling, templates or other start-up cost in
+Python counts against llama.cpp. The threads are a pool that lives as long as the context, as in its own benchmark.
+Flash attention on and off are both measured and the better one counts. Not here: GGUF files (`gguf_model.py`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from honed.bench.contender import Contender
+from honed.bench.peers.base import Announce, Footprint, PeerError, Runner, Step
+from honed.bench.peers.environment import Environment, Install
+from honed.bench.workload import FIRST_PROMPT, Workload, workload_prompts
+
+if TYPE_CHECKING:
+    from honed.checkpoints.base import Checkpoint
+
+VERSION = "0.3.36"
+MICRO_BATCH = 512
+_PADDING = 256
+"""llama.cpp rounds the positions of a sequence up to this many."""
+_CMAKE = {
+    "GGML_NATIVE": "ON",
+    "GGML_LLAMAFILE": "ON",
+    # The pool attached below is ggml's own; with OpenMP it would be ignored, and clang often lacks the library.
+    "GGML_OPENMP": "OFF",
+    "CMAKE_BUILD_TYPE": "Release",
+    "LLAVA_BUILD": "OFF",
+    "LLAMA_BUILD_COMMON": "OFF",
+}
+FLASH_ATTENTION = {"flash attention": 1, "no flash attention": 0}
+
+
+@dataclass(frozen=True)
+class LlamaCppPeer:
+    """dtype: q4_0 or q8_0, made by llama.cpp's own quantizer from the weights of the checkpoint; or file, a GGUF
+    checkpoint as it is."""
+
+    name: str
+    dtype: str
+
+    def unavailable(self) -> str | None:
+        if shutil.which("clang++") is not None:
+            return None
+        if shutil.which("c++") is None and shutil.which("g++") is None:
+            return f"{self.name} is compiled here and needs a C++ compiler: install clang"
+        from honed.native import extension
+
+        version = _default_compiler_version()
+        if version == 12 and any("amx" in name for name in extension.features()["instruction_sets"]):
+            return f"{self.name}: what gcc 12 makes of its AMX code crashes; install clang"
+        return None
+
+    def contenders(
+        self, model: str, checkpoint: Checkpoint, workload: Workload, announce: Announce
+    ) -> Sequence[Contender]:
+        from honed.bench.peers.gguf_model import file_footprint, quantized_file
+
+        if self.dtype == "file" and checkpoint.kind != "gguf":
+            raise PeerError(f"{self.name} runs GGUF files only, and {model} is none")
+        python = str(environment().python(announce))
+        if self.dtype == "file":
+            file = checkpoint.path
+        else:
+            file = quantized_file(
+                checkpoint,
+                self.dtype,
+                python=python,
+                version=VERSION,
+                threads=workload.threads,
+                announce=announce,
+            )
+        footprint, label = file_footprint(file)
+        arguments = {
+            "file": str(file),
+            "threads": workload.threads,
+            "sequences": workload.batch,
+            "positions": max(workload.positions, 8 * len(FIRST_PROMPT)),
+            "prompt_tokens": workload.prompt_tokens,
+            "footprint": asdict(footprint),
+            "dtype": label,
+        }
+        return [
+            Contender(
+                system=self.name,
+                model=model,
+                open_function="honed.bench.peers.llama_cpp:open_runner",
+                arguments={**arguments, "flash_attention": setting},
+                prompts=workload_prompts(checkpoint.tokenizer().encode, workload),
+                file_bytes=file.stat().st_size,
+                workload=workload,
+                interpreter=python,
+                variant=variant,
+                is_peer=True,
+            )
+            for variant, setting in FLASH_ATTENTION.items()
+        ]
+
+
+def environment() -> Environment:
+    """Compiled with clang where there is one: its code is at least as fast, and gcc 12's for AMX crashes."""
+    from honed.native import extension
+
+    variables = {"CMAKE_ARGS": " ".join(f"-D{name}={value}" for name, value in _CMAKE.items())}
+    if shutil.which("clang") is not None and shutil.which("clang++") is not None:
+        variables |= {"CC": "clang", "CXX": "clang++"}
+    # A wheel in pip's cache may have been compiled with other settings.
+    fresh = ("--no-cache-dir", "--no-binary", "llama-cpp-python")
+    return Environment(
+        "llama.cpp",
+        (
+            Install(("gguf==0.19.0", "numpy==2.4.6")),
+            Install((f"llama-cpp-python=={VERSION}",), options=fresh, variables=variables),
+        ),
+        depends_on=tuple(extension.features()["instruction_sets"]),
+        remark="compiles, about ten minutes, once",
+    )
+
+
+def _default_compiler_version() -> int | None:
+    """Major version of g++, None where that cannot be told."""
+    try:
+        text = subprocess.run(["g++", "-dumpversion"], capture_output=True, text=True, check=True, timeout=30).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return int(text.split(".")[0]) if text.split(".")[0].strip().isdigit() else None
+
+
+def bindings() -> Any:
+    """The module with the declarations of llama.h, without the package around it."""
+    found = importlib.util.find_spec("llama_cpp")
+    if found is None or found.submodule_search_locations is None:
+        raise PeerError("llama_cpp is not installed in this environment")
+    package = types.ModuleType("llama_cpp")
+    package.__path__ = list(found.submodule_search_locations)
+    sys.modules["llama_cpp"] = package
+    return importlib.import_module("llama_cpp.llama_cpp")
+
+
+def open_runner(arguments: Mapping[str, Any]) -> Runner:
+    """Loads in the worker. arguments: file, threads, sequences, positions, prompt_tokens, flash_attention, footprint,
+    dtype."""
+    return LlamaCppRunner(bindings(), arguments)
+
+
+class LlamaCppRunner:
+    """The measured side: a model, a context with room for the workload, and a batch that is filled in place."""
+
+    def __init__(self, api: Any, arguments: Mapping[str, Any]) -> None:
+        import ctypes
+
+        self._api = api
+        self._arguments = arguments
+        # Kept: the C side holds a pointer to it.
+        self._silence = api.llama_log_callback(lambda level, text, data: None)
+        api.llama_log_set(self._silence, ctypes.c_void_p(0))
+        api.llama_backend_init()
+        model = api.llama_model_load_from_file(arguments["file"].encode(), api.llama_model_default_params())
+        if not model:
+            raise PeerError(f"{arguments['file']}: llama.cpp cannot load it")
+        self._vocabulary = api.llama_model_get_vocab(model)
+        self._size = api.llama_vocab_n_tokens(self._vocabulary)
+        sequences = arguments["sequences"]
+        self._room = max(MICRO_BATCH, arguments["prompt_tokens"], sequences)
+        params = api.llama_context_default_params()
+        params.n_ctx = -(-arguments["positions"] // _PADDING) * _PADDING * sequences
+        params.n_batch = self._room
+        params.n_ubatch = MICRO_BATCH
+        params.n_seq_max = sequences
+        params.n_threads = params.n_threads_batch = arguments["threads"]
+        params.flash_attn_type = arguments["flash_attention"]
+        params.kv_unified = False
+        params.no_perf = True
+        self._context = api.llama_init_from_model(model, params)
+        if not self._context:
+            raise PeerError(f"{arguments['file']}: llama.cpp cannot make a context for {params.n_ctx} positions")
+        _attach_threads(api, self._context, arguments["threads"])
+        self._batch = api.llama_batch_init(self._room, 0, 1)
+
+    @property
+    def footprint(self) -> Footprint:
+        return Footprint(**self._arguments["footprint"])
+
+    @property
+    def isa(self) -> str | None:
+        """The widest integer instructions that it says it was compiled for."""
+        said = self._api.llama_print_system_info().decode()
+        has = set(re.findall(r"(\w+) = 1", said))
+        return next((name.lower() for name in _WIDEST_FIRST if name in has), None)
+
+    @property
+    def dtype(self) -> str:
+        return str(self._arguments["dtype"])
+
+    def encode(self, text: str) -> list[int]:
+        data = text.encode()
+        tokens = (self._api.llama_token * (len(data) + 8))()
+        count = self._api.llama_tokenize(self._vocabulary, data, len(data), tokens, len(tokens), True, True)
+        if count < 0:
+            raise PeerError(f"llama.cpp cannot tokenize {text!r}")
+        return list(tokens[:count])
+
+    def generate(self, prompt: Sequence[int], new_tokens: int) -> Iterator[int]:
+        return (token for step in self.generate_batch([prompt], new_tokens) for _, token in step)
+
+    def generate_batch(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> Iterator[Step]:
+        """Prompts one after another, each in one call; then all sequences in one call a step."""
+        api = self._api
+        api.llama_memory_clear(api.llama_get_memory(self._context), False)
+        last: list[int] = []
+        for index, prompt in enumerate(prompts):
+            for first in range(0, len(prompt), self._room):
+                piece = prompt[first : first + self._room]
+                ends = first + len(piece) == len(prompt)
+                for i, token in enumerate(piece):
+                    self._put(i, token, first + i, index, logits=ends and i == len(piece) - 1)
+                self._decode(len(piece))
+            last.append(self._best(len(piece) - 1))
+            yield [(index, last[index])]
+        for step in range(new_tokens - 1):
+            for index, prompt in enumerate(prompts):
+                self._put(index, last[index], len(prompt) + step, index, logits=True)
+            self._decode(len(prompts))
+            last = [self._best(index) for index in range(len(prompts))]
+            yield list(enumerate(last))
+
+    def _put(self, row: int, token: int, position: int, sequence: int, *, logits: bool) -> None:
+        batch = self._batch
+        batch.token[row] = token
+        batch.pos[row] = position
+        batch.n_seq_id[row] = 1
+        batch.seq_id[row][0] = sequence
+        batch.logits[row] = logits
+
+    def _decode(self, rows: int) -> None:
+        self._batch.n_tokens = rows
+        code = self._api.llama_decode(self._context, self._batch)
+        if code != 0:
+            raise PeerError(f"llama_decode gave {code} for {rows} tokens")
+
+    def _best(self, row: int) -> int:
+        """Greedy: the C sampler would first copy the logits into a list of candidates."""
+        import numpy as np
+
+        pointer = self._api.llama_get_logits_ith(self._context, row)
+        return int(np.ctypeslib.as_array(pointer, shape=(self._size,)).argmax())
+
+
+_WIDEST_FIRST = ("AMX_INT8", "AVX512_VNNI", "AVX512", "AVX_VNNI", "AVX2", "MATMUL_INT8", "DOTPROD", "NEON", "AVX")
+
+
+def _attach_threads(api: Any, context: Any, threads: int) -> None:
+    """A pool for the whole life of the context; without one, llama.cpp starts its threads anew for every step."""
+    import ctypes
+
+    class Parameters(ctypes.Structure):
+        """ggml_threadpool_params of ggml.h."""
+
+        _fields_ = (
+            ("cpumask", ctypes.c_bool * 512),
+            ("n_threads", ctypes.c_int),
+            ("prio", ctypes.c_int),
+            ("poll", ctypes.c_uint32),
+            ("strict_cpu", ctypes.c_bool),
+            ("paused", ctypes.c_bool),
+        )
+
+    directory = Path(api.__file__).parent / "lib"
+    base, cpu, llama = (ctypes.CDLL(str(directory / f"lib{name}.so")) for name in ("ggml-base", "ggml-cpu", "llama"))
+    parameters = Parameters()
+    base.ggml_threadpool_params_init.argtypes = [ctypes.POINTER(Parameters), ctypes.c_int]
+    base.ggml_threadpool_params_init(ctypes.byref(parameters), threads)
+    cpu.ggml_threadpool_new.argtypes = [ctypes.POINTER(Parameters)]
+    cpu.ggml_threadpool_new.restype = ctypes.c_void_p
+    pool = cpu.ggml_threadpool_new(ctypes.byref(parameters))
+    llama.llama_attach_threadpool.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
+    llama.llama_attach_threadpool(context, pool, pool)
