@@ -35,6 +35,7 @@ using honed::bench::Shape;
 constexpr int64_t kMib = int64_t{1} << 20;
 constexpr int64_t kFewRows = 16;
 constexpr uint16_t kHalfOfOne = 0x2c00;  // 1/16 as binary16
+constexpr int8_t kCodebook[16] = {-127, -88, -67, -50, -36, -23, -12, 0, 10, 20, 31, 43, 56, 71, 92, 127};
 constexpr uint16_t kSmallBf16 = 0x3c00;  // 1/128 as bfloat16
 
 struct Mode {
@@ -58,6 +59,8 @@ constexpr Mode kModes[] = {
     {"int4_w32_a32_zero", &KernelTable::matmul_int4, WeightKind::int4, 32, 32, Int4Offset::zero_point},
     {"int4_w32_a32_minimum", &KernelTable::matmul_int4, WeightKind::int4, 32, 32, Int4Offset::minimum},
     {"int4_w128_a128", &KernelTable::matmul_int4, WeightKind::int4, 128, 128, Int4Offset::symmetric},
+    {"codebook_w32_a32", &KernelTable::matmul_codebook, WeightKind::codebook, 32, 32, Int4Offset::symmetric},
+    {"codebook_w128_a128", &KernelTable::matmul_codebook, WeightKind::codebook, 128, 128, Int4Offset::symmetric},
     {"q4_k", &KernelTable::matmul_blocks, WeightKind::blocks, 32, 32, Int4Offset::symmetric, BlockForm::q4_k},
     {"q5_k", &KernelTable::matmul_blocks, WeightKind::blocks, 32, 32, Int4Offset::symmetric, BlockForm::q5_k},
     {"q5_1", &KernelTable::matmul_blocks, WeightKind::blocks, 32, 32, Int4Offset::symmetric, BlockForm::q5_1},
@@ -104,7 +107,7 @@ GroupBytes group_bytes(const Mode& mode, int64_t k) {
   if (mode.kind == WeightKind::dense_f32) return {k * kPanelColumns * 4, k * kPanelColumns * 4};
   if (mode.kind == WeightKind::dense_bf16) return {k * kPanelColumns * 2, k * kPanelColumns * 2};
   if (mode.kind == WeightKind::int8 && mode.group == 0) return {k * kPanelColumns, k * kPanelColumns};
-  const int64_t codes = mode.group * kPanelColumns / (mode.kind == WeightKind::int4 ? 2 : 1);
+  const int64_t codes = mode.group * kPanelColumns / (mode.kind == WeightKind::int8 ? 1 : 2);
   int64_t offset = 0;
   if (mode.offset == Int4Offset::zero_point) offset = kPanelColumns;
   if (mode.offset == Int4Offset::minimum) offset = kPanelColumns * 2;
@@ -213,6 +216,7 @@ Case make_case(const Mode& mode, const Shape& shape, int64_t rows, int64_t strea
   args.k = shape.k;
   args.k_padded = padded_depth(mode, shape.k);
   args.columns = shape.epilogue == Epilogue::gated_silu ? shape.packed_columns / 2 : shape.packed_columns;
+  args.codebook = kCodebook;
   args.group = mode.group;
   args.activation_group = mode.activation_group;
   args.offset = mode.offset;

@@ -3,6 +3,7 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 
+#include <algorithm>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -177,6 +178,30 @@ BlockForm block_form(const std::string& type_name) {
   return static_cast<BlockForm>(index_of(kFormNames, "type_name", type_name));
 }
 
+Codebook codebook_of(const AnyArray& array) {
+  require_array(array, "codebook", Element::int8, 1);
+  require_size(array, "codebook", 0, 16);
+  Codebook codebook{};
+  std::copy_n(values<int8_t>(array), codebook.size(), codebook.begin());
+  return codebook;
+}
+
+// A class of its own in Python, over the same builder.
+class CodebookBuilder : public Int4 {
+ public:
+  using Int4::Int4;
+};
+
+void make_codebook(CodebookBuilder* self, int64_t n, int64_t k, int64_t group, const AnyArray& codebook, int threads) {
+  new (self) CodebookBuilder(n, k, group, codebook_of(codebook), threads);
+}
+
+void place_codebook(CodebookBuilder& self, const AnyArray& codes, const AnyArray& scales, int64_t first, int64_t step) {
+  place_int4(self, codes, scales, std::nullopt, first, step);
+}
+
+WeightHandle finish_codebook(CodebookBuilder& self) { return finish<Int4Builder>(self); }
+
 void make_blocks(Blocks* self, int64_t n, int64_t k, const std::string& type_name, int threads) {
   new (self) Blocks(n, k, block_form(type_name), threads);
 }
@@ -229,6 +254,10 @@ WeightHandle prepacked_int4(int64_t n, int64_t k, int64_t group, const std::stri
   return borrow(int4_layout(n, k, group, int4_offset(offset)), panels, nullptr, 0);
 }
 
+WeightHandle prepacked_codebook(int64_t n, int64_t k, int64_t group, const AnyArray& codebook, const AnyArray& panels) {
+  return borrow(codebook_layout(n, k, group, codebook_of(codebook)), panels, nullptr, 0);
+}
+
 WeightHandle prepacked_blocks(int64_t n, int64_t k, const std::string& type_name, const AnyArray& panels) {
   return borrow(blocks_layout(n, k, block_form(type_name)), panels, nullptr, 0);
 }
@@ -252,6 +281,7 @@ void bind_weights(nb::module_& module) {
   module.def("prepacked_int8", prepacked_int8, "n"_a, "k"_a, "group"_a.none(), array("panels"),
              array("column_scales"));
   module.def("prepacked_int4", prepacked_int4, "n"_a, "k"_a, "group"_a, "offset"_a, array("panels"));
+  module.def("prepacked_codebook", prepacked_codebook, "n"_a, "k"_a, "group"_a, array("codebook"), array("panels"));
   module.def("prepacked_blocks", prepacked_blocks, "n"_a, "k"_a, "type_name"_a, array("panels"));
   nb::class_<Dense>(module, "DenseBuilder")
       .def("__init__", make_dense, "n"_a, "k"_a, "dtype"_a, "threads"_a = 1)
@@ -266,6 +296,10 @@ void bind_weights(nb::module_& module) {
       .def("place", place_int4, array("codes"), array("scales"), array("offsets").none(), "first_column"_a,
            "tile_step"_a)
       .def("finish", finish<Int4Builder>);
+  nb::class_<CodebookBuilder>(module, "CodebookBuilder")
+      .def("__init__", make_codebook, "n"_a, "k"_a, "group"_a, array("codebook"), "threads"_a = 1)
+      .def("place", place_codebook, array("codes"), array("scales"), "first_column"_a, "tile_step"_a)
+      .def("finish", finish_codebook);
   nb::class_<Blocks>(module, "BlocksBuilder")
       .def("__init__", make_blocks, "n"_a, "k"_a, "type_name"_a, "threads"_a = 1)
       .def("place", place_blocks, array("codes"), array("d"), array("m").none(), array("levels").none(),

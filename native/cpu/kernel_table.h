@@ -80,6 +80,8 @@ inline constexpr BlockShape kBlockShapes[] = {
 //              16-column x 4-k cell of row i holds quad i (low nibble) and quad i + 4 (high nibble) of
 //              the 8 quads of that block; then 32 fp16 scales; then, by Int4Offset, nothing, 32 uint8
 //              zero points, or 32 fp16 minimums.                 k_padded = k up to group
+//   codebook   as int4 without offsets; a nibble is the index of one of sixteen int8 values.
+//                                                              k_padded = k up to group
 //   blocks     per super-block: its head, then per 32 k codes and levels (BlockShape).
 //                                                              k_padded = k, a multiple of the depth
 //
@@ -98,6 +100,7 @@ inline constexpr BlockShape kBlockShapes[] = {
 //   int4, activation groups (activation_group == group)
 //                           acc = fma(float(dot_g) * scale_g, wscale_g, acc), then, if minimum,
 //                           acc = fma(float(sum_g) * scale_g, min_g, acc)
+//   codebook                as int4 without minimum, dot_g over codebook[code]
 //   blocks (activation_group 32), for each group in ascending k, scale_g that of its 32 k
 //                           acc = fma(float(dot_g) * scale_g, d * float(level), acc), then, if minimum,
 //                           acc = fma(float(sum_g) * scale_g, -(m * float(minimum level)), acc);
@@ -119,7 +122,8 @@ struct MatmulArgs {
   int64_t columns;                // valid output columns, after gating: nothing is written beyond
   const float* column_scales;     // int8 with group 0: [panels * 32], zero in padding
   const float* bias;              // [panels * 32] in packed order, or null
-  int64_t group;                  // int4: 32, 64 or 128; int8: those, or 0 for one scale a column
+  const int8_t* codebook;         // codebook: [16]
+  int64_t group;                  // int4, codebook: 32, 64 or 128; int8: those, or 0 for one scale a column
   int64_t activation_group;       // 0: one scale a row; else 32, 64 or 128
   Int4Offset offset;              // int4
   BlockForm block_form;           // blocks
@@ -284,6 +288,7 @@ struct KernelTable {
   void (*matmul_int8)(const MatmulArgs&);
   void (*matmul_int4)(const MatmulArgs&);
   void (*matmul_blocks)(const MatmulArgs&);
+  void (*matmul_codebook)(const MatmulArgs&);
   void (*rope_kv)(const RopeKvArgs&);
   void (*attention)(const AttentionArgs&);
   void (*gated)(const GatedArgs&);

@@ -93,6 +93,7 @@ void require_every_slot(const KernelTable& table) {
       {"matmul_int8", table.matmul_int8 != nullptr},
       {"matmul_int4", table.matmul_int4 != nullptr},
       {"matmul_blocks", table.matmul_blocks != nullptr},
+      {"matmul_codebook", table.matmul_codebook != nullptr},
       {"rope_kv", table.rope_kv != nullptr},
       {"attention", table.attention != nullptr},
       {"gated", table.gated != nullptr},

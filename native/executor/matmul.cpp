@@ -44,6 +44,7 @@ void Executor::matmul(const Op& op, const Step& step) {
                   .columns = columns,
                   .column_scales = w.column_scales.empty() ? nullptr : w.column_scales.data(),
                   .bias = vector_or_null(op, 1),
+                  .codebook = w.codebook.data(),
                   .group = w.group,
                   .activation_group = activation_group,
                   .offset = w.offset,
@@ -55,7 +56,8 @@ void Executor::matmul(const Op& op, const Step& step) {
                                       : w.kind == WeightKind::dense_bf16 ? kernels_.matmul_bf16
                                       : w.kind == WeightKind::int8       ? kernels_.matmul_int8
                                       : w.kind == WeightKind::int4       ? kernels_.matmul_int4
-                                                                         : kernels_.matmul_blocks;
+                                      : w.kind == WeightKind::blocks     ? kernels_.matmul_blocks
+                                                                         : kernels_.matmul_codebook;
   if (threads_.count() == 1 && count <= kRowsOfStream) return kernel(args);
   const int64_t block = rows_of_block(count, x.row_bytes);
   const int64_t blocks = (count + block - 1) / block;

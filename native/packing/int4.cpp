@@ -53,6 +53,20 @@ Weight int4_layout(int64_t n, int64_t k, int64_t group, Int4Offset offset) {
   return weight;
 }
 
+Weight codebook_layout(int64_t n, int64_t k, int64_t group, const Codebook& codebook) {
+  Weight weight = int4_layout(n, k, group, Int4Offset::symmetric);
+  weight.kind = WeightKind::codebook;
+  weight.codebook = codebook;
+  return weight;
+}
+
+Int4Builder::Int4Builder(int64_t n, int64_t k, int64_t group, const Codebook& codebook, int threads)
+    : columns_(n, k, kMostDepth),
+      group_(checked_group(group)),
+      offset_(Int4Offset::symmetric),
+      threads_(threads),
+      weight_(with_panels(codebook_layout(n, k, group, codebook))) {}
+
 Int4Builder::Int4Builder(int64_t n, int64_t k, int64_t group, Int4Offset offset, int threads)
     : columns_(n, k, kMostDepth),
       group_(checked_group(group)),

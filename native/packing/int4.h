@@ -1,6 +1,8 @@
-// Packs int4 codes in groups, two codes a byte, scales and offsets beside the codes of their group.
+// Packs int4 codes in groups, two codes a byte, scales and offsets beside the codes of their group. Indices of a codebook
+// are packed the same way.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 
@@ -13,9 +15,15 @@ namespace honed {
 // The packed form of n columns of depth k, without panels. Throws std::invalid_argument for sizes out of range.
 Weight int4_layout(int64_t n, int64_t k, int64_t group, Int4Offset offset);
 
+using Codebook = std::array<int8_t, 16>;
+
+// The packed form of indices of a codebook. Throws as int4_layout.
+Weight codebook_layout(int64_t n, int64_t k, int64_t group, const Codebook& codebook);
+
 class Int4Builder {
  public:
-  // Throws std::invalid_argument for sizes out of range.
+  // Of int4, or of indices of a codebook, which take no offsets. Throws std::invalid_argument for sizes out of range.
+  Int4Builder(int64_t n, int64_t k, int64_t group, const Codebook& codebook, int threads);
   Int4Builder(int64_t n, int64_t k, int64_t group, Int4Offset offset, int threads);
 
   // codes [rows][k], one a byte; scales f16 bits [rows][groups()]; offsets [rows][groups()]: uint8 zero points, f16

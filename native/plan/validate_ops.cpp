@@ -9,7 +9,8 @@ constexpr int64_t kMostWidth = 1 << 24;
 constexpr int64_t kMostHeads = 1 << 12;
 
 bool is_integer(WeightKind kind) {
-  return kind == WeightKind::int8 || kind == WeightKind::int4 || kind == WeightKind::blocks;
+  return kind == WeightKind::int8 || kind == WeightKind::int4 || kind == WeightKind::blocks ||
+         kind == WeightKind::codebook;
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 // table, and panels that were packed before.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -12,7 +13,8 @@
 namespace honed {
 
 enum class WeightKind : int32_t {
-  vector = 0, table = 1, dense_f32 = 2, dense_bf16 = 3, int8 = 4, int4 = 5, blocks = 6
+  vector = 0, table = 1, dense_f32 = 2, dense_bf16 = 3, int8 = 4, int4 = 5, blocks = 6,
+  codebook = 7
 };
 
 // Small pages are for memory of which little may ever be touched, as the pages of a KV cache.
@@ -43,9 +45,10 @@ struct Weight {
   int64_t columns = 0;  // table: width; matrix: k
   int64_t k_padded = 0;
   int64_t panel_bytes = 0;
-  int64_t group = 0;                                // int4, and int8 in groups; blocks: of activations
+  int64_t group = 0;                                // int4, codebook, and int8 in groups; blocks: of activations
   Int4Offset offset = Int4Offset::symmetric;        // int4
   BlockForm block_form = BlockForm::q4_k;           // blocks
+  std::array<int8_t, 16> codebook{};                // codebook
   TableType table_type = TableType::f32;
   AlignedBuffer buffer;                             // the vector, or panels that are not borrowed
   const std::byte* panels = nullptr;                // packed panels: in `buffer` or borrowed

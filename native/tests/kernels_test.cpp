@@ -57,6 +57,7 @@ constexpr SlotTest kSlots[] = {
     {"matmul_int8", contract::test_matmul_int8, function_of<&KernelTable::matmul_int8>},
     {"matmul_int4", contract::test_matmul_int4, function_of<&KernelTable::matmul_int4>},
     {"matmul_blocks", contract::test_matmul_blocks, function_of<&KernelTable::matmul_blocks>},
+    {"matmul_codebook", contract::test_matmul_codebook, function_of<&KernelTable::matmul_codebook>},
     {"rope_kv", contract::test_rope_kv, function_of<&KernelTable::rope_kv>},
     {"attention", contract::test_attention, function_of<&KernelTable::attention>},
     {"gated", contract::test_gated, function_of<&KernelTable::gated>},

@@ -17,7 +17,7 @@ class Weight:
     """An opaque weight that a plan can refer to."""
 
     @property
-    def kind(self) -> str: ...  # vector, table, dense_f32, dense_bf16, int8, int4, blocks
+    def kind(self) -> str: ...  # vector, table, dense_f32, dense_bf16, int8, int4, blocks, codebook
     @property
     def nbytes(self) -> int: ...
     @property
@@ -91,6 +91,14 @@ class Int4Builder:
         """codes [rows, k], one code 0..15 a byte; scales, offsets [rows, ceil(k / group)]."""
     def finish(self) -> Weight: ...
 
+class CodebookBuilder:
+    """4-bit indices of `codebook`, sixteen int8 values."""
+
+    def __init__(self, n: int, k: int, group: int, codebook: NDArray[np.int8], threads: int = 1) -> None: ...
+    def place(self, codes: NDArray[np.uint8], scales: NDArray[np.float16], first_column: int, tile_step: int) -> None:
+        """codes [rows, k], one index a byte; scales [rows, ceil(k / group)]."""
+    def finish(self) -> Weight: ...
+
 class BlocksBuilder:
     """GGUF blocks whose scales are products (BlockForm in native/cpu/kernel_table.h)."""
 
@@ -123,6 +131,7 @@ def prepacked_int4(
     offset: Literal["symmetric", "zero_point", "minimum"],
     panels: NDArray[np.uint8],
 ) -> Weight: ...
+def prepacked_codebook(n: int, k: int, group: int, codebook: NDArray[np.int8], panels: NDArray[np.uint8]) -> Weight: ...
 def prepacked_blocks(
     n: int, k: int, type_name: Literal["Q4_K", "Q5_K", "Q5_1", "Q6_K"], panels: NDArray[np.uint8]
 ) -> Weight: ...

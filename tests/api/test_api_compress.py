@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 import torch
 
+import honed
 from divisible_models import save_llama, save_qwen2
 from honed.api.compress import Progress, compress
 from honed.checkpoints.artifact.checkpoint import Artifact
 from honed.checkpoints.huggingface.checkpoint import Directory, dense_weight
+from honed.encodings.codebook import TABLES, Codebook
 from honed.errors import ArtifactError, FormatError, ParameterError, UnsupportedError
 
 TOKENS = torch.tensor([[1, 5, 9, 3, 20, 14, 7, 30, 2, 11]])
@@ -66,6 +68,28 @@ def expected_logits(source: Path, artifact: Path) -> torch.Tensor:
         weight = dense_weight(Directory(artifact), name) if of_shards else opened.weight(name)
         state[name].copy_(torch.from_numpy(weight.decode()))
     return logits(model)
+
+
+def test_a_codebook_is_ours_alone(llama: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    out = tmp_path / "out"
+    report = compress(llama, "nf4", out=out, threads=1)
+    artifact = Artifact(Directory(out))
+    name = "model.layers.0.mlp.up_proj.weight"
+    weight = artifact.weight(name)
+    assert isinstance(weight, Codebook)
+    assert (weight.table, weight.group, weight.activation.group) == (TABLES["normal_float"], 32, 32)
+    line = next(tensor for tensor in report.tensors if tensor.name == name)
+    source = Directory(llama).tensor(name)
+    error = np.linalg.norm(weight.decode() - source) / np.linalg.norm(source)
+    assert float(error) == pytest.approx(line.relative_error, rel=1e-4)
+    assert "no other tool" in (out / "README.md").read_text()
+    # Without a declaration it would give its layers random weights, and warn.
+    with pytest.raises(ValueError, match="codebook"):
+        AutoModelForCausalLM.from_pretrained(out)
+    with honed.load(out) as model:
+        assert model.generate([1, 5, 9], max_tokens=4, temperature=0).tokens
 
 
 @pytest.mark.parametrize("recipe", ["int8", "int4", SYMMETRIC], ids=["int8", "int4", "mixed"])

@@ -12,6 +12,8 @@ from honed.backends.native import NativeBackend, NativeConfig
 from honed.checkpoints.base import Checkpoint
 from honed.encodings.activation import ActivationScales
 from honed.encodings.base import Encoded
+from honed.encodings.codebook import TABLES
+from honed.encodings.codebook_encoder import encode_codebook
 from honed.encodings.dense import Dense
 from honed.encodings.int4_encoder import encode_int4
 from honed.encodings.int8_encoder import encode_int8
@@ -58,11 +60,17 @@ def minimums(name: str, weight: Encoded) -> Encoded:
     return encode_int4(weight, name=name, group=32, offset="minimum", search=False)
 
 
+def codebook(name: str, weight: Encoded) -> Encoded:
+    activation = ActivationScales(32 if "mlp" in name else None)
+    table = TABLES["power_of_two" if "up_proj" in name else "normal_float"]
+    return encode_codebook(weight, name=name, table=table, search=False, activation=activation)
+
+
 def half(name: str, weight: Encoded) -> Encoded:
     return Dense(weight.decode().astype(np.float16), "float16")
 
 
-ENCODINGS = {"int8": int8, "int4": int4, "minimums": minimums, "mixed": mixed, "half": half}
+ENCODINGS = {"int8": int8, "int4": int4, "minimums": minimums, "mixed": mixed, "codebook": codebook, "half": half}
 
 
 def encoded(name: str, family: str = "qwen2") -> MemoryCheckpoint:

@@ -9,6 +9,8 @@ from honed.backends.float32 import quantize
 from honed.backends.packed import DenseMatrix, IntegerMatrix, QuantizedRows, pack
 from honed.encodings.activation import ActivationScales
 from honed.encodings.base import Encoded
+from honed.encodings.codebook import TABLES
+from honed.encodings.codebook_encoder import encode_codebook
 from honed.encodings.dense import Dense
 from honed.encodings.int4 import Offset
 from honed.encodings.int4_encoder import encode_int4
@@ -36,7 +38,9 @@ def packed(weight: Encoded, tile_step: int = 1) -> DenseMatrix | IntegerMatrix:
 
 
 @pytest.mark.parametrize("activation", [None, 32])
-@pytest.mark.parametrize("kind", ["int8", "int8 group", "int4 symmetric", "int4 zero_point", "int4 minimum"])
+@pytest.mark.parametrize(
+    "kind", ["int8", "int8 group", "int4 symmetric", "int4 zero_point", "int4 minimum", "codebook"]
+)
 def test_integer_products(kind: str, activation: int | None) -> None:
     offsets: dict[str, Offset] = {"symmetric": "symmetric", "zero_point": "zero_point", "minimum": "minimum"}
     dense, scales = Dense(VALUES, "float32"), ActivationScales(activation)
@@ -44,6 +48,8 @@ def test_integer_products(kind: str, activation: int | None) -> None:
     if kind.startswith("int8"):
         group = 32 if "group" in kind else None
         weight = encode_int8(dense, name="w", group=group, activation=scales)
+    elif kind == "codebook":
+        weight = encode_codebook(dense, name="w", table=TABLES["normal_float"], activation=scales)
     else:
         weight = encode_int4(dense, name="w", group=32, offset=offsets[kind.split()[1]], activation=scales)
     codes, x_scales = quantize(X, activation)

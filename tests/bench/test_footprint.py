@@ -5,15 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pytest
 
 from honed.api.compress import compress
+from honed.backends.packing import Builder
 from honed.bench.footprint import packed_bytes, plan_footprint, weights_label
 from honed.checkpoints.open import open_checkpoint
+from honed.encodings.codebook import TABLES
 from honed.models.registry import read_model
 from honed.native import extension
 from honed.plan.build import build_plan
-from honed.plan.formats import BlocksFormat, DenseFormat, Format, Int4Format, Int8Format
+from honed.plan.formats import BlocksFormat, CodebookFormat, DenseFormat, Format, Int4Format, Int8Format
 from honed.plan.lowered import LoweredPlan, MatrixWeight
 
 # The tiny model: width 48, 4 query and 2 key heads of 12, MLP 80, two layers.
@@ -58,6 +61,8 @@ def test_quantized_model(tiny_llama: Path, tmp_path: Path) -> None:
         Int4Format(32, None, "symmetric"),
         Int4Format(64, None, "zero_point"),
         Int4Format(32, 32, "minimum"),
+        CodebookFormat(32, 32, TABLES["normal_float"]),
+        CodebookFormat(128, None, TABLES["linear"]),
         BlocksFormat("Q4_K"),
         BlocksFormat("Q5_K"),
         BlocksFormat("Q5_1"),
@@ -66,7 +71,7 @@ def test_quantized_model(tiny_llama: Path, tmp_path: Path) -> None:
     ids=str,
 )
 def test_bytes_are_those_that_the_extension_packs(form: Format, k: int) -> None:
-    builder: extension.DenseBuilder | extension.Int8Builder | extension.Int4Builder | extension.BlocksBuilder
+    builder: Builder
     match form:
         case DenseFormat(dtype):
             builder = extension.DenseBuilder(96, k, dtype)
@@ -74,6 +79,8 @@ def test_bytes_are_those_that_the_extension_packs(form: Format, k: int) -> None:
             builder = extension.Int8Builder(96, k, group)
         case Int4Format(group, _, offset):
             builder = extension.Int4Builder(96, k, group, offset)
+        case CodebookFormat(group, _, table):
+            builder = extension.CodebookBuilder(96, k, group, np.array(table, np.int8))
         case BlocksFormat(name):
             k *= 256
             builder = extension.BlocksBuilder(96, k, name)

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from honed.encodings.activation import ActivationScales
+from honed.encodings.codebook import TABLES, Codebook
+from honed.encodings.codebook_encoder import encode_codebook
 from honed.encodings.dense import Dense
 from honed.encodings.int4 import Int4, Offset
 from honed.encodings.int4_encoder import encode_int4
 from honed.encodings.int8 import Int8
 from honed.encodings.int8_encoder import encode_int8
-from honed.encodings.packed import PackedInt4, PackedInt8, split_nibbles
+from honed.encodings.packed import PackedCodebook, PackedInt4, PackedInt8, split_nibbles
 from honed.encodings.scheme import scheme_of
 
 
@@ -45,6 +47,21 @@ def test_int4(offset: Offset, width: int) -> None:
     packed = PackedInt4(pairs, width, scales=plain.scales, offsets=plain.offsets, group=32, activation=plain.activation)
     assert isinstance(packed, Int4)
     assert (packed.shape, packed.nbytes, packed.kind) == (plain.shape, plain.nbytes, "int4")
+    assert scheme_of(packed) == scheme_of(plain)
+    assert packed.codes.flags.c_contiguous
+    assert np.array_equal(packed.codes, plain.codes)
+    for rows in (slice(None), slice(2, 5), slice(8, None)):
+        assert np.array_equal(packed.decode(rows), plain.decode(rows))
+
+
+@pytest.mark.parametrize("width", [64, 71])
+def test_codebook(width: int) -> None:
+    plain = encode_codebook(source(9, width), name="w", table=TABLES["normal_float"])
+    even = np.pad(plain.codes, ((0, 0), (0, width % 2)))
+    pairs = even[:, 0::2] | (even[:, 1::2] << np.uint8(4))
+    packed = PackedCodebook(pairs, width, scales=plain.scales, table=plain.table, group=32, activation=plain.activation)
+    assert isinstance(packed, Codebook)
+    assert (packed.shape, packed.nbytes, packed.kind) == (plain.shape, plain.nbytes, "codebook")
     assert scheme_of(packed) == scheme_of(plain)
     assert packed.codes.flags.c_contiguous
     assert np.array_equal(packed.codes, plain.codes)

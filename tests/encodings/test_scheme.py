@@ -5,10 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from honed.encodings.codebook import TABLES
+from honed.encodings.codebook_encoder import encode_codebook
 from honed.encodings.dense import Dense
 from honed.encodings.int4_encoder import encode_int4
 from honed.encodings.int8_encoder import encode_int8
-from honed.encodings.scheme import DenseScheme, Int4Scheme, Int8Scheme, Scheme, from_json, scheme_of, to_json
+from honed.encodings.scheme import (
+    CodebookScheme,
+    DenseScheme,
+    Int4Scheme,
+    Int8Scheme,
+    Scheme,
+    from_json,
+    scheme_of,
+    to_json,
+)
 from honed.errors import ParameterError
 
 SCHEMES: list[Scheme] = [
@@ -20,6 +31,8 @@ SCHEMES: list[Scheme] = [
     Int4Scheme(64, offset="zero_point", activation_group=None),
     Int4Scheme(32, offset="symmetric", activation_group=32),
     Int4Scheme(32, offset="minimum", activation_group=32),
+    CodebookScheme(32, TABLES["normal_float"], 32),
+    CodebookScheme(64, TABLES["power_of_two"]),
 ]
 
 
@@ -42,6 +55,7 @@ def test_the_size_is_that_of_the_encoded_weight(width: int) -> None:
         encode_int4(source, name="w", offset="symmetric"),
         encode_int4(source, name="w", offset="minimum"),
         encode_int4(source, name="w", group=64),
+        encode_codebook(source, name="w", table=TABLES["linear"]),
     ):
         assert scheme_of(encoded).nbytes(source.shape) == encoded.nbytes
 
@@ -56,6 +70,10 @@ def test_the_size_is_that_of_the_encoded_weight(width: int) -> None:
         ({"encoding": "int4", "group": None, "offset": "zero_point"}, "group"),
         ({"encoding": "int4", "group": 32, "offset": 1}, "offset"),
         ({"encoding": "dense", "dtype": "float64"}, "dtype"),
+        ({"encoding": "codebook", "group": 32}, "table"),
+        ({"encoding": "codebook", "group": 32, "table": [1, 2, 3]}, "table"),
+        ({"encoding": "codebook", "group": 32, "table": [*range(15), "x"]}, "table"),
+        ({"encoding": "codebook", "group": None, "table": list(range(16))}, "group"),
     ],
 )
 def test_wrong_fields_are_named(value: dict[str, object], field: str) -> None:

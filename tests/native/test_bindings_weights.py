@@ -190,6 +190,27 @@ def test_finished_is_finished() -> None:
         place(builder, 1, 0, 1)
 
 
+def test_a_codebook_is_packed_as_int4_is() -> None:
+    codes = np.random.default_rng(0).integers(0, 16, (33, 70)).astype(np.uint8)
+    scales = np.ones((33, 3), np.float16)
+    table = np.arange(-8, 8, dtype=np.int8)
+    builder = native.CodebookBuilder(33, 70, 32, table)
+    builder.place(codes, scales, 0, 1)
+    weight = builder.finish()
+    int4 = native.Int4Builder(33, 70, 32, "symmetric")
+    int4.place(codes, scales, None, 0, 1)
+    np.testing.assert_array_equal(weight.data, int4.finish().data)
+    assert (weight.kind, weight.rows, weight.columns) == ("codebook", 64, 70)
+    again = native.prepacked_codebook(33, 70, 32, table, aligned(weight.data))
+    np.testing.assert_array_equal(again.data, weight.data)
+    with pytest.raises(ValueError, match="codebook"):
+        native.CodebookBuilder(33, 70, 32, table[:15])
+    with pytest.raises(ValueError, match="from 0 to 15"):
+        native.CodebookBuilder(33, 70, 32, table).place(codes + np.uint8(16), scales, 0, 1)
+    with pytest.raises(ValueError, match="32, 64 or 128"):
+        native.CodebookBuilder(33, 70, 48, table)
+
+
 BlockArrays = dict[str, NDArray[Any] | None]
 
 

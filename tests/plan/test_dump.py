@@ -3,6 +3,8 @@ from __future__ import annotations
 import re
 
 from honed.encodings.base import Encoded
+from honed.encodings.codebook import TABLES
+from honed.encodings.codebook_encoder import encode_codebook
 from honed.encodings.int4_encoder import encode_int4
 from honed.encodings.int8_encoder import encode_int8
 from honed.plan.dump import dump_checkpoint
@@ -35,3 +37,12 @@ def test_encodings_are_named() -> None:
     assert "int8 per column, activations per row 160 x 48: model.layers.0.self_attn.q_proj.weight at 0" in text
     assert f"int4 per 32 zero_point, activations per row 192 x 48: {mlp}.gate_proj.weight at 0 step 2" in text
     assert "tokens x 48 int8" in text
+
+
+def codebook(name: str, weight: Encoded) -> Encoded:
+    return encode_codebook(weight, name=name, table=TABLES["normal_float"], search=False)
+
+
+def test_a_codebook_is_named_by_its_table() -> None:
+    text = dump_checkpoint(MemoryCheckpoint.encoding(golden("llama2").checkpoint, codebook))
+    assert "codebook normal_float per 32, activations per row 160 x 48: model.layers.0.self_attn.q_proj" in text

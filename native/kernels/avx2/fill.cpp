@@ -13,6 +13,7 @@ void fill_avx2(KernelTable& table) {
   table.matmul_int8 = avx2::matmul_int8;
   table.matmul_int4 = avx2::matmul_int4;
   table.matmul_blocks = avx2::matmul_blocks;
+  table.matmul_codebook = avx2::matmul_codebook;
   table.rope_kv = avx2::rope_kv;
   table.attention = avx2::attention;
   table.gated = avx2::gated;

@@ -12,6 +12,7 @@ void fill_avx512vnni(KernelTable& table) {
   table.matmul_int8 = avx512vnni::matmul_int8;
   table.matmul_int4 = avx512vnni::matmul_int4;
   table.matmul_blocks = avx512vnni::matmul_blocks;
+  table.matmul_codebook = avx512vnni::matmul_codebook;
   table.attention = avx512vnni::attention;
   table.gated = avx512vnni::gated;
   table.argmax = avx512vnni::argmax;

@@ -13,6 +13,7 @@ void matmul_bf16(const MatmulArgs& args);
 void matmul_int8(const MatmulArgs& args);
 void matmul_int4(const MatmulArgs& args);
 void matmul_blocks(const MatmulArgs& args);
+void matmul_codebook(const MatmulArgs& args);
 void attention(const AttentionArgs& args);
 void gated(const GatedArgs& args);
 void argmax(const ArgmaxArgs& args);

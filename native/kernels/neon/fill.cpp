@@ -12,6 +12,7 @@ void fill_neon(KernelTable& table) {
   table.matmul_int8 = neon::matmul_int8;
   table.matmul_int4 = neon::matmul_int4;
   table.matmul_blocks = neon::matmul_blocks;
+  table.matmul_codebook = neon::matmul_codebook;
   table.attention = neon::attention;
   table.gated = neon::gated;
   table.integer_peak = neon::integer_peak;

@@ -14,6 +14,7 @@ void fill_portable(KernelTable& table) {
   table.matmul_int8 = portable::matmul_int8;
   table.matmul_int4 = portable::matmul_int4;
   table.matmul_blocks = portable::matmul_blocks;
+  table.matmul_codebook = portable::matmul_codebook;
   table.rope_kv = portable::rope_kv;
   table.attention = portable::attention;
   table.gated = portable::gated;

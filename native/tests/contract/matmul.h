@@ -318,4 +318,49 @@ inline void test_matmul_int4(Check& check, const KernelTable& table) {
   test_integer_matmul(check, table.matmul_int4, 900, modes, 9);
 }
 
+// Indices of sixteen int8 values: packed as int4, multiplied as int8.
+inline void test_matmul_codebook(Check& check, const KernelTable& table) {
+  int64_t sequence = 0;
+  for (const int64_t group : {32, 64, 128}) {
+    for (const int64_t activation_group : {int64_t{0}, group}) {
+      for (const Epilogue epilogue : kEpilogues) {
+        for (int repeat = 0; repeat < 9; ++repeat) {
+          Random random(1700 + static_cast<uint64_t>(sequence));
+          const Shape shape = draw_shape(random, sequence++, epilogue);
+          if (!begin_matmul(check, shape, activation_group == 0 ? "codebook" : "codebook, activation groups")) continue;
+          Guarded<int8_t> codebook(16);
+          for (int64_t i = 0; i < 16; ++i) {
+            codebook[i] = static_cast<int8_t>(shape.extreme ? (random.chance(2) ? -128 : 127) : random.between(-128, 127));
+          }
+          const int64_t k_padded = round_up(shape.k, group);
+          const Codes indices = random_codes(random, shape.panels * 32, k_padded, group, Int4Offset::symmetric, 0, 15, false);
+          Codes w = indices;
+          for (int& code : w.code) code = codebook[code];
+          const Activations x = random_activations(random, shape.rows, shape.k, k_padded, activation_group, shape.values,
+                                                   shape.extreme);
+          const std::vector<uint8_t> packed = pack_int4(indices);
+          Guarded<uint8_t> panels(static_cast<int64_t>(packed.size()));
+          std::copy(packed.begin(), packed.end(), panels.data());
+          Guarded<uint8_t> rows(static_cast<int64_t>(x.bytes.size()));
+          std::copy(x.bytes.begin(), x.bytes.end(), rows.data());
+          MatmulArgs args{};
+          args.x = rows.data();
+          args.x_row_bytes = x.row_bytes;
+          args.scales_offset = x.scales_offset;
+          args.sums_offset = x.sums_offset;
+          args.panels = panels.data();
+          args.panel_bytes = panels.size() / shape.panels;
+          args.k = shape.k;
+          args.k_padded = k_padded;
+          args.group = group;
+          args.activation_group = activation_group;
+          args.codebook = codebook.data();
+          run_matmul(check, table.matmul_codebook, args, shape, random, 2 * w.groups(),
+                     [&](int64_t row, int64_t column) { return group_scaled(x, w, false, row, column); });
+        }
+      }
+    }
+  }
+}
+
 }  // namespace honed::contract

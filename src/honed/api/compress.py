@@ -80,7 +80,7 @@ def compress(
 ) -> CompressReport:
     """Compresses a model into the directory `out`.
 
-    model: a name as `honed.load` takes it, or an open checkpoint. recipe: int8, int4, a .json file or a mapping
+    model: a name as `honed.load` takes it, or an open checkpoint. recipe: int8, int4, nf4, a .json file or a mapping
     (`compress/recipe.py`). An existing artifact is replaced only with `overwrite`, and then only once the new one is
     complete. The same model and recipe give the same bytes, whatever the number of threads.
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from honed.backends.float32 import Floats, fma
 from honed.encodings.base import Encoded
+from honed.encodings.codebook import Codebook
 from honed.encodings.dense import bfloat16_to_float32, float32_to_bfloat16
 from honed.encodings.gguf_blocks import GgufBlocks
 from honed.encodings.gguf_integers import to_integers, to_super_blocks
@@ -142,5 +143,7 @@ def _integers(encoded: Encoded) -> tuple[NDArray[np.int64], NDArray[Any]]:
             elif encoded.offset == "zero_point" and encoded.offsets is not None:
                 codes -= np.repeat(encoded.offsets.astype(np.int64), encoded.group, axis=1)[:, : codes.shape[1]]
             return codes, encoded.scales.astype(np.float32)
+        case Codebook():
+            return encoded.values.astype(np.int64)[encoded.codes], encoded.scales.astype(np.float32)
         case _:
             raise TypeError(f"{encoded.kind} holds no integer codes")

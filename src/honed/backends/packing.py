@@ -1,6 +1,6 @@
 """Puts the weights of a plan into the forms that the executor reads: mapped arrays go straight to the builders.
 
-Int8 and int4 weights are placed as they lie in the file, and so are GGUF blocks that run as integers. Any other
+Integer weights are placed as they lie in the file, and so are GGUF blocks that run as integers. Any other
 encoding is decoded a few rows at a time, so that no whole weight is ever held as float32.
 """
 
@@ -15,6 +15,7 @@ from honed.backends.prepacked import borrowed_table
 from honed.checkpoints.base import Checkpoint
 from honed.checkpoints.finite import check_finite
 from honed.encodings.base import Encoded
+from honed.encodings.codebook import Codebook
 from honed.encodings.dense import Dense, float32_to_bfloat16
 from honed.encodings.gguf_blocks import GgufBlocks
 from honed.encodings.gguf_integers import to_integers, to_super_blocks
@@ -23,11 +24,25 @@ from honed.encodings.int8 import Int8
 from honed.errors import PlanError, UnsupportedError
 from honed.native import extension
 from honed.plan import lowered as low
-from honed.plan.formats import BlocksFormat, DenseFormat, DensePolicy, Int4Format, Int8Format, dense_dtype
+from honed.plan.formats import (
+    BlocksFormat,
+    CodebookFormat,
+    DenseFormat,
+    DensePolicy,
+    Int4Format,
+    Int8Format,
+    dense_dtype,
+)
 from honed.plan.source import PlanSource
 
 CHUNK_VALUES = 1 << 20
-Builder = extension.DenseBuilder | extension.Int8Builder | extension.Int4Builder | extension.BlocksBuilder
+Builder = (
+    extension.DenseBuilder
+    | extension.Int8Builder
+    | extension.Int4Builder
+    | extension.CodebookBuilder
+    | extension.BlocksBuilder
+)
 
 
 class Packer:
@@ -109,6 +124,8 @@ class Packer:
                 return extension.Int8Builder(spec.columns, spec.k, group)
             case Int4Format(group=size, offset=offset):
                 return extension.Int4Builder(spec.columns, spec.k, size, offset)
+            case CodebookFormat(group=size, table=table):
+                return extension.CodebookBuilder(spec.columns, spec.k, size, np.array(table, dtype=np.int8))
             case BlocksFormat(type_name=type_name):
                 return extension.BlocksBuilder(spec.columns, spec.k, type_name)
 
@@ -132,6 +149,8 @@ def _place(builder: Builder, weight: Encoded, part: low.Placement) -> None:
         case extension.Int4Builder(), Int4(codes=codes, scales=scales, offsets=offsets):
             # Arrays of scales and offsets are contiguous as they are made and as they are read.
             builder.place(np.ascontiguousarray(codes), np.ascontiguousarray(scales), offsets, first, step)
+        case extension.CodebookBuilder(), Codebook(codes=codes, scales=scales):
+            builder.place(np.ascontiguousarray(codes), np.ascontiguousarray(scales), first, step)
         case _:
             raise PlanError(f"{part.name}: is {weight.kind}, and was planned as something else")
 

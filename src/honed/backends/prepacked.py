@@ -18,6 +18,7 @@ from honed.native import extension
 from honed.plan import lowered as low
 from honed.plan.formats import (
     BlocksFormat,
+    CodebookFormat,
     DenseFormat,
     DensePolicy,
     Int4Format,
@@ -76,6 +77,9 @@ def _matrix(spec: low.MatrixWeight, data: Bytes, scales: Bytes) -> extension.Wei
             return extension.prepacked_int8(spec.columns, spec.k, group, data, scales.view(np.float32))
         case Int4Format(group=size, offset=offset):
             return extension.prepacked_int4(spec.columns, spec.k, size, offset, data)
+        case CodebookFormat(group=size, table=table):
+            codebook = np.array(table, dtype=np.int8)
+            return extension.prepacked_codebook(spec.columns, spec.k, size, codebook, data)
         case BlocksFormat(type_name=type_name):
             return extension.prepacked_blocks(spec.columns, spec.k, type_name, data)
 

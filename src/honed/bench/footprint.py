@@ -6,7 +6,7 @@ from collections import Counter
 
 from honed.bench.peers.base import Arithmetic, Footprint
 from honed.encodings.scheme import OFFSET_BYTES
-from honed.plan.formats import BlocksFormat, DenseFormat, Format, Int4Format, Int8Format
+from honed.plan.formats import BlocksFormat, CodebookFormat, DenseFormat, Format, Int4Format, Int8Format
 from honed.plan.lowered import LoweredPlan, MatmulOp, MatrixWeight
 
 _TILE_DEPTH = 64
@@ -47,6 +47,9 @@ def packed_bytes(matrix: MatrixWeight) -> int:
         case Int4Format(group=group, offset=offset):
             depth = _up(matrix.k, group)
             return matrix.columns * (depth // 2 + depth // group * (_FLOAT16 + OFFSET_BYTES[offset]))
+        case CodebookFormat(group=group):
+            depth = _up(matrix.k, group)
+            return matrix.columns * (depth // 2 + depth // group * _FLOAT16)
         case BlocksFormat(type_name=name):
             return matrix.columns * (matrix.k * _BYTES_OF_256[name] // 256)
     raise TypeError(f"unknown format {matrix.format}")
@@ -67,7 +70,7 @@ def _label(form: Format) -> str:
         return form.dtype
     if isinstance(form, BlocksFormat):
         return f"{form.type_name} blocks"
-    name = "int8" if isinstance(form, Int8Format) else "int4"
+    name = "int8" if isinstance(form, Int8Format) else "int4" if isinstance(form, Int4Format) else "codebook"
     return name if form.group is None else f"{name} group {form.group}"
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honed.encodings.base import Encoded
+from honed.encodings.codebook import Codebook
 from honed.encodings.dense import Dense
 from honed.encodings.gguf_blocks import GgufBlocks
 from honed.encodings.int4 import Int4
@@ -28,7 +29,7 @@ def check_finite(path: Path, name: str, weight: Encoded) -> None:
             _check(path, name, f"scale {field}", weight.blocks[field], bfloat16=weight.type_name == "BF16")
     elif isinstance(weight, Dense):
         _check(path, name, "value", weight.values, bfloat16=weight.dtype == "bfloat16")
-    elif isinstance(weight, Int8 | Int4):
+    elif isinstance(weight, Int8 | Int4 | Codebook):
         _check(path, name, "scale", weight.scales)
     else:
         _check(path, name, "value", weight.decode())

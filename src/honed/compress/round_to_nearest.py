@@ -1,4 +1,4 @@
-"""Round to nearest: every linear layer to int8 or int4, each weight by itself, no calibration.
+"""Round to nearest: every linear layer to int8, int4 or a codebook, each weight by itself, no calibration.
 
 The rounding is in `encodings/`; this pass decides what each weight becomes. Embeddings, norms and biases stay dense.
 """
@@ -16,13 +16,15 @@ from honed.compress.calibrate import Tokens
 from honed.compress.linears import find_linears
 from honed.compress.recipe import RoundToNearestSettings, Setting
 from honed.encodings.base import Encoded
+from honed.encodings.codebook import TABLES
+from honed.encodings.codebook_encoder import encode_codebook
 from honed.encodings.dense import Dense, float32_to_bfloat16
 from honed.encodings.gguf_blocks import GgufBlocks
 from honed.encodings.grouping import CHUNK_VALUES
 from honed.encodings.int4 import Offset
 from honed.encodings.int4_encoder import encode_int4
 from honed.encodings.int8_encoder import encode_int8
-from honed.encodings.scheme import DenseScheme, Group, Int4Scheme, Int8Scheme, Scheme, activation_scales
+from honed.encodings.scheme import CodebookScheme, DenseScheme, Group, Int4Scheme, Int8Scheme, Scheme, activation_scales
 from honed.models.base import DecoderModel
 
 
@@ -82,6 +84,16 @@ class RoundedWeights:
         activation = activation_scales(scheme)
         if isinstance(scheme, Int8Scheme):
             encoded = encode_int8(source, name=name, group=scheme.group, activation=activation, threads=self.threads)
+        elif isinstance(scheme, CodebookScheme):
+            encoded = encode_codebook(
+                source,
+                name=name,
+                table=scheme.table,
+                group=scheme.group,
+                search=self.settings[name].weights.search,
+                activation=activation,
+                threads=self.threads,
+            )
         else:
             encoded = encode_int4(
                 source,
@@ -122,6 +134,8 @@ def fitting_scheme(setting: Setting, width: int, offset: Offset) -> Scheme:
     if weights.bits == 8:
         return Int8Scheme(group, activation)
     assert group is not None  # 4 bits always have a group: WeightSettings
+    if weights.codebook is not None:
+        return CodebookScheme(group, TABLES[weights.codebook], activation)
     return Int4Scheme(group, offset, activation)
 
 

@@ -26,7 +26,7 @@ class Encoded(Protocol):
 
     @property
     def kind(self) -> str:
-        """Name of the encoding: dense, int8, int4, gguf."""
+        """Name of the encoding: dense, int8, int4, codebook, gguf."""
 
     def decode(self, rows: slice = slice(None)) -> NDArray[np.float32]:
         """The weight (or a range of its rows) as float32."""

@@ -1,7 +1,7 @@
-"""int8 and int4 weights whose codes lie packed in a mapped file: unpacked each time they are asked for, never kept.
+"""Weights whose codes lie packed in a mapped file: unpacked each time they are asked for, never kept.
 
-They are `Int8` and `Int4` to everyone else. Opening a model touches none of their codes, and packing one weight for
-a kernel holds the codes of that weight only.
+They are `Int8`, `Int4` and `Codebook` to everyone else. Opening a model touches none of their codes, and packing one
+weight for a kernel holds the codes of that weight only.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honed.encodings.activation import ActivationScales
+from honed.encodings.codebook import Codebook, Table
 from honed.encodings.int4 import Int4
 from honed.encodings.int8 import Int8
 
@@ -93,6 +94,39 @@ class PackedInt4(Int4):
         return np.ascontiguousarray(split_nibbles(self.packed[rows])[:, : self.width])
 
 
+class PackedCodebook(Codebook):
+    """`packed` uint8 [out, in / 2 rounded up]: two codes a byte, the first in the low bits."""
+
+    packed: Bytes
+    width: int
+
+    def __init__(
+        self,
+        packed: Bytes,
+        width: int,
+        *,
+        scales: NDArray[np.float16],
+        table: Table,
+        group: int,
+        activation: ActivationScales,
+    ) -> None:
+        _set(self, packed=packed, width=width, scales=scales, table=table, group=group, activation=activation)
+
+    @property
+    def codes(self) -> Bytes:
+        return self._unpacked(slice(None))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.packed.shape[0], self.width
+
+    def decode(self, rows: slice = slice(None)) -> NDArray[np.float32]:
+        return Codebook(self._unpacked(rows), self.scales[rows], self.table, self.group, self.activation).decode()
+
+    def _unpacked(self, rows: slice) -> Bytes:
+        return np.ascontiguousarray(split_nibbles(self.packed[rows])[:, : self.width])
+
+
 def split_nibbles(pairs: Bytes) -> Bytes:
     """[rows, n] bytes to [rows, 2 n] codes, low bits first."""
     # Both codes of a byte at once: the low one stays, the high one moves into the next byte.
@@ -102,7 +136,7 @@ def split_nibbles(pairs: Bytes) -> Bytes:
     return wide.view(np.uint8)
 
 
-def _set(weight: Int8 | Int4, **fields: object) -> None:
+def _set(weight: Int8 | Int4 | Codebook, **fields: object) -> None:
     # The base classes are frozen, and their own constructors would take the codes unpacked.
     for name, value in fields.items():
         object.__setattr__(weight, name, value)

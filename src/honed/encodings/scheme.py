@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 
 from honed.encodings.activation import ActivationScales
 from honed.encodings.base import Encoded
+from honed.encodings.codebook import Codebook, Table, check_table, table_name
 from honed.encodings.dense import Dense, DenseType
 from honed.encodings.int4 import Int4, Offset
 from honed.encodings.int8 import Int8
@@ -70,7 +71,23 @@ class Int4Scheme:
         return f"int4 group {self.group} {self.offset.replace('_', ' ')}, {_activation(self.activation_group)}"
 
 
-Scheme = DenseScheme | Int8Scheme | Int4Scheme
+@dataclass(frozen=True)
+class CodebookScheme:
+    """4-bit indices of sixteen int8 values; `group` inputs share a float16 scale."""
+
+    group: Group
+    table: Table
+    activation_group: Group | None = None
+
+    def nbytes(self, shape: tuple[int, ...]) -> int:
+        rows, width = shape
+        return rows * (-(-width // 2) + 2 * -(-width // self.group))
+
+    def __str__(self) -> str:
+        return f"codebook {table_name(self.table)} group {self.group}, {_activation(self.activation_group)}"
+
+
+Scheme = DenseScheme | Int8Scheme | Int4Scheme | CodebookScheme
 
 
 def scheme_of(weight: Encoded) -> Scheme:
@@ -81,6 +98,8 @@ def scheme_of(weight: Encoded) -> Scheme:
         return Int8Scheme(as_group(weight.group), as_group(weight.activation.group))
     if isinstance(weight, Int4):
         return Int4Scheme(_required(weight.group), weight.offset, as_group(weight.activation.group))
+    if isinstance(weight, Codebook):
+        return CodebookScheme(_required(weight.group), weight.table, as_group(weight.activation.group))
     raise TypeError(f"no scheme describes the encoding {weight.kind}")
 
 
@@ -90,6 +109,9 @@ def to_json(scheme: Scheme) -> dict[str, Any]:
         return {"encoding": "dense", "dtype": scheme.dtype}
     if isinstance(scheme, Int8Scheme):
         return {"encoding": "int8", "group": scheme.group, "activation_group": scheme.activation_group}
+    if isinstance(scheme, CodebookScheme):
+        groups = {"group": scheme.group, "activation_group": scheme.activation_group}
+        return {"encoding": "codebook", "table": list(scheme.table), **groups}
     return {
         "encoding": "int4",
         "group": scheme.group,
@@ -113,7 +135,14 @@ def from_json(value: Mapping[str, Any]) -> Scheme:
         if offset not in OFFSET_BYTES:
             raise ParameterError("offset", offset, f"must be one of {', '.join(OFFSET_BYTES)}")
         return Int4Scheme(_required(value.get("group")), offset, as_group(value.get("activation_group")))
-    raise ParameterError("encoding", encoding, "must be dense, int8 or int4")
+    if encoding == "codebook":
+        values = value.get("table")
+        if not isinstance(values, list):
+            raise ParameterError("table", values, "must be a list of sixteen integers")
+        table = tuple(values)
+        check_table(table)
+        return CodebookScheme(_required(value.get("group")), table, as_group(value.get("activation_group")))
+    raise ParameterError("encoding", encoding, "must be dense, int8, int4 or codebook")
 
 
 def as_group(value: object) -> Group | None:
@@ -121,7 +150,7 @@ def as_group(value: object) -> Group | None:
     return None if value is None else _required(value)
 
 
-def activation_scales(scheme: Int8Scheme | Int4Scheme) -> ActivationScales:
+def activation_scales(scheme: Int8Scheme | Int4Scheme | CodebookScheme) -> ActivationScales:
     return ActivationScales(scheme.activation_group)
 
 

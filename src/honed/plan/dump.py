@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields
 
+from honed.encodings.codebook import table_name
 from honed.models.registry import read_model
 from honed.ops.table import Rotary, Weight
 from honed.plan import graph as g
 from honed.plan import lowered as low
 from honed.plan.build import Stages, build_plan
-from honed.plan.formats import BlocksFormat, DenseFormat, DensePolicy, Format, Int8Format
+from honed.plan.formats import BlocksFormat, CodebookFormat, DenseFormat, DensePolicy, Format, Int8Format
 from honed.plan.graph import Graph
 from honed.plan.source import Plannable
 
@@ -122,6 +123,9 @@ def _format(format_: Format) -> str:
             return format_.dtype
         case Int8Format():
             return f"int8 per {format_.group or 'column'}, activations per {format_.activation or 'row'}"
+        case CodebookFormat():
+            name, activation = table_name(format_.table), format_.activation or "row"
+            return f"codebook {name} per {format_.group}, activations per {activation}"
         case BlocksFormat():
             return f"{format_.type_name} blocks, activations per {format_.activation}"
         case _:

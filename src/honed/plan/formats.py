@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeGuard
 
 from honed.encodings.base import Encoded
+from honed.encodings.codebook import Codebook, Table
 from honed.encodings.dense import Dense
 from honed.encodings.gguf_blocks import GgufBlocks
 from honed.encodings.int4 import Int4, Offset
@@ -13,8 +14,8 @@ from honed.encodings.int8 import Int8
 
 DenseDtype = Literal["float32", "bfloat16"]
 DensePolicy = Literal["auto", "float32", "bfloat16"]
-"""float32 and bfloat16 hold for every weight that is not int8 or int4, GGUF blocks decoded. auto runs such blocks as
-they are, keeps float32 and rounds what is left to bfloat16."""
+"""float32 and bfloat16 hold for every weight without an integer encoding of its own, GGUF blocks decoded. auto runs
+such blocks as they are, keeps float32 and rounds what is left to bfloat16."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,13 @@ class Int4Format:
     offset: Offset
 
 
+@dataclass(frozen=True)
+class CodebookFormat:
+    group: int
+    activation: int | None
+    table: Table
+
+
 SuperBlockType = Literal["Q4_K", "Q5_K", "Q5_1", "Q6_K"]
 
 
@@ -51,7 +59,7 @@ class BlocksFormat:
         return 32
 
 
-Format = DenseFormat | Int8Format | Int4Format | BlocksFormat
+Format = DenseFormat | Int8Format | Int4Format | CodebookFormat | BlocksFormat
 
 
 def dense_dtype(encoded: Encoded, policy: DensePolicy) -> DenseDtype:
@@ -75,7 +83,7 @@ BLOCK_FORMATS: dict[str, Format] = {
 
 
 def format_of(encoded: Encoded, policy: DensePolicy) -> Format:
-    """int8 and int4 run as they are, and so with auto do GGUF blocks; every other encoding is decoded to dense."""
+    """Integer encodings run as they are, and so with auto do GGUF blocks; every other encoding is decoded to dense."""
     match encoded:
         case GgufBlocks(type_name=name) if policy == "auto" and name in BLOCK_FORMATS:
             return BLOCK_FORMATS[name]
@@ -83,6 +91,8 @@ def format_of(encoded: Encoded, policy: DensePolicy) -> Format:
             return Int8Format(encoded.group, encoded.activation.group)
         case Int4():
             return Int4Format(encoded.group, encoded.activation.group, encoded.offset)
+        case Codebook():
+            return CodebookFormat(encoded.group, encoded.activation.group, encoded.table)
         case _:
             return DenseFormat(dense_dtype(encoded, policy))
 

@@ -21,6 +21,8 @@ from honed.checkpoints.compressed_tensors.format import (
 )
 from honed.encodings.activation import ActivationScales
 from honed.encodings.base import Encoded
+from honed.encodings.codebook import TABLES
+from honed.encodings.codebook_encoder import encode_codebook
 from honed.encodings.dense import Dense
 from honed.encodings.int4_encoder import encode_int4
 from honed.encodings.int8_encoder import encode_int8
@@ -46,6 +48,8 @@ def encoded_weights() -> list[Encoded]:
         encode_int4(values, name=NAME, offset="symmetric"),
         encode_int4(values, name=NAME, group=32, activation=grouped),
         encode_int4(values, name=NAME, group=32, offset="minimum", activation=grouped),
+        encode_codebook(values, name=NAME, table=TABLES["normal_float"], activation=grouped),
+        encode_codebook(source(5, 7), name=NAME, table=TABLES["power_of_two"], group=64),
     ]
 
 

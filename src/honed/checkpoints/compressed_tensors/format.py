@@ -10,8 +10,9 @@ int-quantized    `weight` int8 [out, in]; `weight_scale` [out, 1].
 Only one scale a channel and a token is declared with its activations (int-quantized): that is the W8A8 scheme that
 other engines have. Grouped weights are declared weight-only: engines that run them read float activations, and
 the activation scales of this project stand in the manifest. A float minimum has no place in the format either:
-what is declared is the nearest zero point, and the minimum itself lies in a file of ours. The config of a foreign
-checkpoint is read in `config.py`.
+what is declared is the nearest zero point, and the minimum itself lies in a file of ours. Indices of a codebook it
+cannot say at all: their tensors have names of their own, `weight_codes` uint8 [out, in / 2], the first in the low bits,
+and `weight_scale`; the table stands in the manifest. The config of a foreign checkpoint is read in `config.py`.
 """
 
 from __future__ import annotations
@@ -24,12 +25,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honed.encodings.base import Encoded
+from honed.encodings.codebook import Codebook
 from honed.encodings.dense import Dense
 from honed.encodings.int4 import Int4
 from honed.encodings.int8 import Int8
-from honed.encodings.packed import PackedInt4, PackedInt8, split_nibbles
-from honed.encodings.scheme import DenseScheme, Int4Scheme, Int8Scheme, Scheme, activation_scales, scheme_of
+from honed.encodings.packed import PackedCodebook, PackedInt4, PackedInt8, split_nibbles
+from honed.encodings.scheme import (
+    CodebookScheme,
+    DenseScheme,
+    Int4Scheme,
+    Int8Scheme,
+    Scheme,
+    activation_scales,
+    scheme_of,
+)
 
+CODEBOOK_FORMAT = "honed-codebook"
 _DENSE_TYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 _SIZES = {"I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I8": 1, "U8": 1}
 Array = NDArray[Any]
@@ -64,6 +75,11 @@ def tensor_specs(name: str, scheme: Scheme, shape: tuple[int, ...]) -> tuple[Ten
     module = name.removesuffix(".weight")
     if is_w8a8(scheme):
         return (TensorSpec(name, "I8", shape), TensorSpec(f"{module}.weight_scale", "F32", (rows, 1)))
+    if isinstance(scheme, CodebookScheme):
+        return (
+            TensorSpec(f"{module}.weight_codes", "U8", (rows, -(-width // 2))),
+            TensorSpec(f"{module}.weight_scale", "F16", (rows, -(-width // scheme.group))),
+        )
     bits = 8 if isinstance(scheme, Int8Scheme) else 4
     groups = 1 if scheme.group is None else -(-width // scheme.group)
     specs = (
@@ -113,6 +129,8 @@ def to_tensors(name: str, weight: Encoded) -> dict[str, Array]:
         if weight.offset == "minimum" and weight.offsets is not None:
             tensors[f"{module}.weight_minimum"] = weight.offsets
         return tensors
+    if isinstance(weight, Codebook):
+        return {f"{module}.weight_codes": _join_nibbles(weight.codes), f"{module}.weight_scale": weight.scales}
     raise TypeError(f"{name}: the encoding {weight.kind} has no compressed-tensors form")
 
 
@@ -138,6 +156,15 @@ def from_tensors(name: str, scheme: Scheme, shape: tuple[int, ...], read: Callab
             group=scheme.group,
             activation=activation,
         )
+    if isinstance(scheme, CodebookScheme):
+        return PackedCodebook(
+            read(f"{module}.weight_codes"),
+            width,
+            scales=scales,
+            table=scheme.table,
+            group=scheme.group,
+            activation=activation,
+        )
     offsets: Array | None = None
     if scheme.offset == "zero_point":
         offsets = unpack_zero_points(read(f"{module}.weight_zero_point"), rows)
@@ -150,7 +177,9 @@ def from_tensors(name: str, scheme: Scheme, shape: tuple[int, ...], read: Callab
 def quantization_config(schemes: Mapping[str, Scheme], *, dense_modules: tuple[str, ...]) -> dict[str, Any]:
     """The `quantization_config` of config.json for the weights of linear modules by name.
 
-    The scheme of most modules targets the class Linear, the others name theirs; `dense_modules` are ignored.
+    The scheme of most modules targets the class Linear, the others name theirs; `dense_modules` are ignored. A
+    codebook is declared as a type that other tools do not know and therefore refuse: undeclared, they would fill the
+    layers that they do not find with random weights.
     """
     members: dict[tuple[str, str], list[str]] = {}
     declared: dict[tuple[str, str], dict[str, Any]] = {}
@@ -207,9 +236,10 @@ def unpack_zero_points(packed: NDArray[np.int32], rows: int) -> NDArray[np.uint8
 
 def _config_group(scheme: Scheme) -> dict[str, Any]:
     assert not isinstance(scheme, DenseScheme)
+    indices = isinstance(scheme, CodebookScheme)
     weights: dict[str, Any] = {
-        "num_bits": 4 if isinstance(scheme, Int4Scheme) else 8,
-        "type": "int",
+        "num_bits": 8 if isinstance(scheme, Int8Scheme) else 4,
+        "type": "codebook" if indices else "int",
         "symmetric": not (isinstance(scheme, Int4Scheme) and scheme.offset != "symmetric"),
         "strategy": "channel" if scheme.group is None else "group",
         "group_size": scheme.group,
@@ -222,7 +252,7 @@ def _config_group(scheme: Scheme) -> dict[str, Any]:
         "weights": weights,
         "input_activations": activations,
         "output_activations": None,
-        "format": "int-quantized" if is_w8a8(scheme) else "pack-quantized",
+        "format": CODEBOOK_FORMAT if indices else "int-quantized" if is_w8a8(scheme) else "pack-quantized",
     }
 
 
