@@ -9,8 +9,8 @@ decoding; rounding is in `codebook_encoder.py`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
@@ -24,6 +24,21 @@ Table = tuple[int, ...]
 TableName = Literal["linear", "power_of_two", "normal_float"]
 
 
+def _normal_quantile(probability: float) -> float:
+    """Where the normal distribution reaches a probability from 0.5 to 0.999, by bisection.
+
+    `statistics` has it too, and costs every start its import.
+    """
+    low, high = 0.0, 4.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        if (1 + math.erf(middle / math.sqrt(2))) / 2 < probability:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
 def _normal_float() -> Table:
     """Quantiles of the normal distribution at equal steps of probability, zero among them, seven below and eight above.
 
@@ -31,12 +46,11 @@ def _normal_float() -> Table:
     step beyond sixteen and fifteen values; the largest becomes 127.
     """
     outermost = 1 - (1 / 32 + 1 / 30) / 2
-    quantile = NormalDist().inv_cdf
 
     def side(count: int) -> list[float]:
-        return [quantile(0.5 + (outermost - 0.5) * step / count) for step in range(1, count + 1)]
+        return [_normal_quantile(0.5 + (outermost - 0.5) * step / count) for step in range(1, count + 1)]
 
-    size = 127 / quantile(outermost)
+    size = 127 / _normal_quantile(outermost)
     values = [-value for value in reversed(side(7))] + [0.0] + side(8)
     return tuple(round(value * size) for value in values)
 
