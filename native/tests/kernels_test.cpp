@@ -16,6 +16,7 @@
 
 #include "cpu/kernel_table.h"
 #include "cpu/select.h"
+#include "tests/contract/attention.h"
 #include "tests/contract/check.h"
 #include "tests/contract/matmul.h"
 #include "tests/contract/paged.h"
@@ -51,6 +52,7 @@ constexpr SlotTest kSlots[] = {
     {"matmul_int4", contract::test_matmul_int4, function_of<&KernelTable::matmul_int4>},
     {"rope_kv", contract::test_rope_kv, function_of<&KernelTable::rope_kv>},
     {"attention", contract::test_attention, function_of<&KernelTable::attention>},
+    {"attention_merge", contract::test_attention_merge, function_of<&KernelTable::attention_merge>},
     {"gated", contract::test_gated, function_of<&KernelTable::gated>},
     {"add", contract::test_add, function_of<&KernelTable::add>},
     {"integer_peak", contract::test_integer_peak, function_of<&KernelTable::integer_peak>},
@@ -132,7 +134,7 @@ extern "C" void report_crash(int signal_number) {
 int64_t run_slot(const SlotTest& test, const KernelTable& table, const Options& options) {
   Check check(table.isa, test.name, options.quick);
   test.run(check, table);
-  std::printf("%-4s %-10s %-12s %5lld cases\n", check.failures() == 0 ? "ok" : "FAIL", table.isa, test.name,
+  std::printf("%-4s %-10s %-15s %5lld cases\n", check.failures() == 0 ? "ok" : "FAIL", table.isa, test.name,
               static_cast<long long>(check.cases()));
   std::fflush(stdout);
   return check.failures();
@@ -155,7 +157,7 @@ int main(int count, char** arguments) {
       ++runs;
       const Address function = kSlots[i].function(table);
       if (std::find(tested[i].begin(), tested[i].end(), function) != tested[i].end()) {
-        std::printf("same %-10s %-12s as a set below\n", table.isa, kSlots[i].name);
+        std::printf("same %-10s %-15s as a set below\n", table.isa, kSlots[i].name);
         continue;
       }
       tested[i].push_back(function);

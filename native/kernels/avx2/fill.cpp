@@ -14,6 +14,7 @@ void fill_avx2(KernelTable& table) {
   table.matmul_int4 = avx2::matmul_int4;
   table.rope_kv = avx2::rope_kv;
   table.attention = avx2::attention;
+  table.attention_merge = avx2::attention_merge;
   table.gated = avx2::gated;
   table.add = avx2::add;
   table.integer_peak = avx2::integer_peak;

@@ -12,6 +12,7 @@ void fill_avx512vnni(KernelTable& table) {
   table.matmul_int8 = avx512vnni::matmul_int8;
   table.matmul_int4 = avx512vnni::matmul_int4;
   table.attention = avx512vnni::attention;
+  table.attention_merge = avx512vnni::attention_merge;
   table.gated = avx512vnni::gated;
   table.integer_peak = avx512vnni::integer_peak;
   table.read_memory = avx512vnni::read_memory;

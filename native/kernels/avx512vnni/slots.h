@@ -13,6 +13,7 @@ void matmul_bf16(const MatmulArgs& args);
 void matmul_int8(const MatmulArgs& args);
 void matmul_int4(const MatmulArgs& args);
 void attention(const AttentionArgs& args);
+void attention_merge(const AttentionMergeArgs& args);
 void gated(const GatedArgs& args);
 int64_t integer_peak(int64_t iterations);
 uint64_t read_memory(const void* data, int64_t bytes);

@@ -11,7 +11,9 @@ void fill_neon(KernelTable& table) {
   table.matmul_bf16 = neon::matmul_bf16;
   table.matmul_int8 = neon::matmul_int8;
   table.matmul_int4 = neon::matmul_int4;
+  table.rope_kv = neon::rope_kv;
   table.attention = neon::attention;
+  table.attention_merge = neon::attention_merge;
   table.gated = neon::gated;
   table.integer_peak = neon::integer_peak;
   table.read_memory = neon::read_memory;

@@ -14,6 +14,7 @@ void fill_portable(KernelTable& table) {
   table.matmul_int4 = portable::matmul_int4;
   table.rope_kv = portable::rope_kv;
   table.attention = portable::attention;
+  table.attention_merge = portable::attention_merge;
   table.gated = portable::gated;
   table.add = portable::add;
   table.integer_peak = portable::integer_peak;

@@ -14,6 +14,7 @@ void matmul_int8(const MatmulArgs& args);
 void matmul_int4(const MatmulArgs& args);
 void rope_kv(const RopeKvArgs& args);
 void attention(const AttentionArgs& args);
+void attention_merge(const AttentionMergeArgs& args);
 void gated(const GatedArgs& args);
 void add(const AddArgs& args);
 int64_t integer_peak(int64_t iterations);
