@@ -12,7 +12,7 @@ from honed.api.engine_runner import open_runner
 
 def test_runner_gives_the_tokens_of_generate_and_no_end_token_stops_it(tiny_llama: Path) -> None:
     runner = open_runner(
-        {"model": str(tiny_llama), "dtype": "float32", "threads": 1, "isa": "portable", "context": 128}
+        {"model": str(tiny_llama), "dtype": "float32", "kv": "auto", "threads": 1, "isa": "portable", "context": 128}
     )
     tokens = list(runner.generate([3, 4, 5], 100))
     assert len(tokens) == 100

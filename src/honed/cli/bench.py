@@ -20,6 +20,7 @@ def bench(
     runs: Annotated[int, typer.Option(help="Processes started for each system.")] = 5,
     against: Annotated[list[str] | None, typer.Option(help="pytorch or pytorch-float32. May be repeated.")] = None,
     dtype: Annotated[str, typer.Option(help="Of unquantized weights: auto, float32 or bfloat16.")] = "auto",
+    kv: Annotated[str, typer.Option(help="KV cache: auto, float32, bfloat16 or int8.")] = "auto",
     isa: Annotated[str | None, typer.Option(help="One that honed doctor lists. [default: the best]")] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the whole report, raw values included, as JSON.")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
@@ -31,16 +32,18 @@ def bench(
     from honed.bench.workload import Workload
     from honed.errors import ParameterError, SourceError
     from honed.native import extension
-    from honed.plan.formats import DensePolicy
+    from honed.plan.formats import DensePolicy, KvPolicy
 
     if dtype not in get_args(DensePolicy):
         raise ParameterError("dtype", dtype, f"must be one of {', '.join(get_args(DensePolicy))}")
     if out is not None and not out.parent.is_dir():
         raise SourceError(f"{out}: there is no directory {out.parent} to write the report to")
+    if kv not in get_args(KvPolicy):
+        raise ParameterError("kv", kv, f"must be one of {', '.join(get_args(KvPolicy))}")
     workload = Workload(prompt_tokens, new_tokens, extension.default_threads() if threads is None else threads, runs)
     with progress() as report:
         result = benchmark(
-            [BenchModel(name, cast("DensePolicy", dtype)) for name in models],
+            [BenchModel(name, cast("DensePolicy", dtype), cast("KvPolicy", kv)) for name in models],
             workload,
             against=against or (),
             isa=isa,

@@ -12,6 +12,8 @@ from honed.encodings.int8 import Int8
 
 DenseDtype = Literal["float32", "bfloat16"]
 DensePolicy = Literal["auto", "float32", "bfloat16"]
+KvDtype = Literal["float32", "bfloat16", "int8"]
+KvPolicy = Literal["auto", "float32", "bfloat16", "int8"]
 
 
 @dataclass(frozen=True)
