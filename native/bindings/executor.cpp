@@ -12,6 +12,7 @@
 
 #include "bindings/arrays.h"
 #include "bindings/handles.h"
+#include "bindings/names.h"
 #include "executor/executor.h"
 #include "plan/names.h"
 
@@ -23,8 +24,10 @@ constexpr std::align_val_t kLogitsAlignment{64};
 
 void free_logits(void* memory) noexcept { operator delete(memory, kLogitsAlignment); }
 
-void make_cache(CacheHandle* self, int64_t layers, int64_t kv_heads, int64_t head_dim, int64_t pages) {
-  new (self) CacheHandle{std::make_shared<Cache>(layers, kv_heads, head_dim, pages)};
+void make_cache(CacheHandle* self, int64_t layers, int64_t kv_heads, int64_t head_dim, int64_t pages,
+                const std::string& dtype) {
+  const auto type = static_cast<KvType>(index_of(kKvNames, "dtype", dtype));
+  new (self) CacheHandle{std::make_shared<Cache>(layers, kv_heads, head_dim, pages, type)};
 }
 
 void make_executor(Executor* self, const PlanHandle& plan, const CacheHandle& cache, int64_t max_tokens,
@@ -103,7 +106,10 @@ void bind_executor(nb::module_& module) {
   using nb::literals::operator""_a;
   const auto array = [](const char* name) { return nb::arg(name).noconvert(); };
   nb::class_<CacheHandle>(module, "Cache")
-      .def("__init__", make_cache, "layers"_a, "kv_heads"_a, "head_dim"_a, "pages"_a)
+      .def("__init__", make_cache, "layers"_a, "kv_heads"_a, "head_dim"_a, "pages"_a,
+           "dtype"_a = "float32")
+      .def_prop_ro("dtype",
+                   [](const CacheHandle& self) { return kKvNames[static_cast<std::size_t>(self.cache->type())]; })
       .def_prop_ro("pages", [](const CacheHandle& self) { return self.cache->pages(); })
       .def_prop_ro("page_bytes", [](const CacheHandle& self) { return self.cache->page_bytes(); });
   nb::class_<Executor>(module, "Executor")

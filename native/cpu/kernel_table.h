@@ -9,6 +9,7 @@
 // one fused multiply-add, everything else is one IEEE operation rounded to nearest even.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace honed {
@@ -19,7 +20,8 @@ inline constexpr int kPanelColumns = 32;  // output columns of one packed panel,
 inline constexpr int kTileColumns = 16;   // columns of one register or tile: half a panel
 inline constexpr int kTileDepth = 64;     // k that int8 with one scale a column is padded to: 16 quads of 4 k
 inline constexpr int kBlock = 32;         // k of the smallest group; activation sums are kept per block
-inline constexpr int kPageTokens = 32;    // keys of one KV page, and the fixed span of attention
+inline constexpr int kPageTokens = 32;    // keys of one KV page
+inline constexpr int kSpanTokens = 256;   // keys of one span of attention, whatever the threads and the batch
 inline constexpr int kLanes = 16;         // partial sums of every float reduction (lane j takes j mod 16)
 
 enum class Epilogue : int32_t {
@@ -184,10 +186,22 @@ struct QuantizeArgs {
   int64_t sums_offset;
 };
 
-// One layer of the paged KV cache. Page p of kv head h starts at (p * kv_heads + h) * head_dim * 32.
+// How keys and values are kept. Rotated keys and values of one token and kv head become:
+//   f32   themselves
+//   bf16  rounded to nearest even; NaN keeps its upper bits and becomes quiet
+//   int8  codes and a scale of head_dim values, as a row of QuantizeArgs; the value is float(code) * scale
+enum class KvType : int32_t { f32 = 0, bf16 = 1, int8 = 2 };
+
+// One layer of the paged KV cache. The keys of kv head h in page p start at
+// keys + p * page_bytes + h * head_bytes, its values likewise:
+//   keys    [head_dim][32] cells: tokens in lanes, so that a dot product needs no fold; int8: then 32 f32 scales
+//   values  [32][head_dim] cells; int8: then 32 f32 scales
 struct KvLayer {
-  float* keys;    // [pages][kv_heads][head_dim][32]: keys in lanes, so that a dot product needs no fold
-  float* values;  // [pages][kv_heads][32][head_dim]
+  std::byte* keys;
+  std::byte* values;
+  int64_t page_bytes;
+  int64_t head_bytes;
+  KvType type;
 };
 
 // Rotates the heads of q and k in place of their qkv row (rotate-half over rotary_dim), after an RMS norm
@@ -210,26 +224,45 @@ struct RopeKvArgs {
   KvLayer cache;
 };
 
-// Causal attention of one token over keys (position - window, position], window 0 meaning all.
-// Work items are (row, kv head) pairs, item = row * kv_heads + kv_head, over [item_begin, item_end).
-//   score_j = (acc over d ascending of fma(q[d], k[d], acc)) * scale;  m = max score
+// Causal attention of a tile: rows [row_begin, row_end), which are consecutive positions of one sequence, and the query
+// heads of one kv head, over one span: of the keys (position - window, position] that a row sees, window 0 meaning all,
+// those in [span * kSpanTokens, (span + 1) * kSpanTokens). Every row sees at least one of them; no other key or value
+// has any influence, and a page in which no row of the tile sees a key is not read. Key and value are those of the
+// cache, widened to f32, but for int8, where k and v are float(code) and the scales follow:
+//   score_j = (acc over d ascending of fma(q[d], k[d], acc)) * scale, or (acc * key_scale_j) * scale;  m = max score + 0
 //   p_j = exp(score_j - m); sum = 16 lanes over absolute j mod 16 ascending, folded as in RmsNormArgs
-//   y[d] = (acc over j ascending of fma(p_j, v[j][d], acc)) / sum
+//   w_j = p_j, or p_j * value_scale_j;  o[d] = acc over j ascending of fma(w_j, v[j][d], acc), from 0
+// A row and head leave a partial: m at 0, sum at 1, o from kPartialValues on; nothing else of it is written.
+// Which rows share a tile changes no bit.
+inline constexpr int kPartialValues = 16;              // a partial is kPartialValues + head_dim floats
+inline constexpr int kScoreStride = kSpanTokens + 16;  // off a power of two: rows would share few sets of the cache
 struct AttentionArgs {
-  const float* q;
+  const float* q;  // of row 0: [heads * head_dim]
   int64_t q_stride;
-  int64_t item_begin, item_end;
-  const int32_t* positions;
-  const int32_t* sequences;
-  const int32_t* page_tables;
-  int64_t pages_per_table;
-  int64_t heads, kv_heads, head_dim;
+  int64_t row_begin, row_end;
+  int64_t first_position;  // of row_begin
+  const int32_t* pages;    // page of each kPageTokens positions of the sequence
+  int64_t group;           // query heads of one kv head
+  int64_t kv_head, head_dim;
+  int64_t span;
   int64_t window;
   float scale;
   KvLayer cache;
-  float* scratch;        // (heads / kv_heads) * scratch_stride floats, this thread's own
-  int64_t scratch_stride;  // at least (position + 1) rounded up to 32, plus 32
-  float* y;
+  float* scratch;   // this thread's own: rows * group * (kScoreStride + head_dim) floats
+  float* partials;  // [rows][group] partials, one after the other
+};
+
+// Folds the partials of consecutive spans, ascending, into the first of them, and writes the result:
+//   state = partial 0; for i = 1 .. count - 1: m = max(m_state, m_i); a = exp(m_state - m); b = exp(m_i - m);
+//   sum = fma(sum_state, a, sum_i * b); o[d] = fma(o_state[d], a, o_i[d] * b); m_state = m
+//   y[d] = o[d] / sum
+// Folding all at once or, the state being kept, one after the other gives the same bits.
+struct AttentionMergeArgs {
+  float* partials;  // [count] times span_stride floats: [rows][group] partials
+  int64_t count;
+  int64_t span_stride;
+  int64_t rows, group, head_dim;
+  float* y;  // first query head of the kv head, of the first row
   int64_t y_stride;
 };
 
@@ -291,6 +324,7 @@ struct KernelTable {
   void (*matmul_codebook)(const MatmulArgs&);
   void (*rope_kv)(const RopeKvArgs&);
   void (*attention)(const AttentionArgs&);
+  void (*attention_merge)(const AttentionMergeArgs&);
   void (*gated)(const GatedArgs&);
   void (*add)(const AddArgs&);
   void (*argmax)(const ArgmaxArgs&);

@@ -95,7 +95,7 @@ void check_selected(const Batch& b) {
 
 }  // namespace
 
-int64_t check_batch(const Batch& batch, const BatchLimits& limits) {
+void check_batch(const Batch& batch, const BatchLimits& limits) {
   check_counts(batch, limits);
   std::vector<bool> seen(static_cast<std::size_t>(batch.tables), false);
   std::vector<int64_t> cells(static_cast<std::size_t>(batch.rows));
@@ -112,7 +112,6 @@ int64_t check_batch(const Batch& batch, const BatchLimits& limits) {
   }
   check_distinct(cells);
   check_selected(batch);
-  return highest;
 }
 
 }  // namespace honed

@@ -26,7 +26,7 @@ struct BatchLimits {
   int64_t pages;
 };
 
-// Throws std::invalid_argument naming the entry. Returns the highest position of the batch.
-int64_t check_batch(const Batch& batch, const BatchLimits& limits);
+// Throws std::invalid_argument naming the entry.
+void check_batch(const Batch& batch, const BatchLimits& limits);
 
 }  // namespace honed

@@ -1,4 +1,4 @@
-// One reservation for all layers: [layer][keys, values][page].
+// One reservation: [page][layer][keys, values][kv head].
 #include "executor/cache.h"
 
 #include <stdexcept>
@@ -17,29 +17,38 @@ int64_t checked(const char* name, int64_t value, int64_t most) {
   return value;
 }
 
+int64_t bytes_of_head(int64_t head_dim, KvType type) {
+  const int64_t cells = head_dim * kPageTokens;
+  switch (type) {
+    case KvType::f32: return cells * 4;
+    case KvType::bf16: return cells * 2;
+    case KvType::int8: return (cells + kPageTokens * 4 + 63) / 64 * 64;
+  }
+  throw std::invalid_argument("cache: type = " + std::to_string(static_cast<int>(type)) + ": must be from 0 to 2");
+}
+
 }  // namespace
 
-Cache::Cache(int64_t layers, int64_t kv_heads, int64_t head_dim, int64_t pages)
+Cache::Cache(int64_t layers, int64_t kv_heads, int64_t head_dim, int64_t pages, KvType type)
     : layers_(checked("layers", layers, 1 << 12)),
       kv_heads_(checked("kv_heads", kv_heads, 1 << 12)),
       head_dim_(checked("head_dim", head_dim, 1 << 12)),
-      pages_(checked("pages", pages, 1 << 24)) {
+      pages_(checked("pages", pages, 1 << 24)),
+      type_(type),
+      head_bytes_(bytes_of_head(head_dim, type)) {
   if (pages_ > kMostBytes / page_bytes()) {
     throw std::invalid_argument("cache: pages = " + std::to_string(pages) + " of " + std::to_string(page_bytes()) +
                                 " bytes: over 64 TiB");
   }
-  // A page of one layer is a few KiB and the layers lie far apart: huge pages would take 2 MiB a layer for one token.
-  buffer_ = AlignedBuffer(static_cast<std::size_t>(page_bytes() * pages_), PageSize::small);
+  // All layers of a page side by side: what a sequence fills is one stretch, which huge pages hold without waste.
+  buffer_ = AlignedBuffer(static_cast<std::size_t>(page_bytes() * pages_), PageSize::huge);
 }
 
-int64_t Cache::page_bytes() const {
-  return layers_ * 2 * kv_heads_ * head_dim_ * kPageTokens * static_cast<int64_t>(sizeof(float));
-}
+int64_t Cache::page_bytes() const { return layers_ * 2 * kv_heads_ * head_bytes_; }
 
 KvLayer Cache::layer(int64_t index) const {
-  const int64_t floats = pages_ * kv_heads_ * head_dim_ * kPageTokens;
-  auto* keys = reinterpret_cast<float*>(buffer_.data()) + index * 2 * floats;
-  return {keys, keys + floats};
+  std::byte* keys = buffer_.data() + index * 2 * kv_heads_ * head_bytes_;
+  return {keys, keys + kv_heads_ * head_bytes_, page_bytes(), head_bytes_, type_};
 }
 
 }  // namespace honed

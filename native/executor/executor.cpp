@@ -1,4 +1,4 @@
-// The loop over the ops of a plan. How each op is split over the threads is in ops.cpp and matmul.cpp.
+// The loop over the ops of a plan. How each op is split over the threads is in ops.cpp, matmul.cpp and attention.cpp.
 #include "executor/executor.h"
 
 #include <algorithm>
@@ -27,26 +27,19 @@ Executor::Executor(std::shared_ptr<const Plan> plan, std::shared_ptr<Cache> cach
       kernels_(select_kernels(isa)),
       threads_(threads),
       arena_(*plan_, max_tokens, max_selected),
-      rotary_(*plan_) {
+      rotary_(*plan_),
+      attention_(*plan_, max_tokens, cache_->pages(), threads_.count()) {
   require_same("layers", cache_->layers(), plan_->layers);
   require_same("kv_heads", cache_->kv_heads(), plan_->kv_heads);
   require_same("head_dim", cache_->head_dim(), plan_->head_dim);
+  int64_t floats = attention_.thread_floats;
   for (const Op& op : plan_->ops) {
-    if (op.code == OpCode::rms_norm_quantize) widest_norm_ = std::max(widest_norm_, op.sizes[0]);
-    if (op.code == OpCode::attention) most_query_heads_ = std::max(most_query_heads_, op.sizes[0] / op.sizes[1]);
+    if (op.code == OpCode::rms_norm_quantize) floats = std::max(floats, op.sizes[0]);
   }
-  seconds_.assign(plan_->ops.size(), 0.0);
-  reserve_scratch(0);
-}
-
-void Executor::reserve_scratch(int64_t highest_position) {
-  const int64_t stride = (highest_position + kPageTokens) / kPageTokens * kPageTokens + kPageTokens;
-  if (scratch_bytes_ > 0 && stride <= attention_stride_) return;
-  // Doubling, so that a sequence growing token by token seldom asks again.
-  attention_stride_ = std::max(stride, 2 * attention_stride_);
-  const int64_t floats = std::max(widest_norm_, most_query_heads_ * attention_stride_);
+  // A line between two threads.
   scratch_bytes_ = (floats * 4 + 127) / 64 * 64;
   scratch_ = AlignedBuffer(static_cast<std::size_t>(scratch_bytes_ * threads_.count()), PageSize::small);
+  seconds_.assign(plan_->ops.size(), 0.0);
 }
 
 float* Executor::scratch(int thread) const {
@@ -122,7 +115,7 @@ void Executor::choose(int64_t rows, const float* logits, Choice* choices) {
 }
 
 void Executor::run_ops(const Batch& batch, float* logits) {
-  reserve_scratch(check_batch(batch, limits_));
+  check_batch(batch, limits_);
   rotary_.prepare(batch.positions, batch.rows, threads_);
   Step step{batch, logits};
   using Clock = std::chrono::steady_clock;

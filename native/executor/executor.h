@@ -9,6 +9,7 @@
 
 #include "cpu/kernel_table.h"
 #include "executor/arena.h"
+#include "executor/attention.h"
 #include "executor/batch.h"
 #include "executor/cache.h"
 #include "executor/rotary.h"
@@ -78,7 +79,6 @@ class Executor {
   // anybody.
   template <typename Fn>
   void for_rows(int64_t count, int64_t work_of_row, const Fn& fn);
-  void reserve_scratch(int64_t highest_position);
 
   std::shared_ptr<const Plan> plan_;
   std::shared_ptr<Cache> cache_;
@@ -87,9 +87,7 @@ class Executor {
   Threads threads_;
   Arena arena_;
   Rotary rotary_;
-  int64_t widest_norm_ = 0;
-  int64_t most_query_heads_ = 0;  // of one kv head
-  int64_t attention_stride_ = 0;
+  AttentionMemory attention_;
   int64_t scratch_bytes_ = 0;  // of one thread
   AlignedBuffer scratch_;
   AlignedBuffer greedy_logits_;          // of run_greedy, made by its first call

@@ -1,4 +1,4 @@
-// Every op but the matmul: from its record to kernel arguments, and its rows over the threads.
+// Every op but matmul and attention: from its record to kernel arguments, and its rows over the threads.
 #include <algorithm>
 #include <cstring>
 
@@ -147,51 +147,6 @@ void Executor::rope_kv(const Op& op, const Step& step) {
                       .k_norm = vector_or_null(op, 2),
                       .eps = op.scalars[0],
                       .cache = cache_->layer(op.sizes[4])});
-  });
-}
-
-void Executor::attention(const Op& op, const Step& step) {
-  const Rows q = rows(op.input, step);
-  const Rows y = rows(op.output, step);
-  const int64_t heads = op.sizes[0];
-  const int64_t kv_heads = op.sizes[1];
-  const int64_t head_dim = op.sizes[2];
-  const int64_t window = op.sizes[4];
-  const int64_t items = step.batch.rows * kv_heads;
-  int64_t keys = 0;
-  for (int64_t row = 0; row < step.batch.rows; ++row) {
-    const int64_t seen = int64_t{step.batch.positions[row]} + 1;
-    keys += window > 0 ? std::min(window, seen) : seen;
-  }
-  const auto range = [&](int64_t begin, int64_t end, int thread) noexcept {
-    kernels_.attention({.q = q.floats(),
-                        .q_stride = q.stride(),
-                        .item_begin = begin,
-                        .item_end = end,
-                        .positions = step.batch.positions,
-                        .sequences = step.batch.sequences,
-                        .page_tables = step.batch.page_tables,
-                        .pages_per_table = step.batch.pages_per_table,
-                        .heads = heads,
-                        .kv_heads = kv_heads,
-                        .head_dim = head_dim,
-                        .window = window,
-                        .scale = op.scalars[0],
-                        .cache = cache_->layer(op.sizes[3]),
-                        .scratch = scratch(thread),
-                        .scratch_stride = attention_stride_,
-                        .y = y.floats(),
-                        .y_stride = y.stride()});
-  };
-  if (threads_.count() == 1 || keys * heads * head_dim * 2 < kWorthSharing) {
-    range(0, items, 0);
-    return;
-  }
-  // Later rows see more keys: they go first, so that no thread is left alone with the longest.
-  const int64_t pieces = std::min(items, threads_.count() * 4 * kPiecesOfThread);
-  threads_.for_each(pieces, [&](int64_t task, int thread) noexcept {
-    const int64_t piece = pieces - 1 - task;
-    range(piece * items / pieces, (piece + 1) * items / pieces, thread);
   });
 }
 

@@ -17,6 +17,7 @@
 
 #include "cpu/kernel_table.h"
 #include "cpu/select.h"
+#include "tests/contract/attention.h"
 #include "tests/contract/blocks.h"
 #include "tests/contract/check.h"
 #include "tests/contract/matmul.h"
@@ -60,6 +61,7 @@ constexpr SlotTest kSlots[] = {
     {"matmul_codebook", contract::test_matmul_codebook, function_of<&KernelTable::matmul_codebook>},
     {"rope_kv", contract::test_rope_kv, function_of<&KernelTable::rope_kv>},
     {"attention", contract::test_attention, function_of<&KernelTable::attention>},
+    {"attention_merge", contract::test_attention_merge, function_of<&KernelTable::attention_merge>},
     {"gated", contract::test_gated, function_of<&KernelTable::gated>},
     {"add", contract::test_add, function_of<&KernelTable::add>},
     {"argmax", contract::test_argmax, function_of<&KernelTable::argmax>},
@@ -151,7 +153,7 @@ std::vector<KernelTable> tables_to_test(const Options& options) {
 int64_t run_slot(const SlotTest& test, const KernelTable& table, const Options& options) {
   Check check(table.isa, test.name, options.quick);
   test.run(check, table);
-  std::printf("%-4s %-10s %-12s %5lld cases\n", check.failures() == 0 ? "ok" : "FAIL", table.isa, test.name,
+  std::printf("%-4s %-10s %-15s %5lld cases\n", check.failures() == 0 ? "ok" : "FAIL", table.isa, test.name,
               static_cast<long long>(check.cases()));
   std::fflush(stdout);
   return check.failures();
@@ -174,7 +176,7 @@ int main(int count, char** arguments) {
       ++runs;
       const Address function = kSlots[i].function(table);
       if (std::find(tested[i].begin(), tested[i].end(), function) != tested[i].end()) {
-        std::printf("same %-10s %-12s as a set below\n", table.isa, kSlots[i].name);
+        std::printf("same %-10s %-15s as a set below\n", table.isa, kSlots[i].name);
         continue;
       }
       tested[i].push_back(function);

@@ -177,9 +177,18 @@ class Plan:
     def weight_bytes(self) -> int: ...
 
 class Cache:
-    """KV pages of all layers, float32; memory is taken from the system at first touch."""
+    """KV pages of all layers; memory is taken from the system at first touch."""
 
-    def __init__(self, layers: int, kv_heads: int, head_dim: int, pages: int) -> None: ...
+    def __init__(
+        self,
+        layers: int,
+        kv_heads: int,
+        head_dim: int,
+        pages: int,
+        dtype: Literal["float32", "bfloat16", "int8"] = "float32",
+    ) -> None: ...
+    @property
+    def dtype(self) -> Literal["float32", "bfloat16", "int8"]: ...
     @property
     def pages(self) -> int: ...
     @property

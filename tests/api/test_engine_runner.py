@@ -12,7 +12,15 @@ from honed.api.engine_runner import open_runner
 
 def test_runner_gives_the_tokens_of_generate_and_no_end_token_stops_it(tiny_llama: Path) -> None:
     runner = open_runner(
-        {"model": str(tiny_llama), "dtype": "float32", "threads": 1, "isa": "portable", "context": 128, "sequences": 1}
+        {
+            "model": str(tiny_llama),
+            "dtype": "float32",
+            "kv": "auto",
+            "threads": 1,
+            "isa": "portable",
+            "context": 128,
+            "sequences": 1,
+        }
     )
     tokens = list(runner.generate([3, 4, 5], 100))
     assert len(tokens) == 100
@@ -25,7 +33,8 @@ def test_runner_gives_the_tokens_of_generate_and_no_end_token_stops_it(tiny_llam
 
 def test_batch_gives_each_prompt_the_tokens_that_it_gets_alone(tiny_llama: Path) -> None:
     """At the context's full length each, so the cache must have room for all of them."""
-    settings = {"model": str(tiny_llama), "dtype": "float32", "threads": 1, "isa": "portable", "context": 33}
+    settings = {"model": str(tiny_llama), "dtype": "float32", "kv": "auto", "threads": 1, "isa": "portable"}
+    settings["context"] = 33
     prompts = [[3, 4, 5], [9, 9, 2], [7, 1, 20], [11, 8, 2]]
     runner = open_runner({**settings, "sequences": 4})
     tokens: list[list[int]] = [[] for _ in prompts]

@@ -82,6 +82,8 @@ def test_context_bounds_the_cache(tiny_llama: Path) -> None:
         ({"backend": "pytorch", "threads": 2}, "threads = 2"),
         ({"backend": "pytorch", "isa": "avx2"}, "isa = 'avx2'"),
         ({"backend": "pytorch", "dtype": "bfloat16"}, "dtype = 'bfloat16'"),
+        ({"backend": "pytorch", "kv": "int8"}, "kv = 'int8': the pytorch backend is the float32 reference"),
+        ({"kv": "int4"}, "kv = 'int4': did you mean int8"),
     ],
 )
 def test_bad_arguments_are_named(tiny_llama: Path, arguments: dict[str, Any], says: str) -> None:

@@ -208,6 +208,7 @@ def test_a_weight_that_is_not_finite_is_named() -> None:
     ("settings", "named"),
     [
         ({"dtype": "float16"}, "dtype"),
+        ({"kv_dtype": "float16"}, "kv_dtype"),
         ({"threads": 0}, "threads"),
         ({"isa": "mmx"}, "isa"),
         ({"step_tokens": 0}, "step_tokens"),

@@ -34,7 +34,8 @@ def test_dense_model(tiny_llama: Path, dtype: Literal["float32", "bfloat16"], si
     footprint = plan_footprint(plan)
     assert footprint.prompt_operations == 2 * 2 * LAYER
     assert footprint.head_operations == 2 * plan.vocabulary * 48
-    assert footprint.kv_bytes_per_position == 2 * 2 * 2 * 12 * 4
+    assert footprint.kv_bytes_per_position == 2 * 2 * 2 * 12 * size, "auto: as the weights are"
+    assert plan_footprint(plan, "int8").kv_bytes_per_position == 2 * 2 * 2 * (12 + 4)
     assert footprint.arithmetic == "float32"
     assert weights_label(plan) == dtype
     exact = size * (2 * LAYER + plan.vocabulary * 48)

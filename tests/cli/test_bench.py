@@ -75,6 +75,7 @@ def test_numbers_of_a_list() -> None:
         (("--runs", "0"), "runs = 0: must be at least 1"),
         (("--threads", "0"), "threads = 0: must be at least 1"),
         (("--dtype", "int3"), "dtype = 'int3': must be one of auto, float32, bfloat16"),
+        (("--kv", "int4"), "kv = 'int4': must be one of auto, float32, bfloat16, int8"),
         (("--prompt-tokens", "4000"), "must be at most 256"),
         (("--out", "/nowhere/at/all.json"), "there is no directory /nowhere/at"),
     ],

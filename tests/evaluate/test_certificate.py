@@ -25,7 +25,7 @@ def scores(windows: int = 4, tokens: int = 256) -> TokenScores:
 def make(values: TokenScores) -> Certificate:
     windows, tokens = values.divergence.shape
     settings = Settings("text", "ab" * 32, windows, tokens, Resampling(resamples=500), "portable", "0.0")
-    return certify(Subject("int8", "auto", "1"), Subject("source", "float32", "2"), values, settings)
+    return certify(Subject("int8", "auto", "auto", "1"), Subject("source", "float32", "float32", "2"), values, settings)
 
 
 def test_values_are_the_plain_statistics_of_the_scores() -> None:

@@ -16,7 +16,7 @@ def certificate() -> Certificate:
     values = np.random.default_rng(1).exponential(1.0, (2, 64))
     scores = TokenScores(values, values + 0.1, values / 10, values > 0.1)
     settings = Settings("text", "00" * 32, 2, 64, Resampling(resamples=50), "portable", "0.0")
-    return certify(Subject("a", "auto", "1"), Subject("b", "float32", "2"), scores, settings)
+    return certify(Subject("a", "auto", "auto", "1"), Subject("b", "float32", "float32", "2"), scores, settings)
 
 
 def test_kept_certificate_is_found_under_its_key_only(tmp_path: Path, certificate: Certificate) -> None:

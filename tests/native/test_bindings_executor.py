@@ -358,9 +358,10 @@ def test_executors_out_of_range(values: tuple[int, int, int], match: str) -> Non
         ((0, 1, 1, 1), "layers = 0"),
         ((1, 1, 1, 2**40), "pages = "),
         ((4096, 4096, 4096, 2**24), "over 64 TiB"),
+        ((LAYERS, KV_HEADS, HEAD_DIM, 2, "int4"), "dtype = 'int4': must be one of float32, bfloat16, int8"),
     ],
 )
-def test_caches_that_do_not_fit(shape: tuple[int, int, int, int], match: str) -> None:
+def test_caches_that_do_not_fit(shape: tuple[Any, ...], match: str) -> None:
     with pytest.raises(ValueError, match=match):
         native.Executor(DENSE, native.Cache(*shape), 1, 1, 1)
 

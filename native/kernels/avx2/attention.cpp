@@ -1,198 +1,345 @@
-// Causal attention of single tokens over the paged KV cache. The query heads that share a kv head go together, so
-// that a page is read once: keys in lanes for the scores, features in lanes for the values.
+// Causal attention of a tile of rows over one span of the paged KV cache: keys in lanes for the scores, features in
+// lanes for the values. Every page is read once and serves all rows while it is in the first cache, and every vector
+// of it serves as many rows as there are registers.
+#include "kernels/avx2/cells.h"
 #include "kernels/avx2/slots.h"
-#include "kernels/avx2/vector.h"
 
 namespace honed::avx2 {
 namespace {
 
-constexpr int kPageVectors = kPageTokens / kVector;
-constexpr int kHeads = 3;  // query heads at a time: 3 * 4 sums in 16 registers
+// Sums in 12 of 16 registers: up to three rows by four vectors, more rows by two.
+constexpr int kMostRows = 6;
+constexpr int kWideRows = 3;
+constexpr int kWideVectors = 4;
+constexpr int64_t kLine = 64;
+constexpr int64_t kAhead = 2;  // pages between a prefetch and the use
 
-// The keys [first, last] that one token sees, in pages [page_begin, page_end) of its sequence.
-struct Span {
-  int64_t first;
-  int64_t last;
-  int64_t page_begin;
+template <int Rows>
+constexpr int kVectorsOf = Rows <= kWideRows ? kWideVectors : kWideVectors / 2;
+
+// Calls body.operator()<Count>() for a count from 1 to `Most`.
+template <int Most, typename Body>
+static inline void with_count(int64_t count, const Body& body) {
+  if constexpr (Most > 1) {
+    if (count < Most) return with_count<Most - 1>(count, body);
+  }
+  body.template operator()<Most>();
+}
+
+// Calls body.operator()<Count>(first) over [0, end) in as few blocks of up to kMostRows as there can be, of one size or
+// two that differ by one: a last block of one row would cost nearly what a full one does.
+template <typename Body>
+static inline void for_even_blocks(int64_t end, const Body& body) {
+  const int64_t blocks = (end + kMostRows - 1) / kMostRows;
+  for (int64_t i = 0; i < blocks; ++i) {
+    const int64_t first = i * end / blocks;
+    with_count<kMostRows>((i + 1) * end / blocks - first, [&]<int Rows>() { body.template operator()<Rows>(first); });
+  }
+}
+
+// A tile and its span: "rows" here are all pairs of a token and a query head, token by token.
+template <typename Cell>
+struct Tile {
+  const AttentionArgs& args;
+  int64_t rows;
+  int64_t span_first;  // key
+  int64_t page_begin;  // those in which any row sees a key
   int64_t page_end;
-  const int32_t* pages;
-  int64_t head_floats;  // floats of one kv head in one page
-  int64_t kv_heads;
-  int64_t kv_head;
+  float* q;       // [head_dim][rows], in scratch
+  float* scores;  // [rows][kScoreStride], in scratch
 
-  int64_t start_of(int64_t page) const { return (pages[page] * kv_heads + kv_head) * head_floats; }
-  // Where the scores of a page lie in scratch.
-  int64_t score_of(int64_t page) const { return (page - page_begin) * kPageTokens; }
+  explicit Tile(const AttentionArgs& tile) : args(tile) {
+    const int64_t tokens = args.row_end - args.row_begin;
+    rows = tokens * args.group;
+    span_first = args.span * kSpanTokens;
+    page_begin = first(0) / kPageTokens;
+    page_end = last(rows - 1) / kPageTokens + 1;
+    q = args.scratch;
+    scores = args.scratch + rows * args.head_dim;
+  }
+
+  // The first and last key of the span that a row sees.
+  int64_t first(int64_t row) const {
+    const int64_t key = args.window > 0 ? args.first_position + row / args.group - args.window + 1 : 0;
+    return key > span_first ? key : span_first;
+  }
+  int64_t last(int64_t row) const {
+    const int64_t position = args.first_position + row / args.group;
+    return position < span_first + kSpanTokens ? position : span_first + kSpanTokens - 1;
+  }
+  const Cell* page(const std::byte* base, int64_t page) const {
+    const std::byte* head = base + args.pages[page] * args.cache.page_bytes + args.kv_head * args.cache.head_bytes;
+    return reinterpret_cast<const Cell*>(head);
+  }
+  const Cell* keys(int64_t index) const { return page(args.cache.keys, index); }
+  const Cell* values(int64_t index) const { return page(args.cache.values, index); }
+  // What is read kAhead pages after the keys or the values of this page; the last values are followed by themselves.
+  const Cell* after_keys(int64_t index) const {
+    const int64_t ahead = index + kAhead;
+    return ahead < page_end ? keys(ahead) : after_values(page_begin + ahead - page_end - kAhead);
+  }
+  const Cell* after_values(int64_t index) const {
+    return values(index + kAhead < page_end ? index + kAhead : page_end - 1);
+  }
+  // int8 only
+  const float* scales(const Cell* page_cells) const {
+    return reinterpret_cast<const float*>(page_cells + args.head_dim * kPageTokens);
+  }
+  float* scores_of(int64_t row) const { return scores + row * kScoreStride; }
+  float* partial(int64_t row) const { return args.partials + row * (kPartialValues + args.head_dim); }
+
+  // q with rows side by side: what one feature of a key meets lies in one or two lines of the cache.
+  void gather_q() const {
+    for (int64_t row = 0; row < rows; ++row) {
+      const int64_t head = args.kv_head * args.group + row % args.group;
+      const float* source = args.q + (args.row_begin + row / args.group) * args.q_stride + head * args.head_dim;
+      for (int64_t d = 0; d < args.head_dim; ++d) q[d * rows + row] = source[d];
+    }
+  }
 };
 
-Span span_of(const AttentionArgs& args, int64_t row, int64_t kv_head) {
-  Span span;
-  span.last = args.positions[row];
-  span.first = args.window > 0 && span.last >= args.window ? span.last - args.window + 1 : 0;
-  span.page_begin = span.first / kPageTokens;
-  span.page_end = span.last / kPageTokens + 1;
-  span.pages = args.page_tables + args.sequences[row] * args.pages_per_table;
-  span.head_floats = args.head_dim * kPageTokens;
-  span.kv_heads = args.kv_heads;
-  span.kv_head = kv_head;
-  return span;
+// Asks for the cells of a page some time before they are needed: pages lie apart, so no hardware foresees the next. Into
+// the second cache, which can wait for more lines at a time than the first.
+template <typename Cell>
+static inline void prefetch(const Cell* cells, int64_t from, int64_t count) {
+  const char* line = reinterpret_cast<const char*>(cells + from);
+  for (int64_t byte = 0; byte < count * static_cast<int64_t>(sizeof(Cell)); byte += kLine) {
+    _mm_prefetch(line + byte, _MM_HINT_T1);
+  }
 }
 
-// `value` where keys `key` to `key + 7` are inside the span, `outside` elsewhere. Most vectors are inside entirely.
-inline __m256 keep_inside(const Span& span, int64_t key, __m256 value, __m256 outside) {
-  if (key >= span.first && key + kVector <= span.last + 1) return value;
+// Scaled scores of `Vectors` vectors of keys of one page for `Rows` rows, those out of sight among them. `next` is what
+// will be read a while after this page.
+template <int Rows, int Vectors, typename Cell>
+static inline void score_block(const Tile<Cell>& tile, int64_t row, const Cell* keys, const Cell* next,
+                               const float* scales, float* scores) {
+  __m256 sums[Rows][Vectors];
+#pragma GCC unroll 6
+  for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) sums[r][v] = _mm256_setzero_ps();
+  }
+  const float* q = tile.q + row;
+  for (int64_t d = 0; d < tile.args.head_dim; ++d) {
+    prefetch(next, d * kPageTokens, Vectors * kVector);
+    __m256 key[Vectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) key[v] = widen(keys + d * kPageTokens + v * kVector);
+#pragma GCC unroll 6
+    for (int r = 0; r < Rows; ++r) {
+      const __m256 value = _mm256_broadcast_ss(q + d * tile.rows + r);
+#pragma GCC unroll 4
+      for (int v = 0; v < Vectors; ++v) sums[r][v] = _mm256_fmadd_ps(value, key[v], sums[r][v]);
+    }
+  }
+  const __m256 scale = _mm256_set1_ps(tile.args.scale);
+#pragma GCC unroll 6
+  for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) {
+      if constexpr (sizeof(Cell) == 1) sums[r][v] = _mm256_mul_ps(sums[r][v], _mm256_loadu_ps(scales + v * kVector));
+      _mm256_storeu_ps(scores + r * kScoreStride + v * kVector, _mm256_mul_ps(sums[r][v], scale));
+    }
+  }
+}
+
+template <typename Cell>
+void score(const Tile<Cell>& tile) {
+  for (int64_t page = tile.page_begin; page < tile.page_end; ++page) {
+    const Cell* keys = tile.keys(page);
+    const Cell* next = tile.after_keys(page);
+    float* scores = tile.scores + page * kPageTokens - tile.span_first;
+    for_even_blocks(tile.rows, [&]<int Rows>(int64_t row) {
+      constexpr int kVectors = kVectorsOf<Rows>;
+      for (int64_t slot = 0; slot < kPageTokens; slot += kVectors * kVector) {
+        score_block<Rows, kVectors>(tile, row, keys + slot, next + slot, tile.scales(keys) + slot,
+                                    scores + row * kScoreStride + slot);
+      }
+    });
+  }
+}
+
+// `value` where keys `key` to `key + 7` lie in [first, end), `outside` elsewhere. Most vectors are inside entirely.
+static inline __m256 keep_visible(int64_t key, int64_t first, int64_t end, __m256 value, __m256 outside) {
+  if (key >= first && key + kVector <= end) return value;
   const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
   const __m256i keys = _mm256_add_epi32(_mm256_set1_epi32(static_cast<int32_t>(key)), lanes);
-  const __m256i after_first = _mm256_cmpgt_epi32(keys, _mm256_set1_epi32(static_cast<int32_t>(span.first - 1)));
-  const __m256i before_end = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(span.last + 1)), keys);
-  return _mm256_blendv_ps(outside, value, _mm256_castsi256_ps(_mm256_and_si256(after_first, before_end)));
+  const __m256i from_first = _mm256_cmpgt_epi32(keys, _mm256_set1_epi32(static_cast<int32_t>(first - 1)));
+  const __m256i before_end = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(end)), keys);
+  return _mm256_blendv_ps(outside, value, _mm256_castsi256_ps(_mm256_and_si256(from_first, before_end)));
 }
 
-// Scaled scores of one page for `Heads` query heads.
-template <int Heads>
-inline void score_page(const AttentionArgs& args, const float* q, const float* keys, float* scores) {
-  __m256 sums[Heads][kPageVectors];
-  for (int h = 0; h < Heads; ++h) {
-    for (int v = 0; v < kPageVectors; ++v) sums[h][v] = _mm256_setzero_ps();
-  }
-  for (int64_t d = 0; d < args.head_dim; ++d) {
-    __m256 value[Heads];
-    for (int h = 0; h < Heads; ++h) value[h] = _mm256_broadcast_ss(q + h * args.head_dim + d);
-    for (int v = 0; v < kPageVectors; ++v) {
-      const __m256 key = _mm256_loadu_ps(keys + d * kPageTokens + v * kVector);
-      for (int h = 0; h < Heads; ++h) sums[h][v] = _mm256_fmadd_ps(value[h], key, sums[h][v]);
-    }
-  }
-  const __m256 scale = _mm256_set1_ps(args.scale);
-  for (int h = 0; h < Heads; ++h) {
-    for (int v = 0; v < kPageVectors; ++v) {
-      _mm256_storeu_ps(scores + h * args.scratch_stride + v * kVector, _mm256_mul_ps(sums[h][v], scale));
-    }
-  }
-}
-
-void score(const AttentionArgs& args, const Span& span, const float* q, int64_t heads) {
-  for (int64_t page = span.page_begin; page < span.page_end; ++page) {
-    const float* keys = args.cache.keys + span.start_of(page);
-    float* scores = args.scratch + span.score_of(page);
-    int64_t h = 0;
-    for (; h + kHeads <= heads; h += kHeads) {
-      score_page<kHeads>(args, q + h * args.head_dim, keys, scores + h * args.scratch_stride);
-    }
-    for (; h < heads; ++h) score_page<1>(args, q + h * args.head_dim, keys, scores + h * args.scratch_stride);
-  }
-}
-
-// Scores become exp(score - largest), and 0 outside of the span; returns their sum.
-float exponentiate(const Span& span, float* scores) {
-  const int64_t begin = span.page_begin * kPageTokens;
-  const int64_t end = span.page_end * kPageTokens;
+// Scores of one row become weights; its largest score and the sum of exp(score - largest) go to the partial. Weights
+// of keys out of sight are whatever they come to.
+template <typename Cell>
+void weights_of(const Tile<Cell>& tile, int64_t row) {
+  float* scores = tile.scores_of(row);
+  const int64_t first = tile.first(row) - tile.span_first;
+  const int64_t end = tile.last(row) + 1 - tile.span_first;
+  const int64_t begin = first / kLanes * kLanes;
   const __m256 lowest = _mm256_set1_ps(-__builtin_inff());
   __m256 largest = lowest;
   for (int64_t key = begin; key < end; key += kVector) {
-    const __m256 value = _mm256_loadu_ps(scores + key - begin);
-    largest = _mm256_max_ps(keep_inside(span, key, value, lowest), largest);
+    largest = _mm256_max_ps(keep_visible(key, first, end, _mm256_loadu_ps(scores + key), lowest), largest);
   }
-  largest = _mm256_set1_ps(largest_lane(largest));
+  const float peak = largest_lane(largest) + 0.0f;  // of two zeros either could be the largest
+  const __m256 shift = _mm256_set1_ps(peak);
   __m256 sums[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
-  for (int64_t key = begin; key < end; key += 2 * kVector) {
+  for (int64_t key = begin; key < end; key += kLanes) {
     for (int v = 0; v < 2; ++v) {
-      float* place = scores + key - begin + v * kVector;
-      const __m256 p = exp(_mm256_sub_ps(_mm256_loadu_ps(place), largest));
-      const __m256 kept = keep_inside(span, key + v * kVector, p, _mm256_setzero_ps());
-      _mm256_storeu_ps(place, kept);
-      sums[v] = _mm256_add_ps(sums[v], kept);
-    }
-  }
-  return fold_lanes(sums[0], sums[1]);
-}
-
-// Adds keys [begin, end) of one page, weighed, to `Vectors` vectors of features of `Heads` heads of y.
-template <int Heads, int Vectors>
-inline void weigh_vectors(const AttentionArgs& args, const float* values, const float* p, int64_t begin, int64_t end,
-                          float* y) {
-  __m256 sums[Heads][Vectors];
-  for (int h = 0; h < Heads; ++h) {
-    for (int v = 0; v < Vectors; ++v) sums[h][v] = _mm256_loadu_ps(y + h * args.head_dim + v * kVector);
-  }
-  for (int64_t j = begin; j < end; ++j) {
-    __m256 weight[Heads];
-    for (int h = 0; h < Heads; ++h) weight[h] = _mm256_broadcast_ss(p + h * args.scratch_stride + j);
-    for (int v = 0; v < Vectors; ++v) {
-      const __m256 value = _mm256_loadu_ps(values + j * args.head_dim + v * kVector);
-      for (int h = 0; h < Heads; ++h) sums[h][v] = _mm256_fmadd_ps(weight[h], value, sums[h][v]);
-    }
-  }
-  for (int h = 0; h < Heads; ++h) {
-    for (int v = 0; v < Vectors; ++v) _mm256_storeu_ps(y + h * args.head_dim + v * kVector, sums[h][v]);
-  }
-}
-
-template <int Heads>
-inline void weigh_page(const AttentionArgs& args, const float* values, const float* p, int64_t begin, int64_t end,
-                       float* y) {
-  int64_t d = 0;
-  for (; d + 4 * kVector <= args.head_dim; d += 4 * kVector) {
-    weigh_vectors<Heads, 4>(args, values + d, p, begin, end, y + d);
-  }
-  for (; d + kVector <= args.head_dim; d += kVector) {
-    weigh_vectors<Heads, 1>(args, values + d, p, begin, end, y + d);
-  }
-  for (; d < args.head_dim; ++d) {
-    for (int h = 0; h < Heads; ++h) {
-      float* sum = y + h * args.head_dim + d;
-      for (int64_t j = begin; j < end; ++j) {
-        *sum = fma(p[h * args.scratch_stride + j], values[j * args.head_dim + d], *sum);
+      const int64_t at = key + v * kVector;
+      __m256 p = exp(_mm256_sub_ps(_mm256_loadu_ps(scores + at), shift));
+      sums[v] = _mm256_add_ps(sums[v], keep_visible(at, first, end, p, _mm256_setzero_ps()));
+      if constexpr (sizeof(Cell) == 1) {
+        const Cell* values = tile.values((tile.span_first + at) / kPageTokens);
+        p = _mm256_mul_ps(p, _mm256_loadu_ps(tile.scales(values) + at % kPageTokens));
       }
+      _mm256_storeu_ps(scores + at, p);
+    }
+  }
+  tile.partial(row)[0] = peak;
+  tile.partial(row)[1] = fold_lanes(sums[0], sums[1]);
+}
+
+// Keys [begin, end) of one page for `Rows` rows: `Vectors` registers of features, of which the last holds `last` real
+// ones, onto the sums in the partials.
+template <int Rows, int Vectors, typename Cell>
+static inline void weigh_block(const Tile<Cell>& tile, const Cell* values, const Cell* next, const float* weights,
+                               int64_t begin, int64_t end, int64_t last, float* sums) {
+  const int64_t head_dim = tile.args.head_dim;
+  const int64_t stride = kPartialValues + head_dim;
+  __m256 total[Rows][Vectors];
+#pragma GCC unroll 6
+  for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) {
+      const float* place = sums + r * stride + v * kVector;
+      total[r][v] = v + 1 < Vectors ? _mm256_loadu_ps(place) : load_first(place, last);
+    }
+  }
+  for (int64_t key = begin; key < end; ++key) {
+    const Cell* cells = values + key * head_dim;
+    prefetch(next, key * head_dim, Vectors * kVector);
+    __m256 value[Vectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) {
+      value[v] = v + 1 < Vectors ? widen(cells + v * kVector) : widen_first(cells + v * kVector, last);
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < Rows; ++r) {
+      const __m256 weight = _mm256_broadcast_ss(weights + r * kScoreStride + key);
+#pragma GCC unroll 4
+      for (int v = 0; v < Vectors; ++v) total[r][v] = _mm256_fmadd_ps(weight, value[v], total[r][v]);
+    }
+  }
+#pragma GCC unroll 6
+  for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) {
+      float* place = sums + r * stride + v * kVector;
+      if (v + 1 < Vectors) _mm256_storeu_ps(place, total[r][v]);
+      else store_first(place, last, total[r][v]);
     }
   }
 }
 
-void weigh(const AttentionArgs& args, const Span& span, int64_t heads, float* y) {
-  for (int64_t i = 0; i < heads * args.head_dim; ++i) y[i] = 0.0f;
-  for (int64_t page = span.page_begin; page < span.page_end; ++page) {
-    const float* values = args.cache.values + span.start_of(page);
-    const float* p = args.scratch + span.score_of(page);
-    const int64_t first_key = page * kPageTokens;
-    const int64_t begin = span.first > first_key ? span.first - first_key : 0;
-    const int64_t left = span.last + 1 - first_key;
-    const int64_t end = left < kPageTokens ? left : kPageTokens;
-    int64_t h = 0;
-    for (; h + kHeads <= heads; h += kHeads) {
-      weigh_page<kHeads>(args, values, p + h * args.scratch_stride, begin, end, y + h * args.head_dim);
-    }
-    for (; h < heads; ++h) {
-      weigh_page<1>(args, values, p + h * args.scratch_stride, begin, end, y + h * args.head_dim);
-    }
+// Keys [begin, end) of one page for `Rows` rows, all features.
+template <int Rows, typename Cell>
+static inline void weigh_page(const Tile<Cell>& tile, int64_t row, int64_t page, const Cell* next, int64_t begin,
+                              int64_t end) {
+  if (begin >= end) return;
+  const int64_t head_dim = tile.args.head_dim;
+  const float* weights = tile.scores_of(row) + page * kPageTokens - tile.span_first;
+  const Cell* values = tile.values(page);
+  float* sums = tile.partial(row) + kPartialValues;
+  for (int64_t d = 0; d < head_dim; d += kVectorsOf<Rows> * kVector) {
+    const int64_t left = (head_dim - d + kVector - 1) / kVector;
+    with_count<kVectorsOf<Rows>>(left, [&]<int Vectors>() {
+      const int64_t last = head_dim - d - (Vectors - 1) * kVector;
+      weigh_block<Rows, Vectors>(tile, values + d, next + d, weights, begin, end, last < kVector ? last : kVector,
+                                 sums + d);
+    });
   }
 }
 
-void divide(float* y, int64_t width, float sum) {
-  int64_t d = 0;
-  for (; d + kVector <= width; d += kVector) {
-    _mm256_storeu_ps(y + d, _mm256_div_ps(_mm256_loadu_ps(y + d), _mm256_set1_ps(sum)));
+static inline int64_t clip(int64_t key) { return key < 0 ? 0 : key > kPageTokens ? kPageTokens : key; }
+
+// `Rows` rows over a page of which not all see the same keys: what all see together, what lies before and behind it
+// row by row, so that every row has its keys in ascending order and no others.
+template <int Rows, typename Cell>
+static inline void weigh_rows(const Tile<Cell>& tile, int64_t row, int64_t page, const Cell* next) {
+  const int64_t page_key = page * kPageTokens;
+  const int64_t end = clip(tile.last(row) + 1 - page_key);  // rows are in ascending position
+  const int64_t begin = clip(tile.first(row + Rows - 1) - page_key);
+  const int64_t shared_end = begin < end ? end : begin;
+  for (int r = 0; Rows > 1 && r < Rows; ++r) {
+    const int64_t last = clip(tile.last(row + r) + 1 - page_key);
+    weigh_page<1>(tile, row + r, page, next, clip(tile.first(row + r) - page_key), last < begin ? last : begin);
   }
-  for (; d < width; ++d) y[d] = y[d] / sum;
+  weigh_page<Rows>(tile, row, page, next, begin, end);
+  for (int r = 0; Rows > 1 && r < Rows; ++r) {
+    weigh_page<1>(tile, row + r, page, next, shared_end, clip(tile.last(row + r) + 1 - page_key));
+  }
+}
+
+template <typename Cell>
+void weigh(const Tile<Cell>& tile) {
+  for (int64_t row = 0; row < tile.rows; ++row) {
+    float* sums = tile.partial(row) + kPartialValues;
+    for (int64_t d = 0; d < tile.args.head_dim; ++d) sums[d] = 0.0f;
+  }
+  for (int64_t page = tile.page_begin; page < tile.page_end; ++page) {
+    const Cell* next = tile.after_values(page);
+    for_even_blocks(tile.rows, [&]<int Rows>(int64_t row) { weigh_rows<Rows>(tile, row, page, next); });
+  }
+}
+
+template <typename Cell>
+void attend(const AttentionArgs& args) {
+  const Tile<Cell> tile(args);
+  for (int64_t page = tile.page_begin; page < tile.page_end && page < tile.page_begin + kAhead; ++page) {
+    prefetch(tile.keys(page), 0, args.head_dim * kPageTokens);
+  }
+  tile.gather_q();
+  score(tile);
+  for (int64_t row = 0; row < tile.rows; ++row) weights_of(tile, row);
+  weigh(tile);
 }
 
 }  // namespace
 
 void attention(const AttentionArgs& args) {
-  const int64_t group = args.heads / args.kv_heads;
-  for (int64_t item = args.item_begin; item < args.item_end; ++item) {
-    const int64_t row = item / args.kv_heads;
-    const int64_t kv_head = item % args.kv_heads;
-    const Span span = span_of(args, row, kv_head);
-    const int64_t first_feature = kv_head * group * args.head_dim;
-    float* y = args.y + row * args.y_stride + first_feature;
-    score(args, span, args.q + row * args.q_stride + first_feature, group);
-    // Each head's sum waits behind its scores until the values are weighed.
-    float* sums = args.scratch + span.score_of(span.page_end);
-    for (int64_t h = 0; h < group; ++h) {
-      sums[h * args.scratch_stride] = exponentiate(span, args.scratch + h * args.scratch_stride);
+  switch (args.cache.type) {
+    case KvType::f32: return attend<float>(args);
+    case KvType::bf16: return attend<uint16_t>(args);
+    case KvType::int8: return attend<int8_t>(args);
+  }
+}
+
+void attention_merge(const AttentionMergeArgs& args) {
+  const int64_t partial_floats = kPartialValues + args.head_dim;
+  for (int64_t i = 0; i < args.rows * args.group; ++i) {
+    float* state = args.partials + i * partial_floats;
+    for (int64_t span = 1; span < args.count; ++span) {
+      const float* next = state + span * args.span_stride;
+      const float largest = state[0] > next[0] ? state[0] : next[0];
+      const __m256 a = exp(_mm256_set1_ps(state[0] - largest));
+      const __m256 b = exp(_mm256_set1_ps(next[0] - largest));
+      state[0] = largest;
+      state[1] = fma(state[1], _mm256_cvtss_f32(a), next[1] * _mm256_cvtss_f32(b));
+      for (int64_t d = 0; d < args.head_dim; d += kVector) {
+        const int64_t count = args.head_dim - d < kVector ? args.head_dim - d : kVector;
+        float* place = state + kPartialValues + d;
+        const __m256 added = _mm256_mul_ps(load_first(next + kPartialValues + d, count), b);
+        store_first(place, count, _mm256_fmadd_ps(load_first(place, count), a, added));
+      }
     }
-    weigh(args, span, group, y);
-    for (int64_t h = 0; h < group; ++h) divide(y + h * args.head_dim, args.head_dim, sums[h * args.scratch_stride]);
+    float* y = args.y + i / args.group * args.y_stride + i % args.group * args.head_dim;
+    const __m256 sum = _mm256_set1_ps(state[1]);
+    for (int64_t d = 0; d < args.head_dim; d += kVector) {
+      const int64_t count = args.head_dim - d < kVector ? args.head_dim - d : kVector;
+      store_first(y + d, count, _mm256_div_ps(load_first(state + kPartialValues + d, count), sum));
+    }
   }
 }
 

@@ -16,6 +16,7 @@ void fill_avx2(KernelTable& table) {
   table.matmul_codebook = avx2::matmul_codebook;
   table.rope_kv = avx2::rope_kv;
   table.attention = avx2::attention;
+  table.attention_merge = avx2::attention_merge;
   table.gated = avx2::gated;
   table.add = avx2::add;
   table.argmax = avx2::argmax;

@@ -1,152 +1,310 @@
-// Causal attention of single tokens over the paged KV cache, up to four query heads of one kv head at a time, so
-// that a key or value once loaded serves all of them.
+// Causal attention of a tile of rows over one span of the paged KV cache: keys in lanes for the scores, features in
+// lanes for the values. Every page is read once and serves all rows while it is in the first cache, and every vector
+// of it serves as many rows as there are registers.
+#include "kernels/avx512vnni/cells.h"
 #include "kernels/avx512vnni/slots.h"
-#include "kernels/avx512vnni/vector.h"
 
 namespace honed::avx512vnni {
 namespace {
 
-constexpr int kMostHeads = 4;
+constexpr int kScoreRows = 12;  // 24 sums of 16 keys
+constexpr int kValueRows = 6;   // 24 sums of 16 features
 constexpr int kMostVectors = 4;  // of one stretch of head_dim
+constexpr int64_t kLine = 64;
+constexpr int64_t kAhead = 2;  // pages between a prefetch and the use
 
-// The keys [first, last] that one token sees, and where their pages are. Scores are kept from the first key of the
-// first page on.
-struct Span {
-  int64_t first;
-  int64_t last;
-  int64_t first_page;
-  int64_t last_page;
-  const int32_t* pages;
-  int64_t head_floats;  // floats of one kv head in one page
-  int64_t kv_heads;
-  int64_t kv_head;
+// Calls body.operator()<Count>(first) over [0, end) in as few blocks of up to `Most` as there can be, of one size or
+// two that differ by one: a last block of one row would cost nearly what a full one does.
+template <int Most, typename Body>
+static inline void for_even_blocks(int64_t end, const Body& body) {
+  const int64_t blocks = (end + Most - 1) / Most;
+  for (int64_t i = 0; i < blocks; ++i) {
+    const int64_t first = i * end / blocks;
+    for_blocks<Most>(first, (i + 1) * end / blocks, body);
+  }
+}
 
-  int64_t page_start(int64_t page) const { return (pages[page] * kv_heads + kv_head) * head_floats; }
+// A tile and its span: "rows" here are all pairs of a token and a query head, token by token.
+template <typename Cell>
+struct Tile {
+  const AttentionArgs& args;
+  int64_t rows;
+  int64_t span_first;  // key
+  int64_t page_begin;  // those in which any row sees a key
+  int64_t page_end;
+  float* q;       // [head_dim][rows], in scratch
+  float* scores;  // [rows][kScoreStride], in scratch
 
-  // Which of the 16 keys from `key` on the token sees.
-  __mmask16 visible(int64_t key) const {
-    return static_cast<__mmask16>(first_lanes(last + 1 - key) & ~first_lanes(first - key));
+  explicit Tile(const AttentionArgs& tile) : args(tile) {
+    const int64_t tokens = args.row_end - args.row_begin;
+    rows = tokens * args.group;
+    span_first = args.span * kSpanTokens;
+    page_begin = first(0) / kPageTokens;
+    page_end = last(rows - 1) / kPageTokens + 1;
+    q = args.scratch;
+    scores = args.scratch + rows * args.head_dim;
+  }
+
+  // The first and last key of the span that a row sees.
+  int64_t first(int64_t row) const {
+    const int64_t key = args.window > 0 ? args.first_position + row / args.group - args.window + 1 : 0;
+    return key > span_first ? key : span_first;
+  }
+  int64_t last(int64_t row) const {
+    const int64_t position = args.first_position + row / args.group;
+    return position < span_first + kSpanTokens ? position : span_first + kSpanTokens - 1;
+  }
+  const Cell* page(const std::byte* base, int64_t page) const {
+    const std::byte* head = base + args.pages[page] * args.cache.page_bytes + args.kv_head * args.cache.head_bytes;
+    return reinterpret_cast<const Cell*>(head);
+  }
+  const Cell* keys(int64_t index) const { return page(args.cache.keys, index); }
+  const Cell* values(int64_t index) const { return page(args.cache.values, index); }
+  // What is read kAhead pages after the keys or the values of this page; the last values are followed by themselves.
+  const Cell* after_keys(int64_t index) const {
+    const int64_t ahead = index + kAhead;
+    return ahead < page_end ? keys(ahead) : after_values(page_begin + ahead - page_end - kAhead);
+  }
+  const Cell* after_values(int64_t index) const {
+    return values(index + kAhead < page_end ? index + kAhead : page_end - 1);
+  }
+  // int8 only
+  const float* scales(const Cell* page_cells) const {
+    return reinterpret_cast<const float*>(page_cells + args.head_dim * kPageTokens);
+  }
+  float* scores_of(int64_t row) const { return scores + row * kScoreStride; }
+  float* partial(int64_t row) const { return args.partials + row * (kPartialValues + args.head_dim); }
+
+  // q with rows side by side: what one feature of a key meets lies in one or two lines of the cache.
+  void gather_q() const {
+    for (int64_t row = 0; row < rows; ++row) {
+      const int64_t head = args.kv_head * args.group + row % args.group;
+      const float* source = args.q + (args.row_begin + row / args.group) * args.q_stride + head * args.head_dim;
+      for (int64_t d = 0; d < args.head_dim; ++d) q[d * rows + row] = source[d];
+    }
   }
 };
 
-Span span_of(const AttentionArgs& args, int64_t row, int64_t kv_head) {
-  const int64_t position = args.positions[row];
-  const int64_t first = args.window > 0 && position >= args.window ? position - args.window + 1 : 0;
-  const int32_t* pages = args.page_tables + args.sequences[row] * args.pages_per_table;
-  return {first, position, first / kPageTokens, position / kPageTokens, pages, args.head_dim * kPageTokens,
-          args.kv_heads, kv_head};
-}
-
-// Scaled scores of all keys of the pages into scratch, those out of sight among them; largest[h] of the seen ones.
-template <int Heads>
-static inline void score(const AttentionArgs& args, const Span& span, const float* q, __m512* largest) {
-  const __m512 scale = _mm512_set1_ps(args.scale);
-  for (int h = 0; h < Heads; ++h) largest[h] = _mm512_set1_ps(-__builtin_inff());
-  for (int64_t page = span.first_page; page <= span.last_page; ++page) {
-    const float* keys = args.cache.keys + span.page_start(page);
-    __m512 low[Heads];
-    __m512 high[Heads];
-    for (int h = 0; h < Heads; ++h) low[h] = high[h] = _mm512_setzero_ps();
-    for (int64_t d = 0; d < args.head_dim; ++d) {
-      const __m512 low_keys = _mm512_loadu_ps(keys + d * kPageTokens);
-      const __m512 high_keys = _mm512_loadu_ps(keys + d * kPageTokens + kVector);
-      for (int h = 0; h < Heads; ++h) {
-        const __m512 value = _mm512_set1_ps(q[h * args.head_dim + d]);
-        low[h] = _mm512_fmadd_ps(value, low_keys, low[h]);
-        high[h] = _mm512_fmadd_ps(value, high_keys, high[h]);
-      }
-    }
-    const __mmask16 low_visible = span.visible(page * kPageTokens);
-    const __mmask16 high_visible = span.visible(page * kPageTokens + kVector);
-    for (int h = 0; h < Heads; ++h) {
-      float* scores = args.scratch + h * args.scratch_stride + (page - span.first_page) * kPageTokens;
-      low[h] = _mm512_mul_ps(low[h], scale);
-      high[h] = _mm512_mul_ps(high[h], scale);
-      largest[h] = _mm512_mask_max_ps(largest[h], low_visible, largest[h], low[h]);
-      largest[h] = _mm512_mask_max_ps(largest[h], high_visible, largest[h], high[h]);
-      _mm512_storeu_ps(scores, low[h]);
-      _mm512_storeu_ps(scores + kVector, high[h]);
-    }
+// Asks for the cells of a page some time before they are needed: pages lie apart, so no hardware foresees the next. Into
+// the second cache, which can wait for more lines at a time than the first.
+template <typename Cell>
+static inline void prefetch(const Cell* cells, int64_t from, int64_t count) {
+  const char* line = reinterpret_cast<const char*>(cells + from);
+  for (int64_t byte = 0; byte < count * static_cast<int64_t>(sizeof(Cell)); byte += kLine) {
+    _mm_prefetch(line + byte, _MM_HINT_T1);
   }
 }
 
-// Scores become exp(score - largest); returns their sum over the keys in sight.
-static inline float exponentiate(const Span& span, float largest, float* scores) {
-  const __m512 shift = _mm512_set1_ps(largest);
+// Scaled scores of the 32 keys of one page for `Rows` rows, those out of sight among them. `next` is what will be
+// read a while after this page.
+template <int Rows, typename Cell>
+static inline void score_block(const Tile<Cell>& tile, int64_t row, const Cell* keys, const Cell* next,
+                               float* scores) {
+  __m512 low[Rows];
+  __m512 high[Rows];
+#pragma GCC unroll 12
+  for (int r = 0; r < Rows; ++r) low[r] = high[r] = _mm512_setzero_ps();
+  const float* q = tile.q + row;
+  for (int64_t d = 0; d < tile.args.head_dim; ++d) {
+    prefetch(next, d * kPageTokens, kPageTokens);
+    const __m512 low_keys = widen(keys + d * kPageTokens);
+    const __m512 high_keys = widen(keys + d * kPageTokens + kVector);
+#pragma GCC unroll 12
+    for (int r = 0; r < Rows; ++r) {
+      const __m512 value = _mm512_set1_ps(q[d * tile.rows + r]);
+      low[r] = _mm512_fmadd_ps(value, low_keys, low[r]);
+      high[r] = _mm512_fmadd_ps(value, high_keys, high[r]);
+    }
+  }
+  const __m512 scale = _mm512_set1_ps(tile.args.scale);
+#pragma GCC unroll 12
+  for (int r = 0; r < Rows; ++r) {
+    if constexpr (sizeof(Cell) == 1) {
+      low[r] = _mm512_mul_ps(low[r], _mm512_loadu_ps(tile.scales(keys)));
+      high[r] = _mm512_mul_ps(high[r], _mm512_loadu_ps(tile.scales(keys) + kVector));
+    }
+    _mm512_storeu_ps(scores + r * kScoreStride, _mm512_mul_ps(low[r], scale));
+    _mm512_storeu_ps(scores + r * kScoreStride + kVector, _mm512_mul_ps(high[r], scale));
+  }
+}
+
+template <typename Cell>
+void score(const Tile<Cell>& tile) {
+  for (int64_t page = tile.page_begin; page < tile.page_end; ++page) {
+    const Cell* keys = tile.keys(page);
+    const Cell* next = tile.after_keys(page);
+    float* scores = tile.scores + page * kPageTokens - tile.span_first;
+    for_even_blocks<kScoreRows>(tile.rows, [&]<int Rows>(int64_t row) {
+      score_block<Rows>(tile, row, keys, next, scores + row * kScoreStride);
+    });
+  }
+}
+
+// Scores of one row become weights; its largest score and the sum of exp(score - largest) go to the partial. Weights
+// of keys out of sight are whatever they come to.
+template <typename Cell>
+void weights_of(const Tile<Cell>& tile, int64_t row) {
+  float* scores = tile.scores_of(row);
+  const int64_t first = tile.first(row) - tile.span_first;
+  const int64_t end = tile.last(row) + 1 - tile.span_first;
+  const int64_t begin = first / kVector * kVector;
+  const auto visible = [&](int64_t key) {
+    return static_cast<__mmask16>(first_lanes(end - key) & ~first_lanes(first - key));
+  };
+  __m512 largest = _mm512_set1_ps(-__builtin_inff());
+  for (int64_t key = begin; key < end; key += kVector) {
+    largest = _mm512_mask_max_ps(largest, visible(key), largest, _mm512_loadu_ps(scores + key));
+  }
+  const float peak = _mm512_reduce_max_ps(largest) + 0.0f;  // of two zeros either could be the largest
+  const __m512 shift = _mm512_set1_ps(peak);
   __m512 lanes = _mm512_setzero_ps();
-  for (int64_t key = span.first_page * kPageTokens; key <= span.last; key += kVector, scores += kVector) {
-    const __m512 p = exp(_mm512_sub_ps(_mm512_loadu_ps(scores), shift));
-    _mm512_storeu_ps(scores, p);
-    lanes = _mm512_mask_add_ps(lanes, span.visible(key), lanes, p);
+  for (int64_t key = begin; key < end; key += kVector) {
+    __m512 p = exp(_mm512_sub_ps(_mm512_loadu_ps(scores + key), shift));
+    lanes = _mm512_mask_add_ps(lanes, visible(key), lanes, p);
+    if constexpr (sizeof(Cell) == 1) {
+      const Cell* values = tile.values((tile.span_first + key) / kPageTokens);
+      p = _mm512_mul_ps(p, _mm512_loadu_ps(tile.scales(values) + key % kPageTokens));
+    }
+    _mm512_storeu_ps(scores + key, p);
   }
-  return fold_lanes(lanes);
+  tile.partial(row)[0] = peak;
+  tile.partial(row)[1] = fold_lanes(lanes);
 }
 
-// One stretch of `Vectors` registers of head_dim from d on, of which the last may be masked.
-template <int Heads, int Vectors>
-static inline void weigh_values(const AttentionArgs& args, const Span& span, int64_t d, const float* sums, float* y) {
-  const __mmask16 last_lanes = first_lanes(args.head_dim - d - (Vectors - 1) * kVector);
-  __m512 total[Heads][Vectors];
-  for (int h = 0; h < Heads; ++h) {
-    for (int v = 0; v < Vectors; ++v) total[h][v] = _mm512_setzero_ps();
-  }
-  for (int64_t page = span.first_page; page <= span.last_page; ++page) {
-    const int64_t page_key = page * kPageTokens;
-    const int64_t begin = span.first > page_key ? span.first - page_key : 0;
-    const int64_t end = span.last - page_key < kPageTokens - 1 ? span.last - page_key + 1 : kPageTokens;
-    const float* values = args.cache.values + span.page_start(page) + d;
-    const float* p = args.scratch + (page - span.first_page) * kPageTokens;
-    for (int64_t key = begin; key < end; ++key) {
-      const float* row = values + key * args.head_dim;
-      __m512 value[Vectors];
-      for (int v = 0; v < Vectors; ++v) {
-        value[v] = v + 1 < Vectors ? _mm512_loadu_ps(row + v * kVector)
-                                   : _mm512_maskz_loadu_ps(last_lanes, row + v * kVector);
-      }
-      for (int h = 0; h < Heads; ++h) {
-        const __m512 weight = _mm512_set1_ps(p[h * args.scratch_stride + key]);
-        for (int v = 0; v < Vectors; ++v) total[h][v] = _mm512_fmadd_ps(weight, value[v], total[h][v]);
-      }
-    }
-  }
-#pragma GCC unroll 4  // left rolled, these loops alone would keep the totals in memory throughout
-  for (int h = 0; h < Heads; ++h) {
+// Keys [begin, end) of one page for `Rows` rows: a stretch of `Vectors` registers of head_dim from d on, of which the
+// last may be masked, onto the sums in the partials.
+template <int Rows, int Vectors, typename Cell>
+static inline void weigh_block(const Tile<Cell>& tile, int64_t d, const Cell* values, const Cell* next,
+                               const float* weights, int64_t begin, int64_t end, float* sums) {
+  const int64_t head_dim = tile.args.head_dim;
+  const int64_t stride = kPartialValues + head_dim;
+  const __mmask16 last_lanes = first_lanes(head_dim - d - (Vectors - 1) * kVector);
+  __m512 total[Rows][Vectors];
+#pragma GCC unroll 6
+  for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) {
-      const __m512 mean = _mm512_div_ps(total[h][v], _mm512_set1_ps(sums[h]));
       const __mmask16 lanes = v + 1 < Vectors ? __mmask16{0xffff} : last_lanes;
-      _mm512_mask_storeu_ps(y + h * args.head_dim + d + v * kVector, lanes, mean);
+      total[r][v] = _mm512_maskz_loadu_ps(lanes, sums + r * stride + d + v * kVector);
+    }
+  }
+  for (int64_t key = begin; key < end; ++key) {
+    const Cell* cells = values + key * head_dim + d;
+    prefetch(next, key * head_dim + d, Vectors * kVector);
+    __m512 value[Vectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) {
+      value[v] = v + 1 < Vectors ? widen(cells + v * kVector) : widen(cells + v * kVector, last_lanes);
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < Rows; ++r) {
+      const __m512 weight = _mm512_set1_ps(weights[r * kScoreStride + key]);
+#pragma GCC unroll 4
+      for (int v = 0; v < Vectors; ++v) total[r][v] = _mm512_fmadd_ps(weight, value[v], total[r][v]);
+    }
+  }
+#pragma GCC unroll 6
+  for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) {
+      const __mmask16 lanes = v + 1 < Vectors ? __mmask16{0xffff} : last_lanes;
+      _mm512_mask_storeu_ps(sums + r * stride + d + v * kVector, lanes, total[r][v]);
     }
   }
 }
 
-template <int Heads>
-void attend(const AttentionArgs& args, const Span& span, const float* q, float* y) {
-  __m512 largest[Heads];
-  score<Heads>(args, span, q, largest);
-  float sums[Heads];
-  for (int h = 0; h < Heads; ++h) {
-    sums[h] = exponentiate(span, _mm512_reduce_max_ps(largest[h]), args.scratch + h * args.scratch_stride);
-  }
-  const int64_t vectors = (args.head_dim + kVector - 1) / kVector;
+// Keys [begin, end) of one page for `Rows` rows, all features.
+template <int Rows, typename Cell>
+static inline void weigh_page(const Tile<Cell>& tile, int64_t row, int64_t page, const Cell* next, int64_t begin,
+                              int64_t end) {
+  if (begin >= end) return;
+  const float* weights = tile.scores_of(row) + page * kPageTokens - tile.span_first;
+  const int64_t vectors = (tile.args.head_dim + kVector - 1) / kVector;
   for_blocks<kMostVectors>(0, vectors, [&]<int Vectors>(int64_t vector) {
-    weigh_values<Heads, Vectors>(args, span, vector * kVector, sums, y);
+    weigh_block<Rows, Vectors>(tile, vector * kVector, tile.values(page), next, weights, begin, end,
+                               tile.partial(row) + kPartialValues);
   });
+}
+
+static inline int64_t clip(int64_t key) { return key < 0 ? 0 : key > kPageTokens ? kPageTokens : key; }
+
+// `Rows` rows over a page of which not all see the same keys: what all see together, what lies before and behind it
+// row by row, so that every row has its keys in ascending order and no others.
+template <int Rows, typename Cell>
+static inline void weigh_rows(const Tile<Cell>& tile, int64_t row, int64_t page, const Cell* next) {
+  const int64_t page_key = page * kPageTokens;
+  const int64_t end = clip(tile.last(row) + 1 - page_key);  // rows are in ascending position
+  const int64_t begin = clip(tile.first(row + Rows - 1) - page_key);
+  const int64_t shared_end = begin < end ? end : begin;
+  for (int r = 0; Rows > 1 && r < Rows; ++r) {
+    const int64_t last = clip(tile.last(row + r) + 1 - page_key);
+    weigh_page<1>(tile, row + r, page, next, clip(tile.first(row + r) - page_key), last < begin ? last : begin);
+  }
+  weigh_page<Rows>(tile, row, page, next, begin, end);
+  for (int r = 0; Rows > 1 && r < Rows; ++r) {
+    weigh_page<1>(tile, row + r, page, next, shared_end, clip(tile.last(row + r) + 1 - page_key));
+  }
+}
+
+template <typename Cell>
+void weigh(const Tile<Cell>& tile) {
+  for (int64_t row = 0; row < tile.rows; ++row) {
+    float* sums = tile.partial(row) + kPartialValues;
+    for (int64_t d = 0; d < tile.args.head_dim; ++d) sums[d] = 0.0f;
+  }
+  for (int64_t page = tile.page_begin; page < tile.page_end; ++page) {
+    const Cell* next = tile.after_values(page);
+    for_even_blocks<kValueRows>(tile.rows, [&]<int Rows>(int64_t row) { weigh_rows<Rows>(tile, row, page, next); });
+  }
+}
+
+template <typename Cell>
+void attend(const AttentionArgs& args) {
+  const Tile<Cell> tile(args);
+  for (int64_t page = tile.page_begin; page < tile.page_end && page < tile.page_begin + kAhead; ++page) {
+    prefetch(tile.keys(page), 0, args.head_dim * kPageTokens);
+  }
+  tile.gather_q();
+  score(tile);
+  for (int64_t row = 0; row < tile.rows; ++row) weights_of(tile, row);
+  weigh(tile);
 }
 
 }  // namespace
 
 void attention(const AttentionArgs& args) {
-  const int64_t group = args.heads / args.kv_heads;
-  for (int64_t item = args.item_begin; item < args.item_end; ++item) {
-    const int64_t row = item / args.kv_heads;
-    const int64_t kv_head = item % args.kv_heads;
-    const Span span = span_of(args, row, kv_head);
-    const float* q = args.q + row * args.q_stride;
-    float* y = args.y + row * args.y_stride;
-    for_blocks<kMostHeads>(kv_head * group, (kv_head + 1) * group, [&]<int Heads>(int64_t head) {
-      attend<Heads>(args, span, q + head * args.head_dim, y + head * args.head_dim);
-    });
+  switch (args.cache.type) {
+    case KvType::f32: return attend<float>(args);
+    case KvType::bf16: return attend<uint16_t>(args);
+    case KvType::int8: return attend<int8_t>(args);
+  }
+}
+
+void attention_merge(const AttentionMergeArgs& args) {
+  const int64_t partial_floats = kPartialValues + args.head_dim;
+  for (int64_t i = 0; i < args.rows * args.group; ++i) {
+    float* state = args.partials + i * partial_floats;
+    for (int64_t span = 1; span < args.count; ++span) {
+      const float* next = state + span * args.span_stride;
+      const float largest = state[0] > next[0] ? state[0] : next[0];
+      const __m512 a = exp(_mm512_set1_ps(state[0] - largest));
+      const __m512 b = exp(_mm512_set1_ps(next[0] - largest));
+      const __m512 sum = _mm512_fmadd_ps(_mm512_set1_ps(state[1]), a, _mm512_mul_ps(_mm512_set1_ps(next[1]), b));
+      state[0] = largest;
+      state[1] = _mm512_cvtss_f32(sum);
+      for (int64_t d = 0; d < args.head_dim; d += kVector) {
+        const __mmask16 lanes = first_lanes(args.head_dim - d);
+        float* place = state + kPartialValues + d;
+        const __m512 added = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, next + kPartialValues + d), b);
+        _mm512_mask_storeu_ps(place, lanes, _mm512_fmadd_ps(_mm512_maskz_loadu_ps(lanes, place), a, added));
+      }
+    }
+    float* y = args.y + i / args.group * args.y_stride + i % args.group * args.head_dim;
+    const __m512 sum = _mm512_set1_ps(state[1]);
+    for (int64_t d = 0; d < args.head_dim; d += kVector) {
+      const __mmask16 lanes = first_lanes(args.head_dim - d);
+      _mm512_mask_storeu_ps(y + d, lanes, _mm512_div_ps(_mm512_maskz_loadu_ps(lanes, state + kPartialValues + d), sum));
+    }
   }
 }
 

@@ -14,6 +14,7 @@ void fill_avx512vnni(KernelTable& table) {
   table.matmul_blocks = avx512vnni::matmul_blocks;
   table.matmul_codebook = avx512vnni::matmul_codebook;
   table.attention = avx512vnni::attention;
+  table.attention_merge = avx512vnni::attention_merge;
   table.gated = avx512vnni::gated;
   table.argmax = avx512vnni::argmax;
   table.integer_peak = avx512vnni::integer_peak;

@@ -15,6 +15,7 @@ void matmul_int4(const MatmulArgs& args);
 void matmul_blocks(const MatmulArgs& args);
 void matmul_codebook(const MatmulArgs& args);
 void attention(const AttentionArgs& args);
+void attention_merge(const AttentionMergeArgs& args);
 void gated(const GatedArgs& args);
 void argmax(const ArgmaxArgs& args);
 int64_t integer_peak(int64_t iterations);

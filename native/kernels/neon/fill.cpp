@@ -13,7 +13,9 @@ void fill_neon(KernelTable& table) {
   table.matmul_int4 = neon::matmul_int4;
   table.matmul_blocks = neon::matmul_blocks;
   table.matmul_codebook = neon::matmul_codebook;
+  table.rope_kv = neon::rope_kv;
   table.attention = neon::attention;
+  table.attention_merge = neon::attention_merge;
   table.gated = neon::gated;
   table.integer_peak = neon::integer_peak;
   table.read_memory = neon::read_memory;

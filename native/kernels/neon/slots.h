@@ -1,5 +1,5 @@
-// The functions of this folder that fill_neon puts into the table. embed, rope_kv and add stay portable: they copy,
-// scatter or wait for memory, and fused multiply-add is one instruction on aarch64 anyway.
+// The functions of this folder that fill_neon puts into the table. embed and add stay portable: they copy or wait for
+// memory.
 #pragma once
 
 #include "cpu/kernel_table.h"
@@ -14,7 +14,9 @@ void matmul_int8(const MatmulArgs& args);
 void matmul_int4(const MatmulArgs& args);
 void matmul_blocks(const MatmulArgs& args);
 void matmul_codebook(const MatmulArgs& args);
+void rope_kv(const RopeKvArgs& args);
 void attention(const AttentionArgs& args);
+void attention_merge(const AttentionMergeArgs& args);
 void gated(const GatedArgs& args);
 int64_t integer_peak(int64_t iterations);
 uint64_t read_memory(const void* data, int64_t bytes);

@@ -17,6 +17,7 @@ void fill_portable(KernelTable& table) {
   table.matmul_codebook = portable::matmul_codebook;
   table.rope_kv = portable::rope_kv;
   table.attention = portable::attention;
+  table.attention_merge = portable::attention_merge;
   table.gated = portable::gated;
   table.add = portable::add;
   table.argmax = portable::argmax;

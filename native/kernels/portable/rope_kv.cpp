@@ -1,5 +1,5 @@
 // Head norms, rotary embedding, and the write of k and v to the page of the token.
-#include "kernels/portable/scalar.h"
+#include "kernels/portable/cells.h"
 #include "kernels/portable/slots.h"
 
 namespace honed::portable {
@@ -17,6 +17,46 @@ void rotate(float* head, const float* cos, const float* sin, int64_t half) {
     head[i] = fma(x1, cos[i], -(x2 * sin[i]));
     head[half + i] = fma(x2, cos[i], x1 * sin[i]);
   }
+}
+
+// The codes of QuantizeArgs, `step` cells apart; returns the scale.
+float quantize_head(const float* x, int64_t head_dim, int8_t* codes, int64_t step) {
+  float largest = 0.0f;
+  for (int64_t d = 0; d < head_dim; ++d) {
+    const float magnitude = __builtin_fabsf(x[d]);
+    largest = magnitude > largest ? magnitude : largest;
+  }
+  const float inverse = largest > 0.0f ? 127.0f / largest : 0.0f;
+  for (int64_t d = 0; d < head_dim; ++d) {
+    float value = x[d] * inverse;
+    value = value < 127.0f ? value : 127.0f;
+    value = value > -127.0f ? value : -127.0f;
+    codes[d * step] = static_cast<int8_t>(round_to_even(value));
+  }
+  return largest / 127.0f;
+}
+
+// One head of one token to its cells, `step` apart; `scales` are those of the page.
+void store(const float* x, int64_t head_dim, float* cells, int64_t step, float*, int64_t) {
+  for (int64_t d = 0; d < head_dim; ++d) cells[d * step] = x[d];
+}
+
+void store(const float* x, int64_t head_dim, uint16_t* cells, int64_t step, float*, int64_t) {
+  for (int64_t d = 0; d < head_dim; ++d) cells[d * step] = bf16_from_f32(x[d]);
+}
+
+void store(const float* x, int64_t head_dim, int8_t* cells, int64_t step, float* scales, int64_t slot) {
+  scales[slot] = quantize_head(x, head_dim, cells, step);
+}
+
+template <typename Cell>
+void write_head(const RopeKvArgs& args, int64_t page, int64_t slot, int64_t h, const float* k, const float* v) {
+  const int64_t start = page * args.cache.page_bytes + h * args.cache.head_bytes;
+  const int64_t cells = args.head_dim * kPageTokens;
+  auto* keys = reinterpret_cast<Cell*>(args.cache.keys + start);
+  auto* values = reinterpret_cast<Cell*>(args.cache.values + start);
+  store(k, args.head_dim, keys + slot, kPageTokens, reinterpret_cast<float*>(keys + cells), slot);
+  store(v, args.head_dim, values + slot * args.head_dim, 1, reinterpret_cast<float*>(values + cells), slot);
 }
 
 }  // namespace
@@ -40,11 +80,9 @@ void rope_kv(const RopeKvArgs& args) {
       float* head = k + h * args.head_dim;
       if (args.k_norm != nullptr) normalize(head, args.k_norm, args.head_dim, args.eps);
       rotate(head, cos, sin, half);
-      const int64_t page_start = (page * args.kv_heads + h) * args.head_dim * kPageTokens;
-      for (int64_t d = 0; d < args.head_dim; ++d) {
-        args.cache.keys[page_start + d * kPageTokens + slot] = head[d];
-        args.cache.values[page_start + slot * args.head_dim + d] = v[h * args.head_dim + d];
-      }
+      with_cell(args.cache.type, [&]<typename Cell>(Cell*) {
+        write_head<Cell>(args, page, slot, h, head, v + h * args.head_dim);
+      });
     }
   }
 }

@@ -17,6 +17,7 @@ void matmul_blocks(const MatmulArgs& args);
 void matmul_codebook(const MatmulArgs& args);
 void rope_kv(const RopeKvArgs& args);
 void attention(const AttentionArgs& args);
+void attention_merge(const AttentionMergeArgs& args);
 void gated(const GatedArgs& args);
 void add(const AddArgs& args);
 void argmax(const ArgmaxArgs& args);

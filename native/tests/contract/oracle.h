@@ -61,6 +61,19 @@ inline void oracle_rms_norm(const float* x, const float* weight, int64_t width, 
 
 inline float oracle_bf16(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
 
+// Rounded to nearest even, by arithmetic: the spacing of bfloat16 around x is 2^16 units in the last place of x.
+inline uint16_t oracle_bf16_bits(float x) {
+  const auto bits = std::bit_cast<uint32_t>(x);
+  if (std::isnan(x)) return static_cast<uint16_t>(bits >> 16 | 0x40);
+  if (std::isinf(x)) return static_cast<uint16_t>(bits >> 16);
+  const uint32_t below = bits & 0xffff0000;  // towards zero
+  const double low = std::fabs(static_cast<double>(std::bit_cast<float>(below)));
+  const double step = std::ldexp(1.0, std::max(static_cast<int>(bits >> 23 & 255), 1) - 127 - 7);
+  const double excess = (std::fabs(static_cast<double>(x)) - low) / step;
+  const bool up = excess > 0.5 || (excess == 0.5 && (below >> 16 & 1) != 0);
+  return static_cast<uint16_t>((below >> 16) + (up ? 1 : 0));
+}
+
 // IEEE binary16, finite values.
 inline float oracle_f16(uint16_t bits) {
   const int exponent = (bits >> 10) & 31;

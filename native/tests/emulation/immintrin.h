@@ -26,7 +26,7 @@ using __m128i = EmulatedRegister<uint8_t, 16>;
 using __mmask16 = uint16_t;
 
 enum { _MM_FROUND_TO_NEAREST_INT = 0, _MM_FROUND_NO_EXC = 8 };
-enum { _MM_HINT_T0 = 3 };
+enum { _MM_HINT_T0 = 3, _MM_HINT_T1 = 2 };
 
 namespace emulated {
 
@@ -130,6 +130,22 @@ static inline __m512 _mm512_mask_loadu_ps(__m512 source, __mmask16 mask, const v
   return source;
 }
 
+static inline __m256i _mm256_maskz_loadu_epi16(__mmask16 mask, const void* p) {
+  __m256i result{};
+  for (int i = 0; i < 16; ++i) {
+    if (emulated::bit(mask, i)) std::memcpy(&result.lane[i * 2], static_cast<const char*>(p) + i * 2, 2);
+  }
+  return result;
+}
+
+static inline __m128i _mm_maskz_loadu_epi8(__mmask16 mask, const void* p) {
+  __m128i result{};
+  for (int i = 0; i < 16; ++i) {
+    if (emulated::bit(mask, i)) std::memcpy(&result.lane[i], static_cast<const char*>(p) + i, 1);
+  }
+  return result;
+}
+
 static inline void _mm512_mask_storeu_ps(void* p, __mmask16 mask, __m512 a) {
   for (int i = 0; i < 16; ++i) {
     if (emulated::bit(mask, i)) std::memcpy(static_cast<char*>(p) + i * 4, &a.lane[i], 4);
@@ -197,6 +213,7 @@ static inline __m128 _mm256_extractf128_ps(__m256 a, int half) { return emulated
 static inline __m128 _mm_movehl_ps(__m128 a, __m128 b) { return {{b.lane[2], b.lane[3], a.lane[2], a.lane[3]}}; }
 static inline __m128 _mm_movehdup_ps(__m128 a) { return {{a.lane[1], a.lane[1], a.lane[3], a.lane[3]}}; }
 static inline float _mm_cvtss_f32(__m128 a) { return a.lane[0]; }
+static inline float _mm512_cvtss_f32(__m512 a) { return a.lane[0]; }
 
 static inline __m512i _mm512_maskz_mov_epi32(__mmask16 mask, __m512i a) {
   emulated::Ints result = emulated::cast<emulated::Ints>(a);

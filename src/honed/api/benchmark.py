@@ -19,7 +19,7 @@ from honed.checkpoints.base import Checkpoint
 from honed.checkpoints.open import open_checkpoint
 from honed.errors import HonedError, ParameterError, SourceError
 from honed.models.registry import read_model
-from honed.plan.formats import DensePolicy
+from honed.plan.formats import DensePolicy, KvPolicy
 
 ROOM = 64
 """Positions that the cache has at least, for the short first prompt."""
@@ -27,10 +27,11 @@ ROOM = 64
 
 @dataclass(frozen=True)
 class BenchModel:
-    """A model to measure and how its unquantized weights are held (`dtype` of `honed.load`)."""
+    """A model to measure, how its unquantized weights and its KV cache are held (`dtype` and `kv` of `honed.load`)."""
 
     name: str
     dtype: DensePolicy = "auto"
+    kv: KvPolicy = "auto"
 
 
 def benchmark(
@@ -85,6 +86,7 @@ def _contender(model: BenchModel, checkpoint: Checkpoint, workload: Workload, is
         arguments={
             "model": model.name,
             "dtype": model.dtype,
+            "kv": model.kv,
             "threads": workload.threads,
             "isa": isa,
             "context": min(max(workload.positions, ROOM), context),

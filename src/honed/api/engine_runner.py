@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 
 def open_runner(arguments: Mapping[str, Any]) -> Runner:
-    """Loads as `honed.load` does. arguments: model, dtype, threads, isa, context, sequences."""
+    """Loads as `honed.load` does. arguments: model, dtype, kv, threads, isa, context, sequences."""
     model = load(
         arguments["model"],
         dtype=arguments["dtype"],
+        kv=arguments["kv"],
         threads=arguments["threads"],
         isa=arguments["isa"],
         context=arguments["context"],
@@ -57,7 +58,7 @@ class EngineRunner:
     def footprint(self) -> Footprint:
         from honed.bench.footprint import plan_footprint
 
-        return plan_footprint(self._plan)
+        return plan_footprint(self._plan, self._arguments["kv"])
 
     @cached_property
     def _plan(self) -> LoweredPlan:

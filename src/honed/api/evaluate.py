@@ -52,6 +52,7 @@ def evaluate(
     windows: int | None = None,
     window_tokens: int | None = None,
     dtype: str = "auto",
+    kv: str = "auto",
     threads: int | None = None,
     isa: str | None = None,
     seed: int = 0,
@@ -65,7 +66,8 @@ def evaluate(
     the checksums that it recorded; for any other model its own weights. text: a UTF-8 file; None takes the reference
     topics of the running CPython. windows: None for eight, or as many as a shorter text has. window_tokens:
     predictions in each; None for 512, or the context where that is shorter. dtype: of the candidate's unquantized
-    weights. seed: of the bootstrap. fresh: measure even if the same question was answered before (certificates are
+    weights. kv: of its KV cache; the reference keeps float32. seed: of the bootstrap.
+    fresh: measure even if the same question was answered before (certificates are
     kept in the user's cache under digests of everything they depend on). record: also write certificate.json into the
     candidate's directory.
 
@@ -79,6 +81,7 @@ def evaluate(
         windows=windows,
         window_tokens=window_tokens,
         dtype=dtype,
+        kv=kv,
         threads=threads,
         isa=isa,
         seed=seed,
@@ -96,6 +99,7 @@ def evaluate_or_find(
     windows: int | None = None,
     window_tokens: int | None = None,
     dtype: str = "auto",
+    kv: str = "auto",
     threads: int | None = None,
     isa: str | None = None,
     seed: int = 0,
@@ -119,7 +123,7 @@ def evaluate_or_find(
         isa=instruction_set(isa),
         version=honed.__version__,
     )
-    subjects = (_subject(ours, dtype), _subject(theirs, REFERENCE_DTYPE))
+    subjects = (_subject(ours, dtype, kv), _subject(theirs, REFERENCE_DTYPE, REFERENCE_DTYPE))
     store = CertificateStore()
     name = _key(*subjects, settings)
     certificate = None if fresh else store.find(name)
@@ -215,8 +219,8 @@ def instruction_set(asked: str | None) -> str:
     return asked or os.environ.get("HONED_ISA") or extension.isas()[0]
 
 
-def _subject(opened: _Opened, dtype: str) -> Subject:
-    return Subject(opened.name, dtype, fingerprint(opened.checkpoint.path, opened.checkpoint.files))
+def _subject(opened: _Opened, dtype: str, kv: str) -> Subject:
+    return Subject(opened.name, dtype, kv, fingerprint(opened.checkpoint.path, opened.checkpoint.files))
 
 
 def _key(candidate: Subject, reference: Subject, settings: Settings) -> str:
@@ -224,8 +228,8 @@ def _key(candidate: Subject, reference: Subject, settings: Settings) -> str:
 
     return key(
         {
-            "candidate": [candidate.fingerprint, candidate.dtype],
-            "reference": [reference.fingerprint, reference.dtype],
+            "candidate": [candidate.fingerprint, candidate.dtype, candidate.kv],
+            "reference": [reference.fingerprint, reference.dtype, reference.kv],
             "settings": {**dataclasses.asdict(settings), "text": None},
             # A rebuilt engine of the same version may compute differently.
             "extension": file_sha256(Path(str(extension.__file__))),
@@ -248,7 +252,14 @@ def _measure(
 
     def loaded(subject: Subject) -> LanguageModel:
         report(f"loading {subject.name} ({subject.dtype})", 0, total)
-        return load(subject.name, dtype=subject.dtype, threads=threads, isa=isa, context=settings.window_tokens)
+        return load(
+            subject.name,
+            dtype=subject.dtype,
+            kv=subject.kv,
+            threads=threads,
+            isa=isa,
+            context=settings.window_tokens,
+        )
 
     with loaded(reference) as source, loaded(candidate) as model:
         scores = compare(

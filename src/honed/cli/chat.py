@@ -37,6 +37,7 @@ def chat(
     repetition_penalty: Annotated[float | None, typer.Option(help="Over 1 discourages tokens seen before.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed and turns give the same replies.")] = None,
     dtype: Annotated[str, typer.Option(help="auto (GGUF blocks as they are), float32 or bfloat16.")] = "auto",
+    kv: Annotated[str, typer.Option(help="KV cache: auto, float32, bfloat16 or int8.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="[default: as many CPUs as this process may use]")] = None,
     isa: Annotated[str | None, typer.Option(help="Instruction set: one that `honed doctor` lists.")] = None,
     context: Annotated[int | None, typer.Option(help="Tokens of the KV cache.")] = None,
@@ -48,7 +49,7 @@ def chat(
 
     prepare_stdout()
     with loaded(
-        model, dtype=dtype, threads=threads, isa=isa, context=context, revision=revision, backend=backend
+        model, dtype=dtype, kv=kv, threads=threads, isa=isa, context=context, revision=revision, backend=backend
     ) as language_model:
         answer = partial(
             language_model.stream,

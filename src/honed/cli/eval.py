@@ -32,6 +32,7 @@ def evaluate(
         int | None, typer.Option(help="Tokens of a piece. [default: 512, or the context where it is shorter]")
     ] = None,
     dtype: Annotated[str, typer.Option(help="auto (GGUF blocks as they are), float32 or bfloat16.")] = "auto",
+    kv: Annotated[str, typer.Option(help="Its KV cache: auto, float32, bfloat16 or int8.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="[default: the CPUs that this process may use]")] = None,
     isa: Annotated[str | None, typer.Option(help="One that honed doctor lists. [default: the best]")] = None,
     seed: Annotated[int, typer.Option(help="Of the resampling behind the intervals.")] = 0,
@@ -52,6 +53,7 @@ def evaluate(
             windows=windows,
             window_tokens=window_tokens,
             dtype=dtype,
+            kv=kv,
             threads=threads,
             isa=isa,
             seed=seed,

@@ -28,6 +28,7 @@ def generate(
     chat: Annotated[bool, typer.Option("--chat", help="Apply the chat template to the prompt.")] = False,
     system: Annotated[str | None, typer.Option(help="System message; implies --chat.")] = None,
     dtype: Annotated[str, typer.Option(help="auto (GGUF blocks as they are), float32 or bfloat16.")] = "auto",
+    kv: Annotated[str, typer.Option(help="KV cache: auto, float32, bfloat16 or int8.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="[default: as many CPUs as this process may use]")] = None,
     isa: Annotated[str | None, typer.Option(help="Instruction set: one that `honed doctor` lists.")] = None,
     context: Annotated[int | None, typer.Option(help="Tokens of the KV cache.")] = None,
@@ -46,7 +47,7 @@ def generate(
         asked = [] if system is None else [{"role": "system", "content": system}]
         asked.append({"role": "user", "content": text})
     with loaded(
-        model, dtype=dtype, threads=threads, isa=isa, context=context, revision=revision, backend=backend
+        model, dtype=dtype, kv=kv, threads=threads, isa=isa, context=context, revision=revision, backend=backend
     ) as language_model:
         stream = language_model.stream(
             asked,

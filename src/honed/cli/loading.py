@@ -17,6 +17,7 @@ def loaded(
     model: str,
     *,
     dtype: str,
+    kv: str,
     threads: int | None,
     isa: str | None,
     context: int | None,
@@ -28,7 +29,7 @@ def loaded(
 
     with _spinner(f"loading {model}"):
         language_model = honed.load(
-            model, dtype=dtype, threads=threads, isa=isa, context=context, revision=revision, backend=backend
+            model, dtype=dtype, kv=kv, threads=threads, isa=isa, context=context, revision=revision, backend=backend
         )
     with language_model:
         yield language_model

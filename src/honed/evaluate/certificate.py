@@ -18,10 +18,11 @@ ESTIMATES = ("perplexity", "reference_perplexity", "perplexity_ratio", "kl_mean"
 
 @dataclass(frozen=True)
 class Subject:
-    """One of the two models: the name it was given, what it ran as, and a digest of its files."""
+    """One of the two models: its name, how its weights and its KV cache were to be held, and a digest of its files."""
 
     name: str
     dtype: str
+    kv: str
     fingerprint: str
 
 

@@ -16,6 +16,8 @@ DenseDtype = Literal["float32", "bfloat16"]
 DensePolicy = Literal["auto", "float32", "bfloat16"]
 """float32 and bfloat16 hold for every weight without an integer encoding of its own, GGUF blocks decoded. auto runs
 such blocks as they are, keeps float32 and rounds what is left to bfloat16."""
+KvDtype = Literal["float32", "bfloat16", "int8"]
+KvPolicy = Literal["auto", "float32", "bfloat16", "int8"]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,100 @@
+"""Attention and its KV cache as native/cpu/kernel_table.h has them, in numpy: fixed spans of keys, folded in order.
+
+Used by the interpreter; nothing here is fast.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honed.backends.float32 import LANES, Floats, exp, fma, fold_lanes, quantize
+from honed.encodings.dense import bfloat16_to_float32, float32_to_bfloat16
+from honed.plan.formats import KvDtype
+
+SPAN_TOKENS = 256
+"""Keys of one span."""
+
+
+@dataclass(frozen=True)
+class KvRows:
+    """Keys or values of n positions: what their cells hold [n, kv_heads, d], and the scale of each head [n, kv_heads],
+    which is 1 where the type has none."""
+
+    cells: Floats
+    scales: Floats
+
+    def __getitem__(self, rows: slice) -> KvRows:
+        return KvRows(self.cells[rows], self.scales[rows])
+
+
+class KvCells:
+    """The keys or the values of all layers, each cell widened to float32."""
+
+    def __init__(self, shape: tuple[int, int, int, int], dtype: KvDtype) -> None:
+        """`shape`: layers, positions, kv heads, head dim."""
+        self._cells = np.zeros(shape, dtype=np.float32)
+        self._scales = np.ones(shape[:3], dtype=np.float32)
+        self._dtype = dtype
+
+    def write(self, layer: int, positions: NDArray[np.int64], heads: Floats) -> None:
+        """heads [n, kv_heads, d]."""
+        match self._dtype:
+            case "float32":
+                self._cells[layer, positions] = heads
+            case "bfloat16":
+                self._cells[layer, positions] = bfloat16_to_float32(float32_to_bfloat16(heads))
+            case "int8":
+                codes, scales = quantize(heads.reshape(-1, heads.shape[-1]), None)
+                self._cells[layer, positions] = codes.reshape(heads.shape)
+                self._scales[layer, positions] = scales.reshape(heads.shape[:2])
+
+    def read(self, layer: int, positions: NDArray[np.int64]) -> KvRows:
+        return KvRows(self._cells[layer, positions], self._scales[layer, positions])
+
+
+@dataclass(frozen=True)
+class _Partial:
+    """What one span leaves of each query head: largest score, sum of exponentials, weighted values [..., d]."""
+
+    largest: Floats
+    total: Floats
+    mixed: Floats
+
+
+def attend(q: Floats, keys: KvRows, values: KvRows, seen: NDArray[np.int64], scale: float) -> Floats:
+    """q [kv_heads, group, d]; keys and values of the ascending positions `seen`; the result is like q."""
+    state: _Partial | None = None
+    for span in range(seen[0] // SPAN_TOKENS, seen[-1] // SPAN_TOKENS + 1):
+        first, end = np.searchsorted(seen, [span * SPAN_TOKENS, (span + 1) * SPAN_TOKENS])
+        rows = slice(first, end)
+        partial = _attend_span(q, keys[rows], values[rows], seen[rows], scale)
+        state = partial if state is None else _fold(state, partial)
+    assert state is not None  # a token sees itself
+    return state.mixed / state.total[..., None]
+
+
+def _attend_span(q: Floats, keys: KvRows, values: KvRows, seen: NDArray[np.int64], scale: float) -> _Partial:
+    scores = np.zeros((*q.shape[:2], len(seen)), dtype=np.float32)
+    for d in range(q.shape[2]):
+        scores = fma(q[:, :, d, None], keys.cells[:, :, d].T[:, None, :], scores)
+    scores = scores * keys.scales.T[:, None, :] * np.float32(scale)
+    largest = scores.max(axis=-1) + np.float32(0)
+    weights = exp(scores - largest[..., None])
+    lanes = np.zeros((*q.shape[:2], LANES), dtype=np.float32)
+    mixed = np.zeros_like(q)
+    for index, position in enumerate(seen):
+        weight = weights[..., index]
+        lanes[..., position % LANES] += weight
+        mixed = fma((weight * values.scales[index][:, None])[..., None], values.cells[index][:, None, :], mixed)
+    return _Partial(largest, fold_lanes(lanes), mixed)
+
+
+def _fold(state: _Partial, later: _Partial) -> _Partial:
+    largest = np.maximum(state.largest, later.largest)
+    kept, added = exp(state.largest - largest), exp(later.largest - largest)
+    total = fma(state.total, kept, later.total * added)
+    mixed = fma(state.mixed, kept[..., None], later.mixed * added[..., None])
+    return _Partial(largest, total, mixed)

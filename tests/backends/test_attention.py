@@ -1,0 +1,49 @@
+"""The interpreter's attention against a softmax in float64, whatever the number of spans."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from honed.backends.attention import SPAN_TOKENS, KvCells, attend
+from honed.plan.formats import KvDtype
+
+KV_HEADS, GROUP, HEAD_DIM = 2, 3, 16
+
+
+def test_spans_are_those_of_the_kernels() -> None:
+    from pathlib import Path
+
+    contract = Path(__file__).parents[2] / "native" / "cpu" / "kernel_table.h"
+    assert f"kSpanTokens = {SPAN_TOKENS};" in contract.read_text()
+
+
+@pytest.mark.parametrize(("first", "count"), [(0, 1), (0, 256), (0, 257), (200, 400), (255, 2), (0, 800)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("bfloat16", 0.01), ("int8", 0.02)])
+def test_a_softmax_over_the_keys_in_sight(dtype: KvDtype, tolerance: float, first: int, count: int) -> None:
+    random = np.random.default_rng(first + count)
+    q = random.standard_normal((KV_HEADS, GROUP, HEAD_DIM)).astype(np.float32)
+    keys, values = random.standard_normal((2, count, KV_HEADS, HEAD_DIM)).astype(np.float32)
+    places = random.permutation(1000)[:count]
+    caches = [KvCells((1, 1000, KV_HEADS, HEAD_DIM), dtype) for _ in range(2)]
+    for cache, rows in zip(caches, (keys, values), strict=True):
+        cache.write(0, places, rows)
+    mixed = attend(q, caches[0].read(0, places), caches[1].read(0, places), np.arange(first, first + count), 0.25)
+    scores = 0.25 * np.einsum("hgd,nhd->hgn", q.astype(np.float64), keys)
+    weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    expected = np.einsum("hgn,nhd->hgd", weights / weights.sum(axis=-1, keepdims=True), values)
+    assert np.abs(mixed - expected).max() < tolerance * np.abs(values).max()
+
+
+def test_what_a_cell_keeps() -> None:
+    dtypes: tuple[KvDtype, ...] = ("float32", "bfloat16", "int8")
+    heads = np.array([[[1.0 + 2**-8, -3.0, 127.4]]], dtype=np.float32)
+    kept = {}
+    for dtype in dtypes:
+        cache = KvCells((1, 4, 1, 3), dtype)
+        cache.write(0, np.array([2]), heads)
+        rows = cache.read(0, np.array([2]))
+        kept[dtype] = rows.cells * rows.scales[..., None]
+    np.testing.assert_array_equal(kept["float32"], heads)
+    np.testing.assert_array_equal(kept["bfloat16"], [[[1.0, -3.0, 127.5]]])  # the first is a tie, which goes to even
+    np.testing.assert_allclose(kept["int8"], np.array([[[1.0, -3.0, 127.0]]]) * (127.4 / 127), rtol=1e-6)
