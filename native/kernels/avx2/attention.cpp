@@ -290,7 +290,12 @@ void weigh(const Tile<Cell>& tile) {
   }
   for (int64_t page = tile.page_begin; page < tile.page_end; ++page) {
     const Cell* next = tile.after_values(page);
-    for_even_blocks(tile.rows, [&]<int Rows>(int64_t row) { weigh_rows<Rows>(tile, row, page, next); });
+    // Nearly always every row sees the whole page.
+    const bool shared = tile.first(tile.rows - 1) <= page * kPageTokens && tile.last(0) >= (page + 1) * kPageTokens - 1;
+    for_even_blocks(tile.rows, [&]<int Rows>(int64_t row) {
+      if (shared) return weigh_page<Rows>(tile, row, page, next, 0, kPageTokens);
+      weigh_rows<Rows>(tile, row, page, next);
+    });
   }
 }
 

@@ -149,6 +149,7 @@ void weights_of(const Tile<Cell>& tile, int64_t row) {
   const int64_t end = tile.last(row) + 1 - tile.span_first;
   const int64_t begin = first / kVector * kVector;
   const auto visible = [&](int64_t key) {
+    if (key >= first && key + kVector <= end) return __mmask16{0xffff};
     return static_cast<__mmask16>(first_lanes(end - key) & ~first_lanes(first - key));
   };
   __m512 largest = _mm512_set1_ps(-__builtin_inff());
@@ -254,7 +255,12 @@ void weigh(const Tile<Cell>& tile) {
   }
   for (int64_t page = tile.page_begin; page < tile.page_end; ++page) {
     const Cell* next = tile.after_values(page);
-    for_even_blocks<kValueRows>(tile.rows, [&]<int Rows>(int64_t row) { weigh_rows<Rows>(tile, row, page, next); });
+    // Nearly always every row sees the whole page.
+    const bool shared = tile.first(tile.rows - 1) <= page * kPageTokens && tile.last(0) >= (page + 1) * kPageTokens - 1;
+    for_even_blocks<kValueRows>(tile.rows, [&]<int Rows>(int64_t row) {
+      if (shared) return weigh_page<Rows>(tile, row, page, next, 0, kPageTokens);
+      weigh_rows<Rows>(tile, row, page, next);
+    });
   }
 }
 
