@@ -47,6 +47,12 @@ def test_prefill_is_operations_over_the_best_peak(arithmetic: Arithmetic, peak: 
     assert found.prefill_basis.startswith(arithmetic)
 
 
+def test_arithmetic_of_the_session_counts_and_its_bandwidth_does_not() -> None:
+    found = limits(footprint("int8"), WORKLOAD, PROBES, [*PROBES, Probe(99e9, 80e9, 12e9)])
+    assert found.prefill_tok_s == pytest.approx(80e9 / (4_000_000 + 10_000))
+    assert found.decode_tok_s == limits(footprint("int8"), WORKLOAD, PROBES).decode_tok_s
+
+
 def test_no_probe_no_limit() -> None:
     found = limits(footprint("other"), WORKLOAD, PROBES)
     assert found.prefill_tok_s is None

@@ -8,6 +8,7 @@ a little too high. (The roofline model: Williams, Waterman and Patterson 2009.)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from honed.bench.peers.base import Footprint
@@ -26,15 +27,22 @@ class Limits:
     """The probe behind the prefill limit."""
 
 
-def limits(footprint: Footprint, workload: Workload, probes: list[Probe]) -> Limits:
-    """The limits from the best probe of a run: what the machine has shown that it can do."""
+def limits(footprint: Footprint, workload: Workload, probes: Sequence[Probe], session: Sequence[Probe] = ()) -> Limits:
+    """The limits from the best probe: what the machine has shown that it can do.
+
+    probes: those that read a buffer of the size of these weights. session: all with as many threads, since what the
+    machine can multiply is the same for every system.
+    """
     read = max(probe.read_bytes_s for probe in probes)
     context_bytes = footprint.kv_bytes_per_position * workload.mean_decode_position
     step_s = (footprint.weight_bytes + workload.batch * context_bytes) / read
     if footprint.arithmetic == "int8":
-        peak, basis = max(probe.int8_operations_s for probe in probes), "int8 multiply-adds from registers"
+        peak, basis = max(probe.int8_operations_s for probe in [*probes, *session]), "int8 multiply-adds from registers"
     elif footprint.arithmetic == "float32":
-        peak, basis = max(probe.float32_operations_s for probe in probes), "float32 matrix product of numpy's BLAS"
+        peak, basis = (
+            max(probe.float32_operations_s for probe in [*probes, *session]),
+            "float32 matrix product of numpy's BLAS",
+        )
     else:
         return Limits(workload.batch / step_s, None, None)
     step_s = max(step_s, workload.batch * (footprint.prompt_operations + footprint.head_operations) / peak)

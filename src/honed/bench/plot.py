@@ -19,8 +19,11 @@ _GAP = 84
 """Between the two panels, and right of the second: room for the number at the end of a bar."""
 _PANEL = (_WIDTH - _LABELS - 2 * _GAP) // 2
 _BAR, _PITCH = 16, 24
-_HEAD, _AXIS = 56, 44
+_HEAD, _AXIS = 48, 44
+_KEY_HEIGHT = 36
 _LONGEST_LABEL = 40
+_NUMBER = 48
+"""What the number at the end of a bar takes; a limit closer than that stands between the two."""
 
 _KEY = "Bar: median. Thin line: range of the runs. Red line: what the bandwidth or arithmetic of the machine allows."
 
@@ -45,7 +48,7 @@ def svg(report: Report) -> str:
     """The whole picture: for each workload the rows of the report, decode on the left and prefill on the right."""
     groups = [(workload, [row for row in rows if isinstance(row, Row)]) for workload, rows in report.groups()]
     groups = [(workload, rows) for workload, rows in groups if rows]
-    height = 2 * _MARGIN + 20 + sum(_HEAD + _PITCH * len(rows) + _AXIS for _, rows in groups)
+    height = 2 * _MARGIN + _KEY_HEIGHT + sum(_HEAD + _PITCH * len(rows) + _AXIS for _, rows in groups)
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" '
         'role="img">',
@@ -55,7 +58,7 @@ def svg(report: Report) -> str:
         _text(_MARGIN, _MARGIN + 10, machine_line(report.machine), "axis"),
         _text(_MARGIN, _MARGIN + 28, _KEY, "axis"),
     ]
-    top = _MARGIN + 20
+    top = _MARGIN + _KEY_HEIGHT
     for workload, rows in groups:
         lines += _group(workload, rows, top)
         top += _HEAD + _PITCH * len(rows) + _AXIS
@@ -95,7 +98,8 @@ def _group(workload: Workload, rows: Sequence[Row], top: float) -> Iterator[str]
             right = high
             if limit is not None and limit <= end:
                 x = left + limit * scale
-                right = max(right, x)
+                if x - right < _NUMBER:
+                    right = max(right, x)
                 yield f'<line class="limit" x1="{x:.1f}" x2="{x:.1f}" y1="{y - 2}" y2="{y + _BAR + 2}"/>'
             number = f"{speed.median:.0f}" if speed.median >= 100 else f"{speed.median:.1f}"
             yield _text(right + 6, y + _BAR - 4, number)

@@ -12,6 +12,7 @@ from honed.bench.contender import Skipped
 from honed.bench.limits import Limits, limits
 from honed.bench.machine import machine
 from honed.bench.measure import Sample
+from honed.bench.probes import Probe
 from honed.bench.ratio import Ratio, paired_ratio
 from honed.bench.session import Measured
 from honed.bench.workload import Workload
@@ -205,17 +206,20 @@ def make_report(results: Sequence[Measured | Skipped]) -> Report:
     for item in results:
         at = item.contender if isinstance(item, Measured) else item
         grouped.setdefault((at.system, at.model, at.workload), []).append(item)
+    # One session has one number of threads.
+    probes = [probe for item in results if isinstance(item, Measured) for probe in item.probes]
     rows: list[Row | Skipped] = []
     for items in grouped.values():
         measured = [item for item in items if isinstance(item, Measured)]
-        rows.append(make_row(measured) if measured else next(item for item in items if isinstance(item, Skipped)))
-    probes = [probe for item in results if isinstance(item, Measured) for probe in item.probes]
+        rows.append(
+            make_row(measured, probes) if measured else next(item for item in items if isinstance(item, Skipped))
+        )
     names = ("read_bytes_s", "int8_operations_s", "float32_operations_s")
     return Report(tuple(rows), {name: [getattr(probe, name) for probe in probes] for name in names}, machine())
 
 
-def make_row(variants: Sequence[Measured]) -> Row:
-    """One row of the variants of a system: for each speed, the one whose median is best."""
+def make_row(variants: Sequence[Measured], session: Sequence[Probe]) -> Row:
+    """One row of the variants of a system: for each speed, the one whose median is best. session: all its probes."""
     prefill, _ = max((_prefill(item) for item in variants), key=lambda found: found[0].spread.median)
     decode, fastest = max((_decode(item) for item in variants), key=lambda found: found[0].spread.median)
     samples, contender = fastest.samples, fastest.contender
@@ -233,7 +237,7 @@ def make_row(variants: Sequence[Measured]) -> Row:
         second_start_to_first_token_s=median(later) if later else None,
         peak_rss_bytes=int(median(sample.peak_rss_bytes for sample in samples)),
         file_bytes=contender.file_bytes,
-        limits=limits(samples[0].footprint, contender.workload, list(fastest.probes)),
+        limits=limits(samples[0].footprint, contender.workload, fastest.probes, session),
         samples=samples,
     )
 
