@@ -108,7 +108,7 @@ struct Bench {
     cos.assign(static_cast<std::size_t>(tokens * options.head_dim / 2), 1.0f);
     sin.assign(cos.size(), 0.0f);
     const int64_t most = AttentionTiles::most_rows(group()) * group();
-    scratch.resize(static_cast<std::size_t>(most * (kScoreStride + options.head_dim)));
+    scratch.resize(static_cast<std::size_t>(most * (kScoreStride + (options.head_dim + 15) / 16 * 16)));
     partials.resize(static_cast<std::size_t>(2 * most * (kPartialValues + options.head_dim)));
     for (int64_t i = 0; i < tokens; ++i) positions.push_back(static_cast<int32_t>(i));
     sequences.assign(static_cast<std::size_t>(tokens), 0);

@@ -229,7 +229,8 @@ struct RopeKvArgs {
 // those in [span * kSpanTokens, (span + 1) * kSpanTokens). Every row sees at least one of them; no other key or value
 // has any influence, and a page in which no row of the tile sees a key is not read. Key and value are those of the
 // cache, widened to f32, but for int8, where k and v are float(code) and the scales follow:
-//   score_j = (acc over d ascending of fma(q[d], k[d], acc)) * scale, or (acc * key_scale_j) * scale;  m = max score + 0
+//   score_j = (acc over d ascending of fma(q[d], k[d], acc)) * scale, or (acc * key_scale_j) * scale
+//   m = max score + 0
 //   p_j = exp(score_j - m); sum = 16 lanes over absolute j mod 16 ascending, folded as in RmsNormArgs
 //   w_j = p_j, or p_j * value_scale_j;  o[d] = acc over j ascending of fma(w_j, v[j][d], acc), from 0
 // A row and head leave a partial: m at 0, sum at 1, o from kPartialValues on; nothing else of it is written.
@@ -248,7 +249,7 @@ struct AttentionArgs {
   int64_t window;
   float scale;
   KvLayer cache;
-  float* scratch;   // this thread's own: rows * group * (kScoreStride + head_dim) floats
+  float* scratch;   // this thread's own: rows * group * (kScoreStride + head_dim up to a multiple of 16) floats
   float* partials;  // [rows][group] partials, one after the other
 };
 

@@ -25,7 +25,7 @@ AttentionMemory::AttentionMemory(const Plan& plan, int64_t max_tokens, int64_t p
     heads = std::max(heads, op.sizes[0]);
   }
   // Scratch of the kernel, then two partials of a tile: what its spans so far come to, and the next one.
-  kernel_floats = lines(most_rows * (kScoreStride + plan.head_dim));
+  kernel_floats = most_rows * (kScoreStride + lines(plan.head_dim));
   thread_floats = kernel_floats + lines(2 * most_rows * partial_floats);
   if (threads == 1 || heads == 0) return;
   const int64_t spans = (pages * kPageTokens + kSpanTokens - 1) / kSpanTokens;

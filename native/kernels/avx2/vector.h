@@ -23,10 +23,18 @@ static inline __m256i first_lanes(int64_t count) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(count)), lanes);
 }
 
-static inline __m256 load_first(const float* x, int64_t count) { return _mm256_maskload_ps(x, first_lanes(count)); }
+// The first `count` lanes (all from 8 on), zeros behind them.
+static inline __m256 load_first(const float* x, int64_t count) {
+  return count >= kVector ? _mm256_loadu_ps(x) : _mm256_maskload_ps(x, first_lanes(count));
+}
 
 static inline void store_first(float* y, int64_t count, __m256 value) {
-  _mm256_maskstore_ps(y, first_lanes(count), value);
+  // A masked store is many times as slow as a plain one on some processors.
+  if (count >= kVector) {
+    _mm256_storeu_ps(y, value);
+  } else {
+    _mm256_maskstore_ps(y, first_lanes(count), value);
+  }
 }
 
 // See "exp(x), everywhere" in kernel_table.h. The operand order of max and min is that of the portable code.

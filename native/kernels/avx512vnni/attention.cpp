@@ -32,7 +32,7 @@ struct Tile {
   int64_t span_first;  // key
   int64_t page_begin;  // those in which any row sees a key
   int64_t page_end;
-  float* q;       // [head_dim][rows], in scratch
+  float* q;       // [head_dim / 16][rows][16], in scratch
   float* scores;  // [rows][kScoreStride], in scratch
 
   explicit Tile(const AttentionArgs& tile) : args(tile) {
@@ -42,7 +42,7 @@ struct Tile {
     page_begin = first(0) / kPageTokens;
     page_end = last(rows - 1) / kPageTokens + 1;
     q = args.scratch;
-    scores = args.scratch + rows * args.head_dim;
+    scores = args.scratch + rows * ((args.head_dim + kLanes - 1) / kLanes * kLanes);
   }
 
   // The first and last key of the span that a row sees.
@@ -75,18 +75,21 @@ struct Tile {
   float* scores_of(int64_t row) const { return scores + row * kScoreStride; }
   float* partial(int64_t row) const { return args.partials + row * (kPartialValues + args.head_dim); }
 
-  // q with rows side by side: what one feature of a key meets lies in one or two lines of the cache.
+  // q in stretches of 16 features, rows side by side in each: what a block of rows needs of it lies at fixed distances.
   void gather_q() const {
     for (int64_t row = 0; row < rows; ++row) {
       const int64_t head = args.kv_head * args.group + row % args.group;
       const float* source = args.q + (args.row_begin + row / args.group) * args.q_stride + head * args.head_dim;
-      for (int64_t d = 0; d < args.head_dim; ++d) q[d * rows + row] = source[d];
+      for (int64_t d = 0; d < args.head_dim; d += kLanes) {
+        const __mmask16 lanes = first_lanes(args.head_dim - d);
+        _mm512_storeu_ps(q + d * rows + row * kLanes, _mm512_maskz_loadu_ps(lanes, source + d));
+      }
     }
   }
 };
 
-// Asks for the cells of a page some time before they are needed: pages lie apart, so no hardware foresees the next. Into
-// the second cache, which can wait for more lines at a time than the first.
+// Asks for the cells of a page some time before they are needed: pages lie apart, so no hardware foresees the next.
+// Into the second cache, which can wait for more lines at a time than the first.
 template <typename Cell>
 static inline void prefetch(const Cell* cells, int64_t from, int64_t count) {
   const char* line = reinterpret_cast<const char*>(cells + from);
@@ -104,14 +107,15 @@ static inline void score_block(const Tile<Cell>& tile, int64_t row, const Cell* 
   __m512 high[Rows];
 #pragma GCC unroll 12
   for (int r = 0; r < Rows; ++r) low[r] = high[r] = _mm512_setzero_ps();
-  const float* q = tile.q + row;
-  for (int64_t d = 0; d < tile.args.head_dim; ++d) {
+  const int64_t head_dim = tile.args.head_dim;
+  for (int64_t d = 0; d < head_dim; ++d) {
+    const float* q = tile.q + (d / kLanes * tile.rows + row) * kLanes + d % kLanes;
     prefetch(next, d * kPageTokens, kPageTokens);
     const __m512 low_keys = widen(keys + d * kPageTokens);
     const __m512 high_keys = widen(keys + d * kPageTokens + kVector);
 #pragma GCC unroll 12
     for (int r = 0; r < Rows; ++r) {
-      const __m512 value = _mm512_set1_ps(q[d * tile.rows + r]);
+      const __m512 value = _mm512_set1_ps(q[r * kLanes]);
       low[r] = _mm512_fmadd_ps(value, low_keys, low[r]);
       high[r] = _mm512_fmadd_ps(value, high_keys, high[r]);
     }
@@ -172,11 +176,18 @@ void weights_of(const Tile<Cell>& tile, int64_t row) {
   tile.partial(row)[1] = fold_lanes(lanes);
 }
 
-// Keys [begin, end) of one page for `Rows` rows: a stretch of `Vectors` registers of head_dim from d on, of which the
-// last may be masked, onto the sums in the partials.
+// Keys [begin, end) of each page of [page_begin, page_end).
+struct Run {
+  int64_t page_begin;
+  int64_t page_end;
+  int64_t begin;
+  int64_t end;
+};
+
+// The keys of a run for `Rows` rows: a stretch of `Vectors` registers of head_dim
+// from d on, of which the last may be masked, onto the sums in the partials.
 template <int Rows, int Vectors, typename Cell>
-static inline void weigh_block(const Tile<Cell>& tile, int64_t d, const Cell* values, const Cell* next,
-                               const float* weights, int64_t begin, int64_t end, float* sums) {
+static inline void weigh_block(const Tile<Cell>& tile, int64_t d, const Run& run, const float* weights, float* sums) {
   const int64_t head_dim = tile.args.head_dim;
   const int64_t stride = kPartialValues + head_dim;
   const __mmask16 last_lanes = first_lanes(head_dim - d - (Vectors - 1) * kVector);
@@ -189,19 +200,23 @@ static inline void weigh_block(const Tile<Cell>& tile, int64_t d, const Cell* va
       total[r][v] = _mm512_maskz_loadu_ps(lanes, sums + r * stride + d + v * kVector);
     }
   }
-  for (int64_t key = begin; key < end; ++key) {
-    const Cell* cells = values + key * head_dim + d;
-    prefetch(next, key * head_dim + d, Vectors * kVector);
-    __m512 value[Vectors];
+  for (int64_t page = run.page_begin; page < run.page_end; ++page, weights += kPageTokens) {
+    const Cell* values = tile.values(page) + d;
+    const Cell* next = tile.after_values(page) + d;
+    for (int64_t key = run.begin; key < run.end; ++key) {
+      const Cell* cells = values + key * head_dim;
+      prefetch(next, key * head_dim, Vectors * kVector);
+      __m512 value[Vectors];
 #pragma GCC unroll 4
-    for (int v = 0; v < Vectors; ++v) {
-      value[v] = v + 1 < Vectors ? widen(cells + v * kVector) : widen(cells + v * kVector, last_lanes);
-    }
+      for (int v = 0; v < Vectors; ++v) {
+        value[v] = v + 1 < Vectors ? widen(cells + v * kVector) : widen(cells + v * kVector, last_lanes);
+      }
 #pragma GCC unroll 6
-    for (int r = 0; r < Rows; ++r) {
-      const __m512 weight = _mm512_set1_ps(weights[r * kScoreStride + key]);
+      for (int r = 0; r < Rows; ++r) {
+        const __m512 weight = _mm512_set1_ps(weights[r * kScoreStride + key]);
 #pragma GCC unroll 4
-      for (int v = 0; v < Vectors; ++v) total[r][v] = _mm512_fmadd_ps(weight, value[v], total[r][v]);
+        for (int v = 0; v < Vectors; ++v) total[r][v] = _mm512_fmadd_ps(weight, value[v], total[r][v]);
+      }
     }
   }
 #pragma GCC unroll 6
@@ -214,16 +229,14 @@ static inline void weigh_block(const Tile<Cell>& tile, int64_t d, const Cell* va
   }
 }
 
-// Keys [begin, end) of one page for `Rows` rows, all features.
+// The keys of a run for `Rows` rows, all features.
 template <int Rows, typename Cell>
-static inline void weigh_page(const Tile<Cell>& tile, int64_t row, int64_t page, const Cell* next, int64_t begin,
-                              int64_t end) {
-  if (begin >= end) return;
-  const float* weights = tile.scores_of(row) + page * kPageTokens - tile.span_first;
+static inline void weigh_run(const Tile<Cell>& tile, int64_t row, const Run& run) {
+  if (run.page_begin >= run.page_end || run.begin >= run.end) return;
+  const float* weights = tile.scores_of(row) + run.page_begin * kPageTokens - tile.span_first;
   const int64_t vectors = (tile.args.head_dim + kVector - 1) / kVector;
   for_blocks<kMostVectors>(0, vectors, [&]<int Vectors>(int64_t vector) {
-    weigh_block<Rows, Vectors>(tile, vector * kVector, tile.values(page), next, weights, begin, end,
-                               tile.partial(row) + kPartialValues);
+    weigh_block<Rows, Vectors>(tile, vector * kVector, run, weights, tile.partial(row) + kPartialValues);
   });
 }
 
@@ -232,18 +245,19 @@ static inline int64_t clip(int64_t key) { return key < 0 ? 0 : key > kPageTokens
 // `Rows` rows over a page of which not all see the same keys: what all see together, what lies before and behind it
 // row by row, so that every row has its keys in ascending order and no others.
 template <int Rows, typename Cell>
-static inline void weigh_rows(const Tile<Cell>& tile, int64_t row, int64_t page, const Cell* next) {
+static inline void weigh_ragged(const Tile<Cell>& tile, int64_t row, int64_t page) {
   const int64_t page_key = page * kPageTokens;
   const int64_t end = clip(tile.last(row) + 1 - page_key);  // rows are in ascending position
   const int64_t begin = clip(tile.first(row + Rows - 1) - page_key);
   const int64_t shared_end = begin < end ? end : begin;
   for (int r = 0; Rows > 1 && r < Rows; ++r) {
     const int64_t last = clip(tile.last(row + r) + 1 - page_key);
-    weigh_page<1>(tile, row + r, page, next, clip(tile.first(row + r) - page_key), last < begin ? last : begin);
+    const int64_t first = clip(tile.first(row + r) - page_key);
+    weigh_run<1>(tile, row + r, {page, page + 1, first, last < begin ? last : begin});
   }
-  weigh_page<Rows>(tile, row, page, next, begin, end);
+  weigh_run<Rows>(tile, row, {page, page + 1, begin, end});
   for (int r = 0; Rows > 1 && r < Rows; ++r) {
-    weigh_page<1>(tile, row + r, page, next, shared_end, clip(tile.last(row + r) + 1 - page_key));
+    weigh_run<1>(tile, row + r, {page, page + 1, shared_end, clip(tile.last(row + r) + 1 - page_key)});
   }
 }
 
@@ -253,15 +267,16 @@ void weigh(const Tile<Cell>& tile) {
     float* sums = tile.partial(row) + kPartialValues;
     for (int64_t d = 0; d < tile.args.head_dim; ++d) sums[d] = 0.0f;
   }
-  for (int64_t page = tile.page_begin; page < tile.page_end; ++page) {
-    const Cell* next = tile.after_values(page);
-    // Nearly always every row sees the whole page.
-    const bool shared = tile.first(tile.rows - 1) <= page * kPageTokens && tile.last(0) >= (page + 1) * kPageTokens - 1;
-    for_even_blocks<kValueRows>(tile.rows, [&]<int Rows>(int64_t row) {
-      if (shared) return weigh_page<Rows>(tile, row, page, next, 0, kPageTokens);
-      weigh_rows<Rows>(tile, row, page, next);
-    });
-  }
+  // The pages that every row sees whole are one run, whose sums stay in registers; before and behind it, page by page.
+  const int64_t whole_end = (tile.last(0) + 1) / kPageTokens;
+  const int64_t after_first = (tile.first(tile.rows - 1) + kPageTokens - 1) / kPageTokens;
+  const int64_t whole_begin = after_first < tile.page_end ? after_first : tile.page_end;
+  const int64_t ragged_begin = whole_begin < whole_end ? whole_end : whole_begin;
+  for_even_blocks<kValueRows>(tile.rows, [&]<int Rows>(int64_t row) {
+    for (int64_t page = tile.page_begin; page < whole_begin; ++page) weigh_ragged<Rows>(tile, row, page);
+    weigh_run<Rows>(tile, row, {whole_begin, whole_end, 0, kPageTokens});
+    for (int64_t page = ragged_begin; page < tile.page_end; ++page) weigh_ragged<Rows>(tile, row, page);
+  });
 }
 
 template <typename Cell>

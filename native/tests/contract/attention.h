@@ -118,7 +118,7 @@ inline void test_attention_case(Check& check, const KernelTable& table, const At
   const int64_t partial_floats = kPartialValues + head_dim;
   Guarded<float> partials(tile * group * partial_floats);
   fill(partials, canary());
-  Guarded<float> scratch(tile * group * (kScoreStride + head_dim));
+  Guarded<float> scratch(tile * group * (kScoreStride + round_up(head_dim, 16)));
   fill(scratch, canary());
 
   std::vector<float> want = partials.image();
