@@ -48,6 +48,7 @@ native-tests: build/native/built
 
 bench-kernels: build/native/built
 	build/native/kernels_bench
+	build/native/attention_bench
 
 # Emulated: needs a cross compiler and qemu-user (neon), or SIMDe (avx512); each script says what is missing.
 test-neon:
