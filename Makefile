@@ -77,6 +77,7 @@ out/bench/llama-1.1b-%/honed.json: | $(VENV)/installed
 
 bench-kernels: build/native/built
 	build/native/kernels_bench
+	build/native/attention_bench
 
 # Emulated: needs a cross compiler and qemu-user (neon), or nothing but the compiler (avx512, amx).
 test-neon:

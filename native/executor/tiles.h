@@ -35,7 +35,7 @@ struct SplitRoom {
 class AttentionTiles {
  public:
   // Most pairs of a row and a query head in one tile, but for groups larger than that.
-  static constexpr int64_t kTileRows = 36;
+  static constexpr int64_t kTileRows = 24;
 
   // Memory for tiles of up to `max_rows` rows, so that `cut` allocates nothing.
   explicit AttentionTiles(int64_t max_rows) { tiles_.reserve(static_cast<std::size_t>(max_rows)); }
