@@ -178,13 +178,30 @@ def test_writers_at_the_same_time(tiny_llama: Path, directory: Path) -> None:
     the_file(directory)
 
 
+def test_a_disk_that_takes_a_little_at_a_time(
+    tiny_llama: Path, directory: Path, packings: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.pwritev
+    monkeypatch.setattr(module, "_BUFFERS_OF_WRITE", 7)
+    monkeypatch.setattr(os, "pwritev", lambda fd, buffers, offset: write(fd, [buffers[0][:1001]], offset))
+    np.testing.assert_array_equal(logits(tiny_llama), logits(tiny_llama))
+    assert len(packings) == 1
+    pieces = the_file(directory).read_bytes()
+    the_file(directory).unlink()
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "cache_directory", lambda: directory.parent)
+    monkeypatch.setattr(identity, "SETTLED_S", 0.0)
+    logits(tiny_llama)
+    assert the_file(directory).read_bytes() == pieces
+
+
 def test_a_directory_that_cannot_be_made(tiny_llama: Path, directory: Path, packings: list[int]) -> None:
     directory.parent.write_text("a file where the cache should be")
     np.testing.assert_array_equal(logits(tiny_llama), logits(tiny_llama))
     assert len(packings) == 2
 
 
-@pytest.mark.parametrize("call", ["os.pwrite", "tempfile.mkstemp", "pathlib.Path.replace"])
+@pytest.mark.parametrize("call", ["os.pwritev", "tempfile.mkstemp", "pathlib.Path.replace"])
 def test_a_full_or_read_only_disk(
     call: str, tiny_llama: Path, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,11 @@ only when it is whole. Sizes are checked when it is opened; the CRC-32 of its co
 goes on. A file that is not as it was written is removed and made again. Where the directory cannot be written, or is
 full, nothing is kept and nothing is said.
 
+Weights are read once a token, and from a map of 4 KiB pages a third slower than from huge ones. So the file is written
+in few large writes and mapped with MADV_HUGEPAGE: a file system with large folios (ext4 and btrfs in new kernels, XFS
+in older ones) then keeps it in huge pages, whether it was just written or is read from the disk. Elsewhere nothing
+changes.
+
 File: header (`_HEADER`), offset and size of each array (uint64 pairs), the arrays, each at a multiple of 64 bytes.
 """
 
@@ -17,8 +22,10 @@ import os
 import struct
 import time
 import zlib
+from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from threading import Thread
 
@@ -35,13 +42,14 @@ from honed.plan import lowered as low
 MAX_BYTES = 4 << 30
 """Of all files together; the least recently used ones go first, and a larger one is not kept."""
 
-_FORMAT = 1
+_FORMAT = 2
 _MAGIC = b"HONEDPKD"
 _HEADER = struct.Struct("<8s32sQII")  # magic, key, size of the file, CRC-32 of all behind the header, number of arrays
 _INDEX_ENTRY = 16
 _ALIGNMENT = 64
 _FREE_BYTES = 1 << 28  # left on the disk for others
 _ABANDONED_S = 24 * 3600.0
+_BUFFERS_OF_WRITE = 1024  # what Linux takes (IOV_MAX)
 
 Bytes = NDArray[np.uint8]
 
@@ -82,6 +90,9 @@ class PackedCache:
                 mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError):
             return None
+        if hasattr(mmap, "MADV_HUGEPAGE"):
+            with suppress(OSError):  # a kernel without huge pages
+                mapped.madvise(mmap.MADV_HUGEPAGE)
         with suppress(OSError):
             os.utime(self._path)
         found = self._read(mapped)
@@ -163,21 +174,28 @@ def _write(descriptor: int, key: bytes, arrays: Sequence[Bytes]) -> None:
     sizes = [len(array) for array in arrays]
     offsets, size = _layout(sizes)
     index = np.array([offsets, sizes], dtype="<u8").T.tobytes()
-    end, checksum = _put(descriptor, index, _HEADER.size), zlib.crc32(index)
+    buffers: list[bytes | memoryview] = [index]
+    end = _HEADER.size + len(index)
     for offset, array in zip(offsets, arrays, strict=True):
-        padding = bytes(offset - end)
-        checksum = zlib.crc32(array.data, zlib.crc32(padding, checksum))
-        end = _put(descriptor, array.data, _put(descriptor, padding, end))
-    _put(descriptor, _HEADER.pack(_MAGIC, key, size, checksum, len(arrays)), 0)
+        buffers += [bytes(offset - end), array.data]
+        end = offset + len(array)
+    checksum = 0
+    for buffer in buffers:
+        checksum = zlib.crc32(buffer, checksum)
+    _put(descriptor, [_HEADER.pack(_MAGIC, key, size, checksum, len(arrays)), *buffers])
 
 
-def _put(descriptor: int, data: bytes | memoryview, offset: int) -> int:
-    """Writes all of `data` and gives where it ends."""
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(descriptor, view, offset)
-        view, offset = view[written:], offset + written
-    return offset
+def _put(descriptor: int, buffers: Sequence[bytes | memoryview]) -> None:
+    """Writes all of the buffers, one behind the other, with as few calls as there can be."""
+    left = deque(memoryview(buffer) for buffer in buffers if len(buffer))
+    offset = 0
+    while left:
+        written = os.pwritev(descriptor, list(islice(left, _BUFFERS_OF_WRITE)), offset)
+        offset += written
+        while left and written >= len(left[0]):
+            written -= len(left.popleft())
+        if written:
+            left[0] = left[0][written:]
 
 
 def _make_room(directory: Path, size: int) -> bool:
