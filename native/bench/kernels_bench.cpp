@@ -320,7 +320,7 @@ void require_known(const char* flag, const std::string& value, const Named (&kno
 void run_model(const KernelTable& table, const ModelShapes& model, const Options& options, const Limits& limits) {
   for (const Mode& mode : kModes) {
     for (const Shape& shape : model.matrices) {
-      for (const int64_t rows : {1, 4, 16, 512}) {
+      for (const int64_t rows : {1, 4, 6, 8, 12, 16, 512}) {
         if (!options.mode.empty() && options.mode != mode.name) continue;
         if (!options.shape.empty() && options.shape != shape.name) continue;
         if (options.rows != 0 && options.rows != rows) continue;

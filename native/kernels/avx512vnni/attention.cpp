@@ -91,7 +91,7 @@ struct Tile {
 // Asks for the cells of a page some time before they are needed: pages lie apart, so no hardware foresees the next.
 // Into the second cache, which can wait for more lines at a time than the first.
 template <typename Cell>
-static inline void prefetch(const Cell* cells, int64_t from, int64_t count) {
+[[gnu::always_inline]] static inline void prefetch(const Cell* cells, int64_t from, int64_t count) {
   const char* line = reinterpret_cast<const char*>(cells + from);
   for (int64_t byte = 0; byte < count * static_cast<int64_t>(sizeof(Cell)); byte += kLine) {
     _mm_prefetch(line + byte, _MM_HINT_T1);

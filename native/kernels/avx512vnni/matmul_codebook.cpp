@@ -8,8 +8,7 @@
 namespace honed::avx512vnni {
 namespace {
 
-constexpr int kMostRows = 4;  // 8 integer and 8 float accumulators
-constexpr int64_t kPrefetchBytes = 8192;
+constexpr int kMostRows = 6;  // 12 integer and 12 float accumulators
 constexpr int64_t kCellBytes = 64;              // 16 columns of two quads
 constexpr int64_t kHalfBytes = 4 * kCellBytes;  // of one block
 constexpr int64_t kBlockBytes = 2 * kHalfBytes;
@@ -21,8 +20,9 @@ struct Dots {
 };
 
 template <int Rows>
-static inline void start(const MatmulArgs& args, const char* x, int64_t g, Dots<Rows>& dots) {
+[[gnu::always_inline]] inline void start(const MatmulArgs& args, const char* x, int64_t g, Dots<Rows>& dots) {
   const int64_t blocks = args.group / kBlock;
+#pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r) {
     const auto* sums = reinterpret_cast<const int32_t*>(x + r * args.x_row_bytes + args.sums_offset) + g * blocks;
     int32_t sum = 0;
@@ -40,19 +40,22 @@ struct Looked {
 static inline Looked look_up(const uint8_t* cells, __m512i table) {
   const __m512i nibble = _mm512_set1_epi8(15);
   const __m512i pairs = _mm512_loadu_si512(cells);
-  _mm_prefetch(reinterpret_cast<const char*>(cells + kPrefetchBytes), _MM_HINT_T0);
   return {_mm512_shuffle_epi8(table, _mm512_and_si512(pairs, nibble)),
           _mm512_shuffle_epi8(table, _mm512_and_si512(_mm512_srli_epi16(pairs, 4), nibble))};
 }
 
-// Adds one block of 32 k; `x` is the first activation of the first row.
-template <int Rows>
-static inline void add_block(const int8_t* x, int64_t x_row_bytes, const uint8_t* block, __m512i table,
-                             Dots<Rows>& dots) {
+// Adds one block of 32 k; `x` is the first activation of the first row, and the next panel lies `next` bytes further.
+template <int Rows, Ahead Lines>
+[[gnu::always_inline]] inline void add_block(const int8_t* x, int64_t x_row_bytes, const uint8_t* block, int64_t next,
+                                             __m512i table, Dots<Rows>& dots) {
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) {
-    const Looked low = look_up(block + i * kCellBytes, table);
-    const Looked high = look_up(block + kHalfBytes + i * kCellBytes, table);
+    const uint8_t* cells = block + i * kCellBytes;
+    prefetch_even<Lines>(cells + next);
+    const Looked low = look_up(cells, table);
+    prefetch_odd<Lines>(cells + kHalfBytes + next);
+    const Looked high = look_up(cells + kHalfBytes, table);
+#pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r) {
       const int8_t* quads = x + r * x_row_bytes + i * 4;
       const __m512i first = broadcast_quad(quads);
@@ -66,10 +69,11 @@ static inline void add_block(const int8_t* x, int64_t x_row_bytes, const uint8_t
 }
 
 template <int Rows>
-static inline void accumulate(const MatmulArgs& args, const uint8_t* scales, const char* x, int64_t g,
-                              const Dots<Rows>& dots, PanelResult* result) {
+[[gnu::always_inline]] inline void accumulate(const MatmulArgs& args, const uint8_t* scales, const char* x, int64_t g,
+                                              const Dots<Rows>& dots, PanelResult* result) {
   const __m512 low_scale = f16_to_f32(scales);
   const __m512 high_scale = f16_to_f32(scales + kVector * 2);
+#pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r) {
     __m512 low = _mm512_cvtepi32_ps(dots.low[r]);
     __m512 high = _mm512_cvtepi32_ps(dots.high[r]);
@@ -84,23 +88,26 @@ static inline void accumulate(const MatmulArgs& args, const uint8_t* scales, con
   }
 }
 
-template <int Rows>
+template <int Rows, Ahead Lines>
 void multiply_rows(const MatmulArgs& args, __m512i table, int64_t row, int64_t panel) {
   const char* x = static_cast<const char*>(args.x) + row * args.x_row_bytes;
   const uint8_t* bytes = static_cast<const uint8_t*>(args.panels) + panel * args.panel_bytes;
   PanelResult result[Rows];
+#pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r) result[r] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
   for (int64_t g = 0; g < args.k_padded / args.group; ++g) {
     Dots<Rows> dots;
+    prefetch_even<Lines>(bytes + args.group / kBlock * kBlockBytes + args.panel_bytes);  // the scales
     start(args, x, g, dots);
     for (int64_t k = 0; k < args.group; k += kBlock) {
       const int8_t* activations = reinterpret_cast<const int8_t*>(x) + g * args.group + k;
-      add_block(activations, args.x_row_bytes, bytes, table, dots);
+      add_block<Rows, Lines>(activations, args.x_row_bytes, bytes, args.panel_bytes, table, dots);
       bytes += kBlockBytes;
     }
     accumulate(args, bytes, x, g, dots, result);
     bytes += kPanelColumns * 2;
   }
+#pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r) {
     if (args.activation_group == 0) {
       const auto* x_scales = reinterpret_cast<const float*>(x + r * args.x_row_bytes + args.scales_offset);
@@ -117,8 +124,9 @@ void matmul_codebook(const MatmulArgs& args) {
   const __m128i values = _mm_loadu_si128(reinterpret_cast<const __m128i*>(args.codebook));
   const __m512i table = _mm512_xor_si512(_mm512_broadcast_i32x4(values), _mm512_set1_epi8(-128));
   for (int64_t panel = args.panel_begin; panel < args.panel_end; ++panel) {
-    for_blocks<kMostRows>(args.row_begin, args.row_end,
-                          [&]<int Rows>(int64_t row) { multiply_rows<Rows>(args, table, row, panel); });
+    for_blocks_streaming<kMostRows>(args.row_begin, args.row_end, [&]<int Rows, Ahead Lines>(int64_t row) {
+      multiply_rows<Rows, Lines>(args, table, row, panel);
+    });
   }
 }
 

@@ -37,8 +37,8 @@ static inline int32_t group_sum(const MatmulArgs& args, const char* x, int r, in
 
 // Starts every dot product at -(zero point) * (sum of the activations).
 template <int Rows, Int4Offset Offset>
-static inline void start(const MatmulArgs& args, const char* x, int64_t g, int64_t blocks, const uint8_t* offsets,
-                         Dots<Rows>& dots) {
+[[gnu::always_inline]] inline void start(const MatmulArgs& args, const char* x, int64_t g, int64_t blocks,
+                                         const uint8_t* offsets, Dots<Rows>& dots) {
 #pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r) {
     dots.low[r] = dots.high[r] = _mm512_setzero_si512();
@@ -54,18 +54,21 @@ static inline void start(const MatmulArgs& args, const char* x, int64_t g, int64
   }
 }
 
-// Adds one block of 32 k, of which `x` is the first activation of the first row.
-template <int Rows>
-static inline void add_block(const int8_t* x, int64_t x_row_bytes, const uint8_t* block, Dots<Rows>& dots) {
+// Adds one block of 32 k, of which `x` is the first activation of the first row; the next panel lies `next` bytes
+// further.
+template <int Rows, Ahead Lines>
+[[gnu::always_inline]] inline void add_block(const int8_t* x, int64_t x_row_bytes, const uint8_t* block, int64_t next,
+                                             Dots<Rows>& dots) {
   const __m512i nibble = _mm512_set1_epi8(15);
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) {
     const uint8_t* cells = block + i * kCellBytes;
     // Few rows leave the reading to the processor's own prefetchers; behind the arithmetic of many they fall back.
-    if constexpr (Rows == kMostRows) {
+    if constexpr (Rows == kMostRows && Lines == Ahead::none) {
       _mm_prefetch(reinterpret_cast<const char*>(cells + kPrefetchBytes), _MM_HINT_T0);
       _mm_prefetch(reinterpret_cast<const char*>(cells + kHalfBytes + kPrefetchBytes), _MM_HINT_T0);
     }
+    prefetch_even<Lines>(cells + next);
     const __m512i low = _mm512_loadu_si512(cells);
     const __m512i high = _mm512_loadu_si512(cells + kHalfBytes);
     const __m512i low_first = _mm512_and_si512(low, nibble);
@@ -76,6 +79,7 @@ static inline void add_block(const int8_t* x, int64_t x_row_bytes, const uint8_t
       dots.low[r] = _mm512_dpbusd_epi32(dots.low[r], low_first, first);
       dots.high[r] = _mm512_dpbusd_epi32(dots.high[r], high_first, first);
     }
+    prefetch_odd<Lines>(cells + kHalfBytes + next);
     const __m512i low_second = _mm512_and_si512(_mm512_srli_epi16(low, 4), nibble);
     const __m512i high_second = _mm512_and_si512(_mm512_srli_epi16(high, 4), nibble);
 #pragma GCC unroll 8
@@ -89,8 +93,9 @@ static inline void add_block(const int8_t* x, int64_t x_row_bytes, const uint8_t
 
 // result = result + dot * scale of the weights, then + sum * minimum.
 template <int Rows, Int4Offset Offset, bool InGroups>
-static inline void accumulate(const MatmulArgs& args, const char* x, int64_t g, int64_t blocks, const uint8_t* scales,
-                              const Dots<Rows>& dots, PanelResult (&result)[Rows]) {
+[[gnu::always_inline]] inline void accumulate(const MatmulArgs& args, const char* x, int64_t g, int64_t blocks,
+                                              const uint8_t* scales, const Dots<Rows>& dots,
+                                              PanelResult (&result)[Rows]) {
   const __m512 low_scale = f16_to_f32(scales);
   const __m512 high_scale = f16_to_f32(scales + kVector * 2);
 #pragma GCC unroll 8
@@ -123,7 +128,7 @@ static inline void accumulate(const MatmulArgs& args, const char* x, int64_t g, 
   }
 }
 
-template <int Rows, Int4Offset Offset, bool InGroups>
+template <int Rows, Ahead Lines, Int4Offset Offset, bool InGroups>
 void multiply_rows(const MatmulArgs& args, int64_t row, int64_t panel) {
   const char* x = static_cast<const char*>(args.x) + row * args.x_row_bytes;
   const uint8_t* codes = static_cast<const uint8_t*>(args.panels) + panel * args.panel_bytes;
@@ -135,9 +140,12 @@ void multiply_rows(const MatmulArgs& args, int64_t row, int64_t panel) {
     const uint8_t* scales = codes + blocks * kBlockBytes;
     const int8_t* activations = reinterpret_cast<const int8_t*>(x) + g * args.group;
     Dots<Rows> dots;
+    prefetch_even<Lines>(scales + args.panel_bytes);
+    if constexpr (Offset != Int4Offset::symmetric) prefetch_odd<Lines>(scales + kPanelColumns * 2 + args.panel_bytes);
     start<Rows, Offset>(args, x, g, blocks, scales + kPanelColumns * 2, dots);
     for (int64_t block = 0; block < blocks; ++block) {
-      add_block(activations + block * kBlock, args.x_row_bytes, codes + block * kBlockBytes, dots);
+      add_block<Rows, Lines>(activations + block * kBlock, args.x_row_bytes, codes + block * kBlockBytes,
+                             args.panel_bytes, dots);
     }
     accumulate<Rows, Offset, InGroups>(args, x, g, blocks, scales, dots, result);
     codes = scales + kPanelColumns * 2 + offset_bytes<Offset>();
@@ -156,8 +164,9 @@ void multiply_rows(const MatmulArgs& args, int64_t row, int64_t panel) {
 template <Int4Offset Offset, bool InGroups>
 void run(const MatmulArgs& args) {
   for (int64_t panel = args.panel_begin; panel < args.panel_end; ++panel) {
-    for_blocks<kMostRows>(args.row_begin, args.row_end,
-                          [&]<int Rows>(int64_t row) { multiply_rows<Rows, Offset, InGroups>(args, row, panel); });
+    for_blocks_streaming<kMostRows>(args.row_begin, args.row_end, [&]<int Rows, Ahead Lines>(int64_t row) {
+      multiply_rows<Rows, Lines, Offset, InGroups>(args, row, panel);
+    });
   }
 }
 

@@ -38,7 +38,7 @@ struct Dots {
 
 // Starts the dot products of k in [begin, end), multiples of 32, with what the flipped top bits will add.
 template <int Rows>
-static inline void start(const RowBlock& x, int64_t begin, int64_t end, Dots<Rows>& dots) {
+[[gnu::always_inline]] inline void start(const RowBlock& x, int64_t begin, int64_t end, Dots<Rows>& dots) {
 #pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r) {
     const int32_t* sums = x.sums(r);
@@ -48,13 +48,17 @@ static inline void start(const RowBlock& x, int64_t begin, int64_t end, Dots<Row
   }
 }
 
-// Adds the eight quads of 32 k from k on. Panels are one ascending stream, which the processor prefetches better by
-// itself: asking for lines ahead made one row no faster and four rows half as fast (docs/measurements.md).
-template <int Rows>
-static inline void add_block(const RowBlock& x, int64_t k, const int8_t* cells, Dots<Rows>& dots) {
+// Adds the eight quads of 32 k from k on; the next panel lies `next` bytes further. The panel at hand is one ascending
+// stream, which the processor prefetches better by itself: asking for its lines made one row no faster and four rows
+// half as fast (docs/measurements.md).
+template <int Rows, Ahead Lines>
+[[gnu::always_inline]] inline void add_block(const RowBlock& x, int64_t k, const int8_t* cells, int64_t next,
+                                             Dots<Rows>& dots) {
   const __m512i top_bit = _mm512_set1_epi8(-128);
 #pragma GCC unroll 8
   for (int quad = 0; quad < kBlockQuads; ++quad, cells += kQuadBytes) {
+    prefetch_even<Lines>(cells + next);
+    prefetch_odd<Lines>(cells + next + kQuadBytes / 2);
     const __m512i low = _mm512_xor_si512(_mm512_loadu_si512(cells), top_bit);
     const __m512i high = _mm512_xor_si512(_mm512_loadu_si512(cells + kQuadBytes / 2), top_bit);
 #pragma GCC unroll 8
@@ -67,13 +71,16 @@ static inline void add_block(const RowBlock& x, int64_t k, const int8_t* cells, 
 }
 
 // Dot products of k in [begin, end), multiples of 32, of which `cells` holds the first.
-template <int Rows>
-static inline void dot(const RowBlock& x, const int8_t* cells, int64_t begin, int64_t end, Dots<Rows>& dots) {
+template <int Rows, Ahead Lines>
+[[gnu::always_inline]] inline void dot(const RowBlock& x, const int8_t* cells, int64_t next, int64_t begin, int64_t end,
+                                       Dots<Rows>& dots) {
   start(x, begin, end, dots);
-  for (int64_t k = begin; k < end; k += kBlock, cells += kBlock * kPanelColumns) add_block(x, k, cells, dots);
+  for (int64_t k = begin; k < end; k += kBlock, cells += kBlock * kPanelColumns) {
+    add_block<Rows, Lines>(x, k, cells, next, dots);
+  }
 }
 
-template <int Rows>
+template <int Rows, Ahead Lines>
 void column_scaled(const MatmulArgs& args, int64_t row, int64_t panel) {
   const int8_t* weights = static_cast<const int8_t*>(args.panels) + panel * args.panel_bytes;
   const float* column_scales = args.column_scales + panel * kPanelColumns;
@@ -81,7 +88,7 @@ void column_scaled(const MatmulArgs& args, int64_t row, int64_t panel) {
   const __m512 high_scale = _mm512_loadu_ps(column_scales + kVector);
   const RowBlock x = rows_from(args, row);
   Dots<Rows> dots;
-  dot<Rows>(x, weights, 0, args.k_padded, dots);
+  dot<Rows, Lines>(x, weights, args.panel_bytes, 0, args.k_padded, dots);
 #pragma GCC unroll 8  // rolled, this loop alone would keep the accumulators in memory throughout
   for (int r = 0; r < Rows; ++r) {
     const __m512 row_scale = _mm512_set1_ps(x.scales(r)[0]);
@@ -92,12 +99,12 @@ void column_scaled(const MatmulArgs& args, int64_t row, int64_t panel) {
 }
 
 template <int Rows>
-static inline void clear(PanelResult (&result)[Rows]) {
+[[gnu::always_inline]] inline void clear(PanelResult (&result)[Rows]) {
 #pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r) result[r] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
 }
 
-template <int Rows>
+template <int Rows, Ahead Lines>
 void column_scaled_in_groups(const MatmulArgs& args, int64_t row, int64_t panel) {
   const int8_t* weights = static_cast<const int8_t*>(args.panels) + panel * args.panel_bytes;
   const float* column_scales = args.column_scales + panel * kPanelColumns;
@@ -108,7 +115,7 @@ void column_scaled_in_groups(const MatmulArgs& args, int64_t row, int64_t panel)
     const int64_t stop = begin + args.activation_group;
     const int64_t end = stop < args.k_padded ? stop : args.k_padded;
     Dots<Rows> dots;
-    dot<Rows>(x, weights + begin * kPanelColumns, begin, end, dots);
+    dot<Rows, Lines>(x, weights + begin * kPanelColumns, args.panel_bytes, begin, end, dots);
 #pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r) {
       const __m512 scale = _mm512_set1_ps(x.scales(r)[g]);
@@ -126,8 +133,8 @@ void column_scaled_in_groups(const MatmulArgs& args, int64_t row, int64_t panel)
 // Adds the dot products of group g to the results, with the weights' 32 scales of the group. The activations have the
 // same groups (InGroups) or one scale a row.
 template <int Rows, bool InGroups>
-static inline void add_group(const RowBlock& x, int64_t g, const Dots<Rows>& dots, const int8_t* scales,
-                             PanelResult* result) {
+[[gnu::always_inline]] inline void add_group(const RowBlock& x, int64_t g, const Dots<Rows>& dots, const int8_t* scales,
+                                             PanelResult* result) {
   const __m512 low_scale = f16_to_f32(scales);
   const __m512 high_scale = f16_to_f32(scales + kVector * 2);
 #pragma GCC unroll 8
@@ -145,8 +152,8 @@ static inline void add_group(const RowBlock& x, int64_t g, const Dots<Rows>& dot
 }
 
 template <int Rows, bool InGroups>
-static inline void finish_rows(const MatmulArgs& args, const RowBlock& x, int64_t row, int64_t panel,
-                               const PanelResult* result) {
+[[gnu::always_inline]] inline void finish_rows(const MatmulArgs& args, const RowBlock& x, int64_t row, int64_t panel,
+                                               const PanelResult* result) {
 #pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r) {
     PanelResult sum = result[r];
@@ -158,7 +165,7 @@ static inline void finish_rows(const MatmulArgs& args, const RowBlock& x, int64_
   }
 }
 
-template <int Rows, bool InGroups>
+template <int Rows, Ahead Lines, bool InGroups>
 void group_scaled(const MatmulArgs& args, int64_t row, int64_t panel) {
   const int8_t* cells = static_cast<const int8_t*>(args.panels) + panel * args.panel_bytes;
   const int64_t code_bytes = args.group * kPanelColumns;
@@ -167,7 +174,8 @@ void group_scaled(const MatmulArgs& args, int64_t row, int64_t panel) {
   clear(result);
   for (int64_t g = 0; g < args.k_padded / args.group; ++g) {
     Dots<Rows> dots;
-    dot(x, cells, g * args.group, (g + 1) * args.group, dots);
+    prefetch_even<Lines>(cells + code_bytes + args.panel_bytes);
+    dot<Rows, Lines>(x, cells, args.panel_bytes, g * args.group, (g + 1) * args.group, dots);
     add_group<Rows, InGroups>(x, g, dots, cells + code_bytes, result);
     cells += code_bytes + kPanelColumns * 2;
   }
@@ -178,19 +186,17 @@ void group_scaled(const MatmulArgs& args, int64_t row, int64_t panel) {
 
 void matmul_int8(const MatmulArgs& args) {
   for (int64_t panel = args.panel_begin; panel < args.panel_end; ++panel) {
-    if (args.group != 0 && args.activation_group != 0) {
-      for_blocks_streaming<kMostGroupedRows>(
-          args.row_begin, args.row_end, [&]<int Rows>(int64_t row) { group_scaled<Rows, true>(args, row, panel); });
-    } else if (args.group != 0) {
-      for_blocks_streaming<kMostGroupedRows>(
-          args.row_begin, args.row_end, [&]<int Rows>(int64_t row) { group_scaled<Rows, false>(args, row, panel); });
-    } else if (args.activation_group != 0) {
-      for_blocks_streaming<kMostGroupedRows>(
-          args.row_begin, args.row_end, [&]<int Rows>(int64_t row) { column_scaled_in_groups<Rows>(args, row, panel); });
-    } else {
-      for_blocks_streaming<kMostRows>(args.row_begin, args.row_end,
-                                      [&]<int Rows>(int64_t row) { column_scaled<Rows>(args, row, panel); });
-    }
+    const auto grouped = [&]<int Rows, Ahead Lines>(int64_t row) {
+      if (args.activation_group != 0) return group_scaled<Rows, Lines, true>(args, row, panel);
+      return group_scaled<Rows, Lines, false>(args, row, panel);
+    };
+    const auto in_groups = [&]<int Rows, Ahead Lines>(int64_t row) {
+      column_scaled_in_groups<Rows, Lines>(args, row, panel);
+    };
+    const auto whole = [&]<int Rows, Ahead Lines>(int64_t row) { column_scaled<Rows, Lines>(args, row, panel); };
+    if (args.group != 0) for_blocks_streaming<kMostGroupedRows>(args.row_begin, args.row_end, grouped);
+    else if (args.activation_group == 0) for_blocks_streaming<kMostRows>(args.row_begin, args.row_end, whole);
+    else for_blocks_streaming<kMostGroupedRows>(args.row_begin, args.row_end, in_groups);
   }
 }
 

@@ -92,16 +92,40 @@ static inline void for_blocks(int64_t begin, int64_t end, const Body& body) {
   }
 }
 
-// The same for rows that go over one panel of weights. The first block, which waits for memory, is of few rows: its
-// arithmetic fits behind the reads, and the others find the panel in the cache.
+// Which cache lines of the next panel a block of rows asks for while it computes.
+enum class Ahead : int { none = 0, even = 1, odd = 2, all = 3 };
+
+// The same for rows that go over one panel of weights; calls body.operator()<Count, Ahead>(first). What is left over
+// comes first, and the full blocks, whose arithmetic takes longest, ask for the next panel on the side: one for all of
+// it or two for half each. Prefetches are dropped where they come too close together, those of a small block would, and
+// a line that is missed undoes the gain (docs/measurements.md).
 template <int Most, typename Body>
 static inline void for_blocks_streaming(int64_t begin, int64_t end, const Body& body) {
-  constexpr int kStreamingRows = 4;
-  if (end - begin > Most) {
-    body.template operator()<kStreamingRows>(begin);
-    begin += kStreamingRows;
+  constexpr int kMostUnaided = 4;  // rows that the processor's own prefetches keep fed
+  const int64_t full = begin + (end - begin) % Most;
+  for_blocks<Most>(begin, full, [&]<int Count>(int64_t first) {
+    if constexpr (Count > kMostUnaided) {
+      if (full == end) return body.template operator()<Count, Ahead::all>(first);
+    }
+    body.template operator()<Count, Ahead::none>(first);
+  });
+  if (end - full == Most) return body.template operator()<Most, Ahead::all>(full);
+  for (int64_t first = full; first < end; first += Most) {
+    if (first == full) body.template operator()<Most, Ahead::even>(first);
+    else if (first == full + Most) body.template operator()<Most, Ahead::odd>(first);
+    else body.template operator()<Most, Ahead::none>(first);
   }
-  for_blocks<Most>(begin, end, body);
+}
+
+// always_inline: gcc takes a call that only prefetches for one without effect, and drops it.
+template <Ahead Lines>
+[[gnu::always_inline]] static inline void prefetch_even(const void* line) {
+  if constexpr (Lines == Ahead::even || Lines == Ahead::all) _mm_prefetch(static_cast<const char*>(line), _MM_HINT_T1);
+}
+
+template <Ahead Lines>
+[[gnu::always_inline]] static inline void prefetch_odd(const void* line) {
+  if constexpr (Lines == Ahead::odd || Lines == Ahead::all) _mm_prefetch(static_cast<const char*>(line), _MM_HINT_T1);
 }
 
 }  // namespace honed::avx512vnni
