@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
-from honed.backends.base import PAGE_TOKENS, Batch
+from honed.backends.base import PAGE_TOKENS, Batch, PlainBatch
 from honed.backends.capacity import check_step_tokens, kv_pages
 from honed.backends.kv_cache import kv_dtype
 from honed.backends.packed_cache import PackedCache, PackedFile, packed_cache
 from honed.backends.prepacked import from_bytes, to_bytes
 from honed.checkpoints.base import Checkpoint, Checksummed
 from honed.errors import NativeError, ParameterError
+from honed.later import numpy as np
 from honed.models.base import Dimensions
 from honed.models.registry import read_model
 from honed.native import extension
 from honed.plan.build import ALL_FUSIONS, Stages, build_plan
 from honed.plan.formats import DensePolicy, KvDtype, KvPolicy
 from honed.plan.lowered import LoweredPlan
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 
 MAX_THREADS = 1024
 
@@ -202,7 +204,7 @@ class NativeBackend:
             begin = end
         return logits
 
-    def greedy(self, batch: Batch) -> list[int] | None:
+    def greedy(self, batch: Batch | PlainBatch) -> list[int] | None:
         """See `GreedyBackend`. The logits are compared where they were computed, on all threads."""
         if len(batch.tokens) > self.step_tokens or len(batch.selected) > min(self._config.selected, self.step_tokens):
             return None

@@ -10,9 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from honed.checkpoints.artifact.layout import HEAD_FILE, MINIMUMS_FILE, minimum_specs
 from honed.checkpoints.artifact.manifest import MANIFEST, FileRecord, Manifest, read_manifest
@@ -23,9 +21,14 @@ from honed.checkpoints.fingerprint import file_sha256
 from honed.checkpoints.huggingface.checkpoint import Directory
 from honed.checkpoints.safetensors.reader import SafetensorsFile
 from honed.encodings.base import Encoded
-from honed.encodings.scheme import Scheme
+from honed.encodings.dense import MappedDense
+from honed.encodings.scheme import DenseScheme, Scheme
 from honed.errors import ArtifactError, HonedError
 from honed.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 
 _SMALL = 1 << 20
 
@@ -107,8 +110,16 @@ class Artifact:
         """The encoding of a weight, that of a tied head under its own name too. Unknown name: KeyError."""
         return self._manifest.weights[name].scheme
 
+    def head_scheme(self) -> Scheme | None:
+        """The encoding of `head`."""
+        return None if self._manifest.head is None else self.scheme(self._manifest.head)
+
     def _read(self, name: str) -> Encoded:
         record = self._manifest.weights[name]
+        if isinstance(record.scheme, DenseScheme):
+            own = self._own_file(name)
+            stored = self._directory.stored(name) if own is None else own.stored(name)
+            return MappedDense(stored, record.scheme.dtype, record.shape)
 
         def read(tensor: str) -> NDArray[Any]:
             own = self._own_file(tensor)

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 from honed.checkpoints.artifact.manifest import WeightRecord
 from honed.checkpoints.compressed_tensors.format import TensorSpec, minimum_spec, tensor_specs
-from honed.checkpoints.safetensors.writer import file_size
 from honed.encodings.scheme import DenseScheme, Int4Scheme
 
 HEAD_FILE = "honed/head.safetensors"
@@ -34,6 +33,8 @@ class WeightFile:
 
     @property
     def nbytes(self) -> int:
+        from honed.checkpoints.safetensors.writer import file_size  # whoever only reads does without
+
         return file_size(self.specs, METADATA)
 
 

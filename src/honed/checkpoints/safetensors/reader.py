@@ -10,14 +10,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from honed.checkpoints.json_files import parse_object
 from honed.checkpoints.mapping import map_file
 from honed.errors import FormatError, UnsupportedError
+from honed.later import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 
 MAX_HEADER = 100_000_000
 MAX_DIMENSIONS = 32
@@ -57,14 +59,19 @@ class SafetensorsFile:
             raise UnsupportedError(
                 f"{self.path}: tensor {name}: type {entry.dtype} is not supported; supported are {', '.join(STORAGE)}"
             )
-        storage = np.dtype(STORAGE[entry.dtype])
-        count = entry.nbytes // storage.itemsize
-        mapped = (
-            np.frombuffer(self._buffer, dtype=storage, count=count, offset=entry.start)
-            if count
-            else np.empty(0, storage)
-        )
-        return np.require(mapped, requirements="A").reshape(entry.shape)
+        # numpy takes no empty buffer.
+        empty: NDArray[Any] = np.empty(entry.shape, STORAGE[entry.dtype])
+        stored = self.stored(name)
+        return np.frombuffer(stored, STORAGE[entry.dtype]).reshape(entry.shape) if stored else empty
+
+    def stored(self, name: str) -> memoryview:
+        """The bytes of a tensor, mapped and read-only (a copy only where they are not aligned).
+
+        Unknown name: KeyError.
+        """
+        entry = self.entries[name]
+        mapped = self._buffer[entry.start : entry.start + entry.nbytes]
+        return mapped if entry.start % max(_BITS[entry.dtype] // 8, 1) == 0 else memoryview(bytes(mapped))
 
 
 def parse_header(buffer: memoryview, path: Path) -> tuple[dict[str, Entry], dict[str, str]]:
