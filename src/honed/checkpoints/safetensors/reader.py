@@ -59,10 +59,9 @@ class SafetensorsFile:
             raise UnsupportedError(
                 f"{self.path}: tensor {name}: type {entry.dtype} is not supported; supported are {', '.join(STORAGE)}"
             )
-        # numpy takes no empty buffer.
-        empty: NDArray[Any] = np.empty(entry.shape, STORAGE[entry.dtype])
-        stored = self.stored(name)
-        return np.frombuffer(stored, STORAGE[entry.dtype]).reshape(entry.shape) if stored else empty
+        if not entry.nbytes:  # numpy takes no empty buffer
+            return np.empty(entry.shape, STORAGE[entry.dtype])
+        return np.frombuffer(self.stored(name), STORAGE[entry.dtype]).reshape(entry.shape)
 
     def stored(self, name: str) -> memoryview:
         """The bytes of a tensor, mapped and read-only (a copy only where they are not aligned).
