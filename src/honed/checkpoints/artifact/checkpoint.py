@@ -1,8 +1,9 @@
 """Reads an artifact: the weights in their encodings, checked against the manifest.
 
 Opening reads headers and small files; the large files are hashed on threads of their own while the caller loads,
-and `verify` waits for them. Call it before the first result leaves the process. Directories that other tools
-compressed are not artifacts: `compressed_tensors/`.
+and `verify` waits for them. Call it before the first result leaves the process. Files that were hashed before and have
+not changed since are not hashed again (`verified.py`). Directories that other tools compressed are not artifacts:
+`compressed_tensors/`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from honed.checkpoints.artifact.layout import HEAD_FILE, MINIMUMS_FILE, minimum_specs
 from honed.checkpoints.artifact.manifest import MANIFEST, FileRecord, Manifest, read_manifest
+from honed.checkpoints.artifact.verified import VerifiedState
 from honed.checkpoints.base import Kind
 from honed.checkpoints.compressed_tensors.format import from_tensors, tensor_specs
 from honed.checkpoints.consistency import check_consistency
@@ -44,7 +46,9 @@ class Artifact:
         path = directory.path
         self._manifest: Manifest = read_manifest(path / MANIFEST)
         large = _check_files(path, self._manifest.files)
-        self._hashes = [_Hash(path / name, record) for name, record in large.items()]
+        self._state = VerifiedState(path, large)
+        known = self._state.is_known()
+        self._hashes = [] if known else [_Hash(path / name, record) for name, record in large.items()]
         self._directory = directory
         self._head = _open_own(directory, HEAD_FILE, needed=self._manifest.head is not None)
         needs_minimums = bool(minimum_specs(self._manifest.weights))
@@ -103,8 +107,11 @@ class Artifact:
 
     def verify(self) -> None:
         """Waits for the checksums of the large files. ArtifactError names the first file that was changed."""
-        for pending in self._hashes:
-            pending.check()
+        if self._hashes:
+            for pending in self._hashes:
+                pending.check()
+            self._hashes = []
+            self._state.remember()
 
     def scheme(self, name: str) -> Scheme:
         """The encoding of a weight, that of a tied head under its own name too. Unknown name: KeyError."""
