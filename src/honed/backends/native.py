@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -87,8 +88,12 @@ class NativeBackend:
         self._config = config
 
     @staticmethod
-    def load(checkpoint: Checkpoint, config: NativeConfig) -> NativeBackend:
+    def load(
+        checkpoint: Checkpoint, config: NativeConfig, meanwhile: Callable[[], None] | None = None
+    ) -> NativeBackend:
         """Plans the model of the checkpoint, packs its weights and makes an executor with an empty cache.
+
+        `meanwhile` is called once what is left (packing, or a checksum) lets other threads of Python run.
 
         Errors: UnsupportedError and FormatError for a model or weight that cannot be run, naming it; NativeError
         where the extension refuses the plan, HONED_ISA names no set of this machine, or memory runs out.
@@ -102,9 +107,13 @@ class NativeBackend:
         kept = None if cache is None else _kept_weights(cache, stages, config.dtype)
         if cache is not None and kept is not None:
             backend = NativeBackend._make(checkpoint.path, stages.plan, kept.weights, size, config)
+            if meanwhile is not None:
+                meanwhile()
             if kept.file.is_intact():
                 return backend
             cache.remove()
+        elif meanwhile is not None:
+            meanwhile()
         from honed.backends.packing import Packer  # a start that finds its weights packed does without
 
         weights = Packer(checkpoint, stages.source, config.dtype).pack_all(stages.plan.weights, threads)

@@ -1,8 +1,8 @@
 """Which artifacts were found to be as their manifest says, so that a later start hashes none of the same files again.
 
-One small file an artifact under $XDG_CACHE_HOME/honed/verified, named by a digest of its directory. It holds a digest of
-what the files must be and of their state when they were hashed (`checkpoints/identity.py`): where either is another one
-now, they are hashed again. Where nothing can be kept, nothing is said, and they are hashed at every start.
+One small file an artifact under $XDG_CACHE_HOME/honed/verified, named by a digest of its directory. It holds a digest
+of what the files must be and of their state when they were hashed (`checkpoints/identity.py`): where either is another
+one now, they are hashed again. Where nothing can be kept, nothing is said, and they are hashed at every start.
 
 What this does not find is a disk that gives other bytes than were written. Packed weights have a checksum of their own,
 which is computed at every start (`backends/packed_cache.py`).
