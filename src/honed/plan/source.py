@@ -96,11 +96,11 @@ class PlanSource:
 
     def formats(self, policy: DensePolicy) -> dict[str, Format]:
         """The form in which each matrix of the graph runs."""
-        return {name: format_of(self._described(name), policy) for name in self._matrices}
-
-    def _described(self, name: str) -> Encoded | Scheme:
-        """The weight of a matmul, or only its scheme where that is to be had."""
-        if not isinstance(self._weights, Described):
-            return self.matrix(name)
-        head = self._weights.head_scheme() if name == self._head_name else None
-        return self._weights.scheme(name) if head is None else head
+        weights = self._weights
+        if not isinstance(weights, Described):
+            return {name: format_of(self.matrix(name), policy) for name in self._matrices}
+        schemes = {name: weights.scheme(name) for name in self._matrices}
+        head = weights.head_scheme()
+        return {name: format_of(scheme, policy) for name, scheme in schemes.items()} | (
+            {} if head is None else {self._head_name: format_of(head, policy)}
+        )

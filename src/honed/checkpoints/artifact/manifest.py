@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +76,8 @@ def build_document(
     files: Mapping[str, FileRecord],
 ) -> dict[str, Any]:
     """The JSON object. `head` names the weight that lies in the file of its own."""
+    import platform  # nothing that only reads needs it
+
     document: dict[str, Any] = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,

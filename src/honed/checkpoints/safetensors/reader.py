@@ -26,6 +26,7 @@ MAX_DIMENSIONS = 32
 _BITS = dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"), 8)
 _BITS |= dict.fromkeys(("U16", "I16", "F16", "BF16"), 16) | dict.fromkeys(("U32", "I32", "F32"), 32)
 _BITS |= dict.fromkeys(("U64", "I64", "F64", "C64"), 64) | {"F6_E2M3": 6, "F6_E3M2": 6, "F4": 4}
+_FIELDS = {"dtype", "shape", "data_offsets"}
 STORAGE = {"F32": "<f4", "F16": "<f2", "BF16": "<u2", "I8": "i1", "U8": "u1", "I32": "<i4", "I64": "<i8"}
 """numpy types of the ones that are read; bfloat16 as its 16 bits."""
 
@@ -113,7 +114,7 @@ def _check_entries(header: Mapping[str, Any], data_start: int, size: int, path: 
 def _entry(name: str, fields: Any, data_start: int, path: Path) -> Entry:
     if not name.isprintable():
         raise FormatError(path, "tensor name", f"{name!r:.100} is not printable")
-    if not isinstance(fields, dict) or set(fields) != {"dtype", "shape", "data_offsets"}:
+    if not isinstance(fields, dict) or fields.keys() != _FIELDS:
         raise FormatError(path, name, "must be an object of dtype, shape and data_offsets")
     dtype, shape, offsets = fields["dtype"], fields["shape"], fields["data_offsets"]
     if not isinstance(dtype, str) or dtype not in _BITS:
