@@ -26,7 +26,7 @@ ORDER = (
     ("encodings", "text"),
     ("ops",),
     ("native",),
-    ("errors", "later"),
+    ("errors", "later", "records"),
 )
 LINE = {place: number for number, places in enumerate(ORDER) for place in places}
 

@@ -97,6 +97,24 @@ def test_another_version_packs_again(
     assert len(packings) == 2
 
 
+def test_what_runs_meanwhile_is_begun_once(tiny_llama: Path, directory: Path, packings: list[int]) -> None:
+    begun: list[int] = []
+
+    def load() -> None:
+        NativeBackend.load(open_checkpoint(str(tiny_llama)), NativeConfig(kv_tokens=64), lambda: begun.append(1))
+
+    load()  # packs
+    assert (len(begun), len(packings)) == (1, 1)
+    load()  # maps
+    assert (len(begun), len(packings)) == (2, 1)
+    path = the_file(directory)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    load()  # maps, finds the damage and packs
+    assert (len(begun), len(packings)) == (3, 2)
+
+
 def test_changed_weights_are_never_served_stale(
     tiny_llama: Path, tmp_path: Path, directory: Path, packings: list[int]
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from pathlib import Path
 
 from honed.api.defaults import read_defaults
@@ -16,6 +15,7 @@ from honed.checkpoints.open import open_checkpoint
 from honed.errors import ParameterError, UnsupportedError
 from honed.models.registry import read_model
 from honed.plan.formats import DensePolicy, KvPolicy
+from honed.records import dataclass
 from honed.text.tokenizer import Tokenizer
 
 _DTYPES: dict[str, DensePolicy] = {"auto": "auto", "float32": "float32", "bfloat16": "bfloat16"}

@@ -7,10 +7,10 @@ backend.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from honed.later import numpy as np
+from honed.records import dataclass
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

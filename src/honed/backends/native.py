@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -21,6 +20,7 @@ from honed.native import extension
 from honed.plan.build import ALL_FUSIONS, Stages, build_plan
 from honed.plan.formats import DensePolicy, KvDtype, KvPolicy
 from honed.plan.lowered import LoweredPlan
+from honed.records import dataclass
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

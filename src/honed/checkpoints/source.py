@@ -8,13 +8,13 @@ Not here: opening what was found (`open.py`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from honed.checkpoints.download import hub, wheel
 from honed.checkpoints.download.cache import Digest, cache_directory
 from honed.checkpoints.download.wheel import WheelFile
 from honed.errors import ParameterError, SourceError
+from honed.records import dataclass
 
 __all__ = ["ALIASES", "Source", "cache_directory", "resolve"]
 

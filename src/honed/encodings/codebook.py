@@ -10,12 +10,13 @@ decoding; rounding is in `codebook_encoder.py`.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 
 from honed.encodings.activation import ActivationScales
 from honed.errors import ParameterError
 from honed.later import numpy as np
+from honed.records import dataclass
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

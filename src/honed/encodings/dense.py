@@ -6,10 +6,10 @@ numpy has no bfloat16, so those values are kept as their 16 bits in uint16 and w
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from honed.later import numpy as np
+from honed.records import dataclass
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeGuard
 
 from honed.encodings.base import Encoded
@@ -11,6 +10,7 @@ from honed.encodings.dense import Dense
 from honed.encodings.int4 import Int4, Offset
 from honed.encodings.int8 import Int8
 from honed.encodings.scheme import CodebookScheme, DenseScheme, Int4Scheme, Int8Scheme, Scheme
+from honed.records import dataclass
 
 if TYPE_CHECKING:
     from honed.encodings.gguf_blocks import GgufBlocks

@@ -7,7 +7,6 @@ Each op class mirrors one code of native/plan/op.h, whose table says which field
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from honed.ops.table import ACTIVATIONS, Activation
 from honed.plan.formats import Format
 from honed.plan.graph import Epilogue, RowKind
 from honed.plan.plain import Plain
+from honed.records import dataclass
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,9 +12,9 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from honed.backends.base import PlainBatch
+from honed.records import dataclass
 from honed.runtime.pages import PageAllocator, pages_for
 from honed.runtime.sequence import Sequence
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from honed import __version__
 from honed.checkpoints.json_files import read_object
 from honed.encodings.scheme import Scheme, from_json, to_json
 from honed.errors import ArtifactError, ParameterError
+from honed.records import dataclass
 
 MANIFEST = "honed.json"
 FORMAT = "honed-artifact"

@@ -18,7 +18,6 @@ and `weight_scale`; the table stands in the manifest. The config of a foreign ch
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from honed.encodings.base import Encoded
@@ -37,6 +36,7 @@ from honed.encodings.scheme import (
     scheme_of,
 )
 from honed.later import numpy as np
+from honed.records import dataclass
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

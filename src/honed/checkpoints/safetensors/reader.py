@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from honed.checkpoints.json_files import parse_object
 from honed.checkpoints.mapping import map_file
 from honed.errors import FormatError, UnsupportedError
 from honed.later import numpy as np
+from honed.records import dataclass
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
