@@ -15,10 +15,12 @@ WORDS = "the a of to and in is it you that he was for on are with as his they be
 
 @pytest.fixture(scope="session", autouse=True)
 def packed_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where packed weights are kept in this process: not in the cache of who runs the tests."""
+    """Where packed weights, tokenizers and what is known of artifacts are kept: not in the user's own cache."""
     directory = tmp_path_factory.mktemp("packed")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("honed.backends.packed_cache.cache_directory", lambda: directory)
+        patch.setattr("honed.checkpoints.artifact.verified.cache_directory", lambda: directory)
+        patch.setattr("honed.checkpoints.huggingface.kept_tokenizer.cache_directory", lambda: directory)
         yield directory
 
 

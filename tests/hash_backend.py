@@ -11,7 +11,7 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.backends.base import PAGE_TOKENS, Batch
+from honed.backends.base import PAGE_TOKENS, Batch, PlainBatch
 
 VOCABULARY = 50
 """Ids that it knows."""
@@ -89,8 +89,8 @@ class GreedyHashBackend(HashBackend):
 
     chosen = 0
 
-    def greedy(self, batch: Batch) -> list[int] | None:
-        logits = self.forward(batch)
+    def greedy(self, batch: Batch | PlainBatch) -> list[int] | None:
+        logits = self.forward(batch.as_arrays() if isinstance(batch, PlainBatch) else batch)
         if not np.isfinite(logits).all():
             return None
         self.chosen += 1

@@ -1,6 +1,7 @@
 """Types of the native extension. Imported through `honed.native` only.
 
-Arrays must be C-contiguous and of exactly the named type; nothing is converted silently. Bad values raise
+Arrays must be C-contiguous and of exactly the named type; nothing is converted silently. Where a `memoryview` is
+taken too, it is one of that type and shape, as `memoryview.cast` makes it. Bad values raise
 ValueError, wrong types TypeError; none of the functions may crash the process for any input.
 """
 
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 PAGE_TOKENS: int
 PANEL_COLUMNS: int
 LAYOUT_VERSION: int
+
+Bytes = NDArray[np.uint8] | memoryview
+Int32s = NDArray[np.int32] | memoryview
 
 class Weight:
     """An opaque weight that a plan can refer to."""
@@ -31,10 +35,10 @@ class Weight:
     def column_scales(self) -> NDArray[np.float32]:
         """Of int8 with one scale a column, in packed order; else empty. A read-only view."""
 
-def vector(values: NDArray[np.float32]) -> Weight:
+def vector(values: NDArray[np.float32] | memoryview[float]) -> Weight:
     """Copies a vector (norm weight, bias in packed order, inverse frequencies)."""
 
-def table(values: NDArray[Any], dtype: Literal["float32", "bfloat16", "float16"]) -> Weight:
+def table(values: NDArray[Any] | memoryview, dtype: Literal["float32", "bfloat16", "float16"]) -> Weight:
     """Borrows a matrix [rows, width] for row look-ups; a mapped file stays mapped. bfloat16 is uint16 bits."""
 
 def block_table(data: NDArray[np.uint8], type_name: str, width: int) -> Weight:
@@ -120,21 +124,21 @@ class BlocksBuilder:
 
 # Matrices whose panels were packed before, by a builder of the same arguments and the same LAYOUT_VERSION: the panels
 # are borrowed and stay mapped. They must start at a multiple of 64 bytes and have exactly the builder's size.
-def prepacked_dense(n: int, k: int, dtype: Literal["float32", "bfloat16"], panels: NDArray[np.uint8]) -> Weight: ...
+def prepacked_dense(n: int, k: int, dtype: Literal["float32", "bfloat16"], panels: Bytes) -> Weight: ...
 def prepacked_int8(
-    n: int, k: int, group: int | None, panels: NDArray[np.uint8], column_scales: NDArray[np.float32]
+    n: int, k: int, group: int | None, panels: Bytes, column_scales: NDArray[np.float32] | memoryview[float]
 ) -> Weight: ...
 def prepacked_int4(
     n: int,
     k: int,
     group: int,
     offset: Literal["symmetric", "zero_point", "minimum"],
-    panels: NDArray[np.uint8],
+    panels: Bytes,
 ) -> Weight: ...
-def prepacked_codebook(n: int, k: int, group: int, codebook: NDArray[np.int8], panels: NDArray[np.uint8]) -> Weight: ...
-def prepacked_blocks(
-    n: int, k: int, type_name: Literal["Q4_K", "Q5_K", "Q5_1", "Q6_K"], panels: NDArray[np.uint8]
+def prepacked_codebook(
+    n: int, k: int, group: int, codebook: NDArray[np.int8] | memoryview, panels: Bytes
 ) -> Weight: ...
+def prepacked_blocks(n: int, k: int, type_name: Literal["Q4_K", "Q5_K", "Q5_1", "Q6_K"], panels: Bytes) -> Weight: ...
 
 class Op:
     """One record of native/plan/op.h, which says what each field means."""
@@ -215,11 +219,11 @@ class Executor:
         """Logits [R, logits]; a fresh array. Every index is checked before anything runs. The GIL is released."""
     def run_greedy(
         self,
-        tokens: NDArray[np.int32],
-        positions: NDArray[np.int32],
-        sequences: NDArray[np.int32],
-        page_tables: NDArray[np.int32],
-        selected: NDArray[np.int32],
+        tokens: Int32s,
+        positions: Int32s,
+        sequences: Int32s,
+        page_tables: Int32s,
+        selected: Int32s,
     ) -> list[int] | None:
         """Column of the greatest logit of each selected row, the first among equals; the logits are not copied out.
         None where a row has logits that are not finite: `run` gives them. Checks and GIL as `run`."""

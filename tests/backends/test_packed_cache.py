@@ -97,6 +97,24 @@ def test_another_version_packs_again(
     assert len(packings) == 2
 
 
+def test_what_runs_meanwhile_is_begun_once(tiny_llama: Path, directory: Path, packings: list[int]) -> None:
+    begun: list[int] = []
+
+    def load() -> None:
+        NativeBackend.load(open_checkpoint(str(tiny_llama)), NativeConfig(kv_tokens=64), lambda: begun.append(1))
+
+    load()  # packs
+    assert (len(begun), len(packings)) == (1, 1)
+    load()  # maps
+    assert (len(begun), len(packings)) == (2, 1)
+    path = the_file(directory)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    load()  # maps, finds the damage and packs
+    assert (len(begun), len(packings)) == (3, 2)
+
+
 def test_changed_weights_are_never_served_stale(
     tiny_llama: Path, tmp_path: Path, directory: Path, packings: list[int]
 ) -> None:
@@ -227,12 +245,12 @@ def test_the_least_recently_used_go_first(directory: Path, monkeypatch: pytest.M
     monkeypatch.setattr(module, "MAX_BYTES", 3000)
     caches = [PackedCache(directory, bytes([number]) * 32) for number in range(4)]
     for age, cache in enumerate(caches[:3]):
-        cache.store([np.full(700, age, np.uint8)])
+        cache.store([np.full(700, age, np.uint8).data])
         os.utime(directory / f"{cache.key.hex()[:40]}.packed", (1000 + age, 1000 + age))
     assert caches[0].open() is not None  # used now
-    caches[3].store([np.full(1200, 3, np.uint8)])
+    caches[3].store([np.full(1200, 3, np.uint8).data])
     assert [cache.open() is not None for cache in caches] == [True, False, True, True]
-    PackedCache(directory, KEY).store([np.zeros(4000, np.uint8)])
+    PackedCache(directory, KEY).store([np.zeros(4000, np.uint8).data])
     assert PackedCache(directory, KEY).open() is None
     assert [cache.open() is not None for cache in caches] == [True, False, True, True]
 
@@ -243,6 +261,6 @@ def test_what_a_killed_process_left_is_removed(directory: Path) -> None:
     for path in (old, fresh):
         path.write_bytes(b"half")
     os.utime(old, (1000, 1000))
-    PackedCache(directory, KEY).store([np.zeros(3, np.uint8)])
+    PackedCache(directory, KEY).store([np.zeros(3, np.uint8).data])
     assert not old.exists()
     assert fresh.exists()

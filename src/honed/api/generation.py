@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from honed.records import dataclass
 from honed.runtime.events import Event, Failed, Finished, Generated
 from honed.runtime.request import FinishReason
 from honed.text.detokenizer import Detokenizer

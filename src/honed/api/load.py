@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from honed.api.defaults import read_defaults
@@ -16,6 +15,7 @@ from honed.checkpoints.open import open_checkpoint
 from honed.errors import ParameterError, UnsupportedError
 from honed.models.registry import read_model
 from honed.plan.formats import DensePolicy, KvPolicy
+from honed.records import dataclass
 from honed.text.tokenizer import Tokenizer
 
 _DTYPES: dict[str, DensePolicy] = {"auto": "auto", "float32": "float32", "bfloat16": "bfloat16"}
@@ -61,9 +61,9 @@ def load(
     )
     tokenizer = _ParsedTokenizer(checkpoint)
     try:
-        runner = make(checkpoint, settings)
+        runner = make(checkpoint, settings, tokenizer.start)
     finally:
-        tokenizer.join()
+        tokenizer.wait()
     if isinstance(checkpoint, Checksummed):
         checkpoint.verify()
     return LanguageModel(
@@ -76,13 +76,15 @@ def load(
 
 
 class _ParsedTokenizer(threading.Thread):
-    """The tokenizer of a checkpoint, parsed while the backend waits for the disk and for checksums."""
+    """The tokenizer of a checkpoint, parsed while the backend packs or waits for a checksum.
+
+    Not earlier: the tokenizers library lets no other thread of Python run while it parses.
+    """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__(name="tokenizer", daemon=True)
         self._checkpoint = checkpoint
         self._found: Tokenizer | BaseException | None = None
-        self.start()
 
     def run(self) -> None:
         try:
@@ -90,9 +92,14 @@ class _ParsedTokenizer(threading.Thread):
         except BaseException as error:  # for the thread that asks for the result
             self._found = error
 
+    def wait(self) -> None:
+        """Until it has ended, if it was started."""
+        if self.ident is not None:
+            self.join()
+
     def result(self) -> Tokenizer:
         """Waits for it. Errors: those of `Checkpoint.tokenizer`."""
-        self.join()
+        self.wait()
         if isinstance(self._found, BaseException):
             raise self._found
         assert self._found is not None
@@ -136,7 +143,7 @@ class _Settings:
     """Of the KV cache, all sequences together."""
 
 
-def _native(checkpoint: Checkpoint, settings: _Settings) -> Backend:
+def _native(checkpoint: Checkpoint, settings: _Settings, meanwhile: Callable[[], None]) -> Backend:
     from honed.backends.native import NativeBackend, NativeConfig
 
     config = NativeConfig(
@@ -146,10 +153,10 @@ def _native(checkpoint: Checkpoint, settings: _Settings) -> Backend:
         isa=settings.isa,
         kv_tokens=settings.positions,
     )
-    return NativeBackend.load(checkpoint, config)
+    return NativeBackend.load(checkpoint, config, meanwhile)
 
 
-def _pytorch(checkpoint: Checkpoint, settings: _Settings) -> Backend:
+def _pytorch(checkpoint: Checkpoint, settings: _Settings, meanwhile: Callable[[], None]) -> Backend:
     for parameter, value in (("threads", settings.threads), ("isa", settings.isa)):
         if value is not None:
             raise ParameterError(parameter, value, "is a setting of the native backend; leave it out for pytorch")
@@ -162,4 +169,5 @@ def _pytorch(checkpoint: Checkpoint, settings: _Settings) -> Backend:
         raise UnsupportedError(
             f"backend pytorch: torch is not installed; pip install honed[torch] ({error})"
         ) from error
+    meanwhile()
     return PyTorchBackend.load(checkpoint, PyTorchConfig(kv_tokens=settings.positions))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from honed.errors import ParameterError
+from honed.records import dataclass
 from honed.text.chat_template import ChatTemplate, Message, require_template
 from honed.text.tokenizer import Tokenizer
 

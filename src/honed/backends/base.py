@@ -7,11 +7,14 @@ backend.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
+from honed.later import numpy as np
+from honed.records import dataclass
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 
 PAGE_TOKENS = 32
 """Tokens of one KV page, the same for every backend."""
@@ -32,6 +35,28 @@ class Batch:
     sequences: NDArray[np.int32]
     page_tables: NDArray[np.int32]
     selected: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class PlainBatch:
+    """A `Batch` as views of int32 in memory, made without numpy: where the backend chooses the tokens nobody else needs
+    arrays, and a start gets by without importing it."""
+
+    tokens: memoryview
+    positions: memoryview
+    sequences: memoryview
+    page_tables: memoryview
+    selected: memoryview
+
+    def as_arrays(self) -> Batch:
+        """The same memory."""
+        return Batch(
+            tokens=np.asarray(self.tokens),
+            positions=np.asarray(self.positions),
+            sequences=np.asarray(self.sequences),
+            page_tables=np.asarray(self.page_tables),
+            selected=np.asarray(self.selected),
+        )
 
 
 class Backend(Protocol):
@@ -65,7 +90,7 @@ class Backend(Protocol):
 class GreedyBackend(Backend, Protocol):
     """A backend that also chooses, where the greatest logit is all that is asked for."""
 
-    def greedy(self, batch: Batch) -> list[int] | None:
+    def greedy(self, batch: Batch | PlainBatch) -> list[int] | None:
         """The token with the greatest logit for each selected row, the lowest id among equals: argmax of `forward`.
 
         None where it cannot say (logits that are not finite, more rows than it takes): `forward` then can.

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
-from honed.backends.base import PAGE_TOKENS, Batch
+from honed.backends.base import PAGE_TOKENS, Batch, PlainBatch
 from honed.backends.capacity import check_step_tokens, kv_pages
 from honed.backends.kv_cache import kv_dtype
 from honed.backends.packed_cache import PackedCache, PackedFile, packed_cache
 from honed.backends.prepacked import from_bytes, to_bytes
 from honed.checkpoints.base import Checkpoint, Checksummed
 from honed.errors import NativeError, ParameterError
+from honed.later import numpy as np
 from honed.models.base import Dimensions
 from honed.models.registry import read_model
 from honed.native import extension
 from honed.plan.build import ALL_FUSIONS, Stages, build_plan
 from honed.plan.formats import DensePolicy, KvDtype, KvPolicy
 from honed.plan.lowered import LoweredPlan
+from honed.records import dataclass
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 
 MAX_THREADS = 1024
 
@@ -85,8 +88,12 @@ class NativeBackend:
         self._config = config
 
     @staticmethod
-    def load(checkpoint: Checkpoint, config: NativeConfig) -> NativeBackend:
+    def load(
+        checkpoint: Checkpoint, config: NativeConfig, meanwhile: Callable[[], None] | None = None
+    ) -> NativeBackend:
         """Plans the model of the checkpoint, packs its weights and makes an executor with an empty cache.
+
+        `meanwhile` is called once what is left (packing, or a checksum) lets other threads of Python run.
 
         Errors: UnsupportedError and FormatError for a model or weight that cannot be run, naming it; NativeError
         where the extension refuses the plan, HONED_ISA names no set of this machine, or memory runs out.
@@ -100,9 +107,13 @@ class NativeBackend:
         kept = None if cache is None else _kept_weights(cache, stages, config.dtype)
         if cache is not None and kept is not None:
             backend = NativeBackend._make(checkpoint.path, stages.plan, kept.weights, size, config)
+            if meanwhile is not None:
+                meanwhile()
             if kept.file.is_intact():
                 return backend
             cache.remove()
+        elif meanwhile is not None:
+            meanwhile()
         from honed.backends.packing import Packer  # a start that finds its weights packed does without
 
         weights = Packer(checkpoint, stages.source, config.dtype).pack_all(stages.plan.weights, threads)
@@ -202,7 +213,7 @@ class NativeBackend:
             begin = end
         return logits
 
-    def greedy(self, batch: Batch) -> list[int] | None:
+    def greedy(self, batch: Batch | PlainBatch) -> list[int] | None:
         """See `GreedyBackend`. The logits are compared where they were computed, on all threads."""
         if len(batch.tokens) > self.step_tokens or len(batch.selected) > min(self._config.selected, self.step_tokens):
             return None

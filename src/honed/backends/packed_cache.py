@@ -25,12 +25,9 @@ import zlib
 from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from threading import Thread
-
-import numpy as np
-from numpy.typing import NDArray
 
 from honed import __version__
 from honed.checkpoints.base import Checkpoint
@@ -51,13 +48,11 @@ _FREE_BYTES = 1 << 28  # left on the disk for others
 _ABANDONED_S = 24 * 3600.0
 _BUFFERS_OF_WRITE = 1024  # what Linux takes (IOV_MAX)
 
-Bytes = NDArray[np.uint8]
-
 
 class PackedFile:
     """The arrays of an open file, borrowed from its map. Use no result that depends on them before `is_intact`."""
 
-    def __init__(self, mapped: mmap.mmap, arrays: Sequence[Bytes], checksum: int) -> None:
+    def __init__(self, mapped: mmap.mmap, arrays: Sequence[memoryview], checksum: int) -> None:
         self.arrays = arrays
         self._mapped = mapped
         self._expected = checksum
@@ -108,9 +103,9 @@ class PackedCache:
         begin = _HEADER.size + count * _INDEX_ENTRY
         if (magic, key, stated) != (_MAGIC, self.key, size) or begin > size:
             return None
-        index = np.frombuffer(mapped, dtype="<u8", count=2 * count, offset=_HEADER.size).tolist()
-        whole = np.frombuffer(mapped, dtype=np.uint8)
-        arrays: list[Bytes] = []
+        index = struct.unpack_from(f"<{2 * count}Q", mapped, _HEADER.size)
+        whole = memoryview(mapped)
+        arrays: list[memoryview] = []
         for offset, nbytes in zip(index[::2], index[1::2], strict=True):
             if offset % _ALIGNMENT or offset < begin or offset + nbytes > size:
                 return None
@@ -121,7 +116,7 @@ class PackedCache:
         with suppress(OSError):
             self._path.unlink()
 
-    def store(self, arrays: Iterable[Bytes]) -> None:
+    def store(self, arrays: Iterable[memoryview]) -> None:
         """Keeps the arrays if there is room for them; if not, or if they cannot be written, does nothing."""
         import tempfile
 
@@ -170,14 +165,14 @@ def _layout(sizes: Sequence[int]) -> tuple[list[int], int]:
     return offsets, end
 
 
-def _write(descriptor: int, key: bytes, arrays: Sequence[Bytes]) -> None:
+def _write(descriptor: int, key: bytes, arrays: Sequence[memoryview]) -> None:
     sizes = [len(array) for array in arrays]
     offsets, size = _layout(sizes)
-    index = np.array([offsets, sizes], dtype="<u8").T.tobytes()
+    index = struct.pack(f"<{2 * len(arrays)}Q", *chain.from_iterable(zip(offsets, sizes, strict=True)))
     buffers: list[bytes | memoryview] = [index]
     end = _HEADER.size + len(index)
     for offset, array in zip(offsets, arrays, strict=True):
-        buffers += [bytes(offset - end), array.data]
+        buffers += [bytes(offset - end), array]
         end = offset + len(array)
     checksum = 0
     for buffer in buffers:

@@ -6,19 +6,20 @@ kept (`packed_cache.py`), and packing (`packing.py`).
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Sequence
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from honed.encodings.base import Encoded
-from honed.encodings.dense import Dense
+from honed.encodings.dense import Dense, MappedDense
 from honed.errors import PlanError
+from honed.later import numpy as np
 from honed.native import extension
 from honed.plan import lowered as low
 from honed.plan.formats import (
     BlocksFormat,
     CodebookFormat,
+    DenseDtype,
     DenseFormat,
     DensePolicy,
     Int4Format,
@@ -28,23 +29,21 @@ from honed.plan.formats import (
 )
 from honed.plan.source import PlanSource
 
-Bytes = NDArray[np.uint8]
-
-_NONE: Bytes = np.empty(0, dtype=np.uint8)
+_NONE = memoryview(b"")
 
 
 def to_bytes(
     specs: Sequence[low.PlanWeight], weights: Sequence[extension.Weight], source: PlanSource, policy: DensePolicy
-) -> Iterator[Bytes]:
+) -> Iterator[memoryview]:
     """Two arrays for each weight, in order."""
     for spec, weight in zip(specs, weights, strict=True):
         borrowed = isinstance(spec, low.TableWeight) and borrowed_table(source.weight(spec.name), policy) is not None
-        yield _NONE if borrowed else weight.data
-        yield weight.column_scales.view(np.uint8) if isinstance(spec, low.MatrixWeight) else _NONE
+        yield _NONE if borrowed else weight.data.data
+        yield weight.column_scales.view(np.uint8).data if isinstance(spec, low.MatrixWeight) else _NONE
 
 
 def from_bytes(
-    specs: Sequence[low.PlanWeight], kept: Sequence[Bytes], source: PlanSource, policy: DensePolicy
+    specs: Sequence[low.PlanWeight], kept: Sequence[memoryview], source: PlanSource, policy: DensePolicy
 ) -> list[extension.Weight]:
     """The weights over what `to_bytes` gave, borrowed where it is large. ValueError if sizes are not those planned."""
     if len(kept) != 2 * len(specs):
@@ -54,7 +53,7 @@ def from_bytes(
 
 
 def _weight(
-    spec: low.PlanWeight, data: Bytes, scales: Bytes, source: PlanSource, policy: DensePolicy
+    spec: low.PlanWeight, data: memoryview, scales: memoryview, source: PlanSource, policy: DensePolicy
 ) -> extension.Weight:
     match spec:
         case low.MatrixWeight():
@@ -69,41 +68,48 @@ def _weight(
             raise PlanError(f"{spec}: is no weight of a plan")
 
 
-def _matrix(spec: low.MatrixWeight, data: Bytes, scales: Bytes) -> extension.Weight:
+def _matrix(spec: low.MatrixWeight, data: memoryview, scales: memoryview) -> extension.Weight:
     match spec.format:
         case DenseFormat(dtype=dtype):
             return extension.prepacked_dense(spec.columns, spec.k, dtype, data)
         case Int8Format(group=group):
-            return extension.prepacked_int8(spec.columns, spec.k, group, data, scales.view(np.float32))
+            return extension.prepacked_int8(spec.columns, spec.k, group, data, scales.cast("f"))
         case Int4Format(group=size, offset=offset):
             return extension.prepacked_int4(spec.columns, spec.k, size, offset, data)
         case CodebookFormat(group=size, table=table):
-            codebook = np.array(table, dtype=np.int8)
+            codebook = memoryview(array("b", table))
             return extension.prepacked_codebook(spec.columns, spec.k, size, codebook, data)
         case BlocksFormat(type_name=type_name):
             return extension.prepacked_blocks(spec.columns, spec.k, type_name, data)
 
 
-def _vector(data: Bytes, length: int) -> extension.Weight:
-    values = data.view(np.float32)
-    if len(values) != length:
-        raise ValueError(f"{len(values)} values kept for a vector of {length}")
-    return extension.vector(values)
+def _vector(data: memoryview, length: int) -> extension.Weight:
+    if len(data) != 4 * length:
+        raise ValueError(f"{len(data)} bytes kept for a vector of {length}")
+    return extension.vector(data.cast("f"))
 
 
-def _table(spec: low.TableWeight, data: Bytes, source: PlanSource, policy: DensePolicy) -> extension.Weight:
+def _table(spec: low.TableWeight, data: memoryview, source: PlanSource, policy: DensePolicy) -> extension.Weight:
     weight = source.weight(spec.name)
     borrowed = borrowed_table(weight, policy)
     if borrowed is not None:
         return borrowed
     dtype = dense_dtype(weight, policy)
-    return extension.table(data.view(np.float32 if dtype == "float32" else np.uint16).reshape(spec.rows, -1), dtype)
+    if len(data) != spec.rows * spec.width * (4 if dtype == "float32" else 2):
+        raise ValueError(f"{len(data)} bytes kept for a table of {spec.rows} x {spec.width}")
+    return extension.table(_cast(data, dtype, (spec.rows, spec.width)), dtype)
 
 
 def borrowed_table(weight: Encoded, policy: DensePolicy) -> extension.Weight | None:
     """The table over the file of the checkpoint, where its rows are looked up as they lie there."""
+    if isinstance(weight, MappedDense) and weight.dtype != "float16":  # 16-bit floats are no type of memoryview
+        return extension.table(_cast(weight.stored, weight.dtype, weight.shape), weight.dtype)
     if isinstance(weight, Dense):
         return extension.table(np.ascontiguousarray(weight.values), weight.dtype)
     if lies_as_table(weight, policy):
         return extension.block_table(weight.stored, weight.type_name, weight.shape[1])
     return None
+
+
+def _cast(data: memoryview, dtype: DenseDtype, shape: tuple[int, ...]) -> memoryview[Any]:
+    return data.cast("f", shape) if dtype == "float32" else data.cast("H", shape)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 from honed.checkpoints.base import Checkpoint
 
@@ -26,15 +28,24 @@ def identity(checkpoint: Checkpoint) -> str | None:
         from honed.checkpoints.artifact.checkpoint import Artifact
 
         return f"artifact:{checkpoint.manifest['checksum']}" if isinstance(checkpoint, Artifact) else None
-    digest = hashlib.sha256(json.dumps(checkpoint.config, sort_keys=True, default=repr).encode())
+    state = state_of(checkpoint.files)
+    if state is None:
+        return None
+    config = json.dumps(checkpoint.config, sort_keys=True, default=repr)
+    return f"files:{hashlib.sha256(f'{config}{state}'.encode()).hexdigest()}"
+
+
+def state_of(files: Sequence[Path]) -> str | None:
+    """A digest that another state of the files does not have; None where none can be given."""
+    digest = hashlib.sha256()
     newest = 0
     try:
-        for file in checkpoint.files:
+        for file in files:
             found = file.stat()
             newest = max(newest, found.st_ctime_ns, found.st_mtime_ns)
             state = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
             digest.update(f"{file.resolve()}:{state}\n".encode("utf-8", "surrogateescape"))
     except OSError:
         return None
-    settled = bool(checkpoint.files) and time.time_ns() - newest > SETTLED_S * 1e9
-    return f"files:{digest.hexdigest()}" if settled else None
+    settled = bool(files) and time.time_ns() - newest > SETTLED_S * 1e9
+    return digest.hexdigest() if settled else None

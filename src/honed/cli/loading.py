@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import sys
 from collections.abc import Iterator
@@ -27,12 +28,24 @@ def loaded(
     """The model that `honed.load` gives for these, closed at the end. Errors are those of `honed.load`."""
     import honed
 
-    with _spinner(f"loading {model}"):
+    with _spinner(f"loading {model}"), _no_collection():
         language_model = honed.load(
             model, dtype=dtype, kv=kv, threads=threads, isa=isa, context=context, revision=revision, backend=backend
         )
     with language_model:
         yield language_model
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without looking for garbage: what loading makes is kept, and going through it again and again takes time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 @contextmanager

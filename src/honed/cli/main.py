@@ -8,11 +8,12 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
-import typer
-
+from honed.cli import quick
 from honed.errors import HonedError
+from honed.later import typer
 
 # Verb: name of its function, in the module of the verb's name.
 VERBS = {
@@ -25,6 +26,8 @@ VERBS = {
     "doctor": "doctor",
     "demo": "demo",
 }
+QUICK = frozenset({"generate"})
+"""Verbs whose start is waited for: their plain command lines are read without typer."""
 
 
 def make_app(verbs: Iterable[str] = VERBS) -> typer.Typer:
@@ -39,8 +42,13 @@ def make_app(verbs: Iterable[str] = VERBS) -> typer.Typer:
     )
     app.callback()(_no_options)
     for verb in verbs:
-        app.command(verb)(getattr(importlib.import_module(f"honed.cli.{verb}"), VERBS[verb]))
+        app.command(verb)(_function(verb))
     return app
+
+
+def _function(verb: str) -> Callable[..., Any]:
+    function: Callable[..., Any] = getattr(importlib.import_module(f"honed.cli.{verb}"), VERBS[verb])
+    return function
 
 
 def _no_options() -> None:
@@ -50,9 +58,8 @@ def _no_options() -> None:
 
 def main() -> None:
     """Entry point. An expected error is one line on stderr; Ctrl-C exits with 130; a closed pipe is no error."""
-    asked = sys.argv[1:2]
     try:
-        make_app(asked if asked and asked[0] in VERBS else VERBS)()
+        _run(sys.argv[1:])
     except HonedError as error:
         print(f"honed: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(error.exit_code)
@@ -63,6 +70,17 @@ def main() -> None:
         # The reader left. Point stdout away so that the interpreter's last flush does not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+
+
+def _run(words: Sequence[str]) -> None:
+    verb = words[0] if words and words[0] in VERBS else None
+    if verb in QUICK:
+        function = _function(verb)
+        given = quick.parse(function, words[1:])
+        if given is not None:
+            function(**given)
+            return
+    make_app(VERBS if verb is None else [verb])()
 
 
 if __name__ == "__main__":

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from honed.errors import ParameterError
+from honed.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,19 @@ numpy has no bfloat16, so those values are kept as their 16 bits in uint16 and w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import math
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-from numpy.typing import NDArray
+from honed.later import numpy as np
+from honed.records import dataclass
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 
 DenseType = Literal["float32", "float16", "bfloat16"]
-_STORAGE = {"float32": np.float32, "float16": np.float16, "bfloat16": np.uint16}
+_STORAGE: dict[DenseType, str] = {"float32": "float32", "float16": "float16", "bfloat16": "uint16"}
+_BYTES: dict[DenseType, int] = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
 def bfloat16_to_float32(bits: NDArray[np.uint16]) -> NDArray[np.float32]:
@@ -37,7 +42,7 @@ class Dense:
 
     def __post_init__(self) -> None:
         if self.values.dtype != _STORAGE[self.dtype]:
-            raise TypeError(f"{self.dtype} is stored as {_STORAGE[self.dtype].__name__}, not {self.values.dtype}")
+            raise TypeError(f"{self.dtype} is stored as {_STORAGE[self.dtype]}, not {self.values.dtype}")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -56,3 +61,34 @@ class Dense:
         if self.dtype == "bfloat16":
             return bfloat16_to_float32(np.ascontiguousarray(part, dtype=np.uint16))
         return part.astype(np.float32)
+
+
+class MappedDense(Dense):
+    """A weight whose values lie in a mapped file: `stored` is their bytes, and the array is made when it is asked for.
+
+    A start that finds its weights packed asks for none.
+    """
+
+    stored: memoryview
+    _shape: tuple[int, ...]
+
+    def __init__(self, stored: memoryview, dtype: DenseType, shape: tuple[int, ...]) -> None:
+        if len(stored) != _BYTES[dtype] * math.prod(shape):
+            raise TypeError(f"{dtype} {shape} takes {_BYTES[dtype] * math.prod(shape)} bytes, not {len(stored)}")
+        # The base class is frozen, and its own constructor would take the array.
+        for name, value in {"stored": stored, "dtype": dtype, "_shape": shape}.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def values(self) -> NDArray[np.float32] | NDArray[np.float16] | NDArray[np.uint16]:
+        if not self.stored:  # numpy takes no empty buffer
+            return np.empty(self.shape, _STORAGE[self.dtype])
+        return np.frombuffer(self.stored, _STORAGE[self.dtype]).reshape(self.shape)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._shape
+
+    @property
+    def nbytes(self) -> int:
+        return len(self.stored)

@@ -11,14 +11,17 @@ Group order is fixed, so that the float sum over groups is the same everywhere.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import field
+from typing import TYPE_CHECKING, Literal
 
 from honed.encodings.activation import ActivationScales
 from honed.errors import ParameterError
+from honed.later import numpy as np
+from honed.records import dataclass
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 
 GROUPS = (32, 64, 128)
 Offset = Literal["symmetric", "zero_point", "minimum"]

@@ -7,13 +7,17 @@ the instruction set, the batch or the number of threads. Codes stay within [-127
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import field
+from typing import TYPE_CHECKING
 
 from honed.encodings.activation import ActivationScales
 from honed.errors import ParameterError
+from honed.later import numpy as np
+from honed.records import dataclass
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 
 GROUPS = (32, 64, 128)
 

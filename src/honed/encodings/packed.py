@@ -6,15 +6,18 @@ weight for a kernel holds the codes of that weight only.
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from honed.encodings.activation import ActivationScales
 from honed.encodings.codebook import Codebook, Table
 from honed.encodings.int4 import Int4
 from honed.encodings.int8 import Int8
+from honed.later import numpy as np
 
-Bytes = NDArray[np.uint8]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Bytes = NDArray[np.uint8]
 
 
 class PackedInt8(Int8):

@@ -7,7 +7,6 @@ headers laid out before the first weight is touched.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from honed.encodings.activation import ActivationScales
@@ -17,6 +16,7 @@ from honed.encodings.dense import Dense, DenseType
 from honed.encodings.int4 import Int4, Offset
 from honed.encodings.int8 import Int8
 from honed.errors import ParameterError
+from honed.records import dataclass
 
 Group = Literal[32, 64, 128]
 OFFSET_BYTES: dict[Offset, int] = {"symmetric": 0, "zero_point": 1, "minimum": 2}

@@ -7,10 +7,10 @@ once against `ops/table.py`. Everything else (torch reference, plan, checkpoints
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from honed.ops.table import Ops, Weight
+from honed.records import dataclass
 
 Value = TypeVar("Value")
 Config = Mapping[str, Any]

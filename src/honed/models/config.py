@@ -7,13 +7,13 @@ family has.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from honed.errors import FormatError, UnsupportedError
 from honed.models.base import Config, Dimensions
 from honed.ops.table import Activation
+from honed.records import dataclass
 
 # Far over every published model, and low enough that no product of them overflows or takes memory by itself.
 MAX_LAYERS = 1024

@@ -6,7 +6,6 @@ Pre-norm decoder, rotary positions, grouped query heads, gated MLP.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +14,7 @@ from honed.models.config import DecoderConfig, Fields, read_decoder
 from honed.models.layers import embedding_table, gated_mlp, head, list_weights, project
 from honed.models.rope_scaling import read_rotary
 from honed.ops.table import Ops, Rotary, Weight
+from honed.records import dataclass
 
 Value = TypeVar("Value")
 

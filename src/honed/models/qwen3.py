@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,6 +11,7 @@ from honed.models.config import DecoderConfig, Fields, read_decoder, read_layer_
 from honed.models.layers import embedding_table, gated_mlp, head, list_weights, project
 from honed.models.rope_scaling import read_rotary
 from honed.ops.table import Ops, Rotary, Weight
+from honed.records import dataclass
 
 Value = TypeVar("Value")
 

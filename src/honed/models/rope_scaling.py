@@ -8,16 +8,15 @@ Not here: applying the rotation, which is an op.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-
-import numpy as np
-from numpy.typing import NDArray
+from array import array
+from collections.abc import Callable, Sequence
 
 from honed.errors import UnsupportedError
 from honed.models.config import MAX_CONTEXT, Fields
 from honed.ops.table import Rotary
 
-Frequencies = NDArray[np.float64]
+Frequencies = Sequence[float]
+"""Of each pair of a head."""
 
 
 def read_rotary(fields: Fields, head_dim: int) -> Rotary:
@@ -37,9 +36,10 @@ def read_rotary(fields: Fields, head_dim: int) -> Rotary:
             )
     theta_default = fields.number("rope_theta", 1e-3, 1e12, default=10000.0)
     theta = scaling.number("rope_theta", 1e-3, 1e12, default=theta_default)
-    base = theta ** (-np.arange(0, head_dim, 2, dtype=np.float64) / head_dim)
-    scaled = SCALINGS[kind](base, scaling) / _frequency_factors(fields, head_dim // 2)
-    return Rotary(tuple(scaled.astype(np.float32).tolist()))
+    base = [theta ** (-feature / head_dim) for feature in range(0, head_dim, 2)]
+    factors = _frequency_factors(fields, head_dim // 2)
+    scaled = [value / factor for value, factor in zip(SCALINGS[kind](base, scaling), factors, strict=True)]
+    return Rotary(tuple(array("f", scaled)))  # rounded to float32
 
 
 def _default(base: Frequencies, scaling: Fields) -> Frequencies:
@@ -48,7 +48,8 @@ def _default(base: Frequencies, scaling: Fields) -> Frequencies:
 
 def _linear(base: Frequencies, scaling: Fields) -> Frequencies:
     """Position interpolation (Chen et al. 2023): every position is divided by the factor."""
-    return base / scaling.number("factor", 1e-3, 1e6)
+    factor = scaling.number("factor", 1e-3, 1e6)
+    return [value / factor for value in base]
 
 
 def _llama3(base: Frequencies, scaling: Fields) -> Frequencies:
@@ -59,9 +60,13 @@ def _llama3(base: Frequencies, scaling: Fields) -> Frequencies:
     if high <= low:
         raise scaling.wrong("high_freq_factor", f"must be over low_freq_factor {low:g}")
     original = scaling.integer("original_max_position_embeddings", 1, MAX_CONTEXT)
-    wavelength = 2 * math.pi / base
-    smooth = np.clip((original / wavelength - low) / (high - low), 0.0, 1.0)
-    return (1 - smooth) * base / factor + smooth * base
+
+    def scaled(value: float) -> float:
+        wavelength = 2 * math.pi / value
+        smooth = min(max((original / wavelength - low) / (high - low), 0.0), 1.0)
+        return (1 - smooth) * value / factor + smooth * value
+
+    return [scaled(value) for value in base]
 
 
 SCALINGS: dict[str, Callable[[Frequencies, Fields], Frequencies]] = {
@@ -74,10 +79,10 @@ SCALINGS: dict[str, Callable[[Frequencies, Fields], Frequencies]] = {
 def _frequency_factors(fields: Fields, count: int) -> Frequencies:
     given = fields.values.get("rope_frequency_factors")
     if given is None:
-        return np.ones(count)
+        return [1.0] * count
     expected = f"must be {count} positive numbers"
     if not isinstance(given, list | tuple) or len(given) != count:
         raise fields.wrong("rope_frequency_factors", expected)
     if not all(isinstance(value, int | float) and math.isfinite(value) and value > 0 for value in given):
         raise fields.wrong("rope_frequency_factors", expected)
-    return np.asarray(given, dtype=np.float64)
+    return [float(value) for value in given]

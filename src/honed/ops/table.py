@@ -9,8 +9,9 @@ logits are asked for. All values are float32; how a weight is stored is the busi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeVar
+
+from honed.records import dataclass
 
 Value = TypeVar("Value")
 Activation = Literal["silu", "gelu_tanh"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from honed.models.base import DecoderModel
 from honed.plan.buffers import share_stretches
@@ -16,6 +15,7 @@ from honed.plan.lowered import LoweredPlan
 from honed.plan.record import record
 from honed.plan.source import NamedWeights, PlanSource
 from honed.plan.verify import verify_fused, verify_graph, verify_layout
+from honed.records import dataclass
 
 ALL_FUSIONS = tuple(FUSIONS)
 

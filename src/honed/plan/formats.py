@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, TypeGuard
+from typing import TYPE_CHECKING, Literal, TypeGuard
 
 from honed.encodings.base import Encoded
 from honed.encodings.codebook import Codebook, Table
 from honed.encodings.dense import Dense
-from honed.encodings.gguf_blocks import GgufBlocks
 from honed.encodings.int4 import Int4, Offset
 from honed.encodings.int8 import Int8
+from honed.encodings.scheme import CodebookScheme, DenseScheme, Int4Scheme, Int8Scheme, Scheme
+from honed.records import dataclass
+
+if TYPE_CHECKING:
+    from honed.encodings.gguf_blocks import GgufBlocks
 
 DenseDtype = Literal["float32", "bfloat16"]
 DensePolicy = Literal["auto", "float32", "bfloat16"]
@@ -64,11 +67,11 @@ class BlocksFormat:
 Format = DenseFormat | Int8Format | Int4Format | CodebookFormat | BlocksFormat
 
 
-def dense_dtype(encoded: Encoded, policy: DensePolicy) -> DenseDtype:
+def dense_dtype(weight: Encoded | Scheme, policy: DensePolicy) -> DenseDtype:
     """Type that a weight takes where it is not run quantized: auto keeps float32 and rounds all else to bfloat16."""
     if policy != "auto":
         return policy
-    return "float32" if isinstance(encoded, Dense) and encoded.dtype == "float32" else "bfloat16"
+    return "float32" if isinstance(weight, Dense | DenseScheme) and weight.dtype == "float32" else "bfloat16"
 
 
 BLOCK_FORMATS: dict[str, Format] = {
@@ -84,26 +87,38 @@ BLOCK_FORMATS: dict[str, Format] = {
 """How the blocks of a GGUF file run with the file's own values (`encodings/gguf_integers.py`)."""
 
 
-def format_of(encoded: Encoded, policy: DensePolicy) -> Format:
+def format_of(weight: Encoded | Scheme, policy: DensePolicy) -> Format:
     """Integer encodings run as they are, and so with auto do GGUF blocks; every other encoding is decoded to dense."""
-    match encoded:
-        case GgufBlocks(type_name=name) if policy == "auto" and name in BLOCK_FORMATS:
-            return BLOCK_FORMATS[name]
+    match weight:
         case Int8():
-            return Int8Format(encoded.group, encoded.activation.group)
+            return Int8Format(weight.group, weight.activation.group)
+        case Int8Scheme():
+            return Int8Format(weight.group, weight.activation_group)
         case Int4():
-            return Int4Format(encoded.group, encoded.activation.group, encoded.offset)
+            return Int4Format(weight.group, weight.activation.group, weight.offset)
+        case Int4Scheme():
+            return Int4Format(weight.group, weight.activation_group, weight.offset)
         case Codebook():
-            return CodebookFormat(encoded.group, encoded.activation.group, encoded.table)
+            return CodebookFormat(weight.group, weight.activation.group, weight.table)
+        case CodebookScheme():
+            return CodebookFormat(weight.group, weight.activation_group, weight.table)
+        case DenseScheme():
+            return DenseFormat(dense_dtype(weight, policy))
         case _:
-            return DenseFormat(dense_dtype(encoded, policy))
+            if policy == "auto" and is_blocks(weight) and weight.type_name in BLOCK_FORMATS:
+                return BLOCK_FORMATS[weight.type_name]
+            return DenseFormat(dense_dtype(weight, policy))
+
+
+def is_blocks(encoded: Encoded) -> TypeGuard[GgufBlocks]:
+    """Whether it is GGUF blocks. Only a weight of that kind has their code imported."""
+    if encoded.kind != "gguf":
+        return False
+    from honed.encodings.gguf_blocks import GgufBlocks
+
+    return isinstance(encoded, GgufBlocks)
 
 
 def lies_as_table(encoded: Encoded, policy: DensePolicy) -> TypeGuard[GgufBlocks]:
     """Whether rows of a table are looked up in the blocks of the file; those of other encodings are dense."""
-    return (
-        policy == "auto"
-        and isinstance(encoded, GgufBlocks)
-        and encoded.format.codes is not None
-        and encoded.row_order is None
-    )
+    return policy == "auto" and is_blocks(encoded) and encoded.format.codes is not None and encoded.row_order is None

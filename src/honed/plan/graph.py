@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from honed.errors import PlanError
 from honed.ops.table import Activation, Rotary, Weight
 from honed.plan.plain import Plain
+from honed.records import dataclass
 
 RowKind = Literal["tokens", "selected"]
 Epilogue = Literal["store", "add", "gated_silu", "gated_gelu_tanh"]

@@ -7,7 +7,7 @@ gate and up; a quantized matmul reads quantized rows. What only makes a plan fas
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from honed.errors import PlanError
 from honed.ops.table import Rotary, Weight
@@ -15,6 +15,7 @@ from honed.plan import graph as g
 from honed.plan.formats import DenseFormat, Format
 from honed.plan.graph import Graph, Statement, Value
 from honed.plan.infer import infer
+from honed.records import dataclass
 
 
 def legalize(graph: Graph, formats: Mapping[str, Format]) -> Graph:

@@ -186,7 +186,7 @@ def packed_matrix(parts: Sequence[g.Part], formats: Mapping[str, Format], *, int
             placements.append(low.Placement(part.weight.name, rows, column, tile_step=1))
             column += rows
     panel = low.PANEL_COLUMNS
-    columns = -(-int(max(placement.columns[-1] + 1 for placement in placements)) // panel) * panel
+    columns = -(-max(placement.end for placement in placements) // panel) * panel
     weight = parts[0].weight
     return low.MatrixWeight(formats[weight.name], columns, weight.shape[1], tuple(placements))
 

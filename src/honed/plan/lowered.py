@@ -7,16 +7,19 @@ Each op class mirrors one code of native/plan/op.h, whose table says which field
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
+from honed.later import numpy as np
 from honed.ops.table import ACTIVATIONS, Activation
 from honed.plan.formats import Format
 from honed.plan.graph import Epilogue, RowKind
 from honed.plan.plain import Plain
+from honed.records import dataclass
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 
 PANEL_COLUMNS = 32
 TILE_COLUMNS = 16
@@ -236,6 +239,21 @@ class Placement(Plain):
     rows: int
     first_column: int
     tile_step: int
+
+    @property
+    def end(self) -> int:
+        """One past the last packed column."""
+        last = self.rows - 1
+        return self.first_column + last // TILE_COLUMNS * TILE_COLUMNS * self.tile_step + last % TILE_COLUMNS + 1
+
+    def runs(self) -> Iterator[tuple[int, int]]:
+        """First and one past the last of each run of neighbouring packed columns, in the order of rows."""
+        if self.tile_step == 1:
+            yield self.first_column, self.first_column + self.rows
+            return
+        for row in range(0, self.rows, TILE_COLUMNS):
+            begin = self.first_column + row * self.tile_step
+            yield begin, begin + min(TILE_COLUMNS, self.rows - row)
 
     @property
     def columns(self) -> NDArray[np.int64]:

@@ -7,10 +7,12 @@ head is multiplied with, not where a tied embedding table is looked up in.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from honed.encodings.base import Encoded
+from honed.encodings.scheme import Scheme
 from honed.errors import PlanError
 from honed.plan import graph as g
 from honed.plan.formats import DensePolicy, Format, format_of
@@ -42,6 +44,17 @@ class HeadEncoding(Protocol):
         """The head as a matmul weight, or None where it is the weight of that name."""
 
 
+@runtime_checkable
+class Described(Protocol):
+    """A checkpoint that says how its weights are encoded without making them."""
+
+    def scheme(self, name: str) -> Scheme:
+        """Of a weight. Unknown name: KeyError."""
+
+    def head_scheme(self) -> Scheme | None:
+        """Of `HeadEncoding.head`."""
+
+
 class PlanSource:
     """The weights that a recorded graph names."""
 
@@ -57,7 +70,10 @@ class PlanSource:
         if not isinstance(output, g.Linear):
             raise PlanError(f"graph: ends in {output.name}, must end in the linear layer that gives the logits")
         self._head_name = output.weight.name
-        self._head = weights.head() if isinstance(weights, HeadEncoding) else None
+
+    @cached_property
+    def _head(self) -> Encoded | None:
+        return self._weights.head() if isinstance(self._weights, HeadEncoding) else None
 
     @property
     def matrices(self) -> tuple[str, ...]:
@@ -80,4 +96,11 @@ class PlanSource:
 
     def formats(self, policy: DensePolicy) -> dict[str, Format]:
         """The form in which each matrix of the graph runs."""
-        return {name: format_of(self.matrix(name), policy) for name in self._matrices}
+        weights = self._weights
+        if not isinstance(weights, Described):
+            return {name: format_of(self.matrix(name), policy) for name in self._matrices}
+        schemes = {name: weights.scheme(name) for name in self._matrices}
+        head = weights.head_scheme()
+        return {name: format_of(scheme, policy) for name, scheme in schemes.items()} | (
+            {} if head is None else {self._head_name: format_of(head, policy)}
+        )

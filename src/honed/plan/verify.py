@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import pairwise
 
-import numpy as np
-
 from honed.errors import PlanError
 from honed.plan import graph as g
 from honed.plan import lowered as low
@@ -164,12 +162,11 @@ def _verify_stretches(plan: low.LoweredPlan) -> None:
 
 
 def _verify_columns(number: int, weight: low.MatrixWeight | low.BiasWeight) -> None:
-    taken = np.zeros(weight.columns, dtype=np.bool_)
+    taken = bytearray(weight.columns)
     for part in weight.parts:
-        columns = part.columns
-        if not len(columns) or columns.min() < 0 or columns.max() >= weight.columns:
-            raise PlanError(f"weight {number}: {part.name} goes outside its {weight.columns} columns")
-        before = np.count_nonzero(taken)
-        taken[columns] = True
-        if np.count_nonzero(taken) != before + len(columns):
-            raise PlanError(f"weight {number}: {part.name} takes columns that are taken")
+        for begin, end in part.runs():
+            if not 0 <= begin < end <= weight.columns:
+                raise PlanError(f"weight {number}: {part.name} goes outside its {weight.columns} columns")
+            if 1 in taken[begin:end]:
+                raise PlanError(f"weight {number}: {part.name} takes columns that are taken")
+            taken[begin:end] = b"\1" * (end - begin)

@@ -7,17 +7,19 @@ else is in the batch, if the backend computes every row independently of the oth
 from __future__ import annotations
 
 from collections.abc import Sequence as Many
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from honed.backends.base import PAGE_TOKENS, Backend, GreedyBackend
 from honed.errors import ParameterError
+from honed.later import numpy as np
 from honed.runtime.events import Event, Failed, Finished, Generated, Output
 from honed.runtime.request import FinishReason, Request
 from honed.runtime.sampling import Sampler
 from honed.runtime.scheduler import Chunk, Scheduler, make_batch
 from honed.runtime.sequence import Sequence
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class Engine:
@@ -117,7 +119,7 @@ class Engine:
             tokens = self._greedy.greedy(batch)
             if tokens is not None:
                 return tokens
-        return list(self._backend.forward(batch))
+        return list(self._backend.forward(batch.as_arrays()))
 
     def _postprocess(self, chunks: list[Chunk], choices: Many[int | NDArray[np.float32]]) -> list[Event]:
         events: list[Event] = []

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from honed.records import dataclass
 from honed.runtime.request import FinishReason
 
 

@@ -7,9 +7,13 @@ then give another token for the same seed.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+from honed.later import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 
 _TERMS = 14
 _COEFFICIENTS = tuple(1.0 / math.factorial(n) for n in range(_TERMS))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from honed.errors import ParameterError
+from honed.records import dataclass
 
 FinishReason = Literal["stop", "length", "abort"]
 

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from honed.errors import HonedError
+from honed.later import numpy as np
 from honed.runtime.exponential import exp_nonpositive
 from honed.runtime.request import Sampling
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 
 _HEAD = 256
 """Tokens that nucleus sampling sorts first; the nucleus of a language model seldom has more."""

@@ -9,13 +9,12 @@ never preempted and fits the cache alone, so every request comes to its end.
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 
-import numpy as np
-
-from honed.backends.base import Batch
+from honed.backends.base import PlainBatch
+from honed.records import dataclass
 from honed.runtime.pages import PageAllocator, pages_for
 from honed.runtime.sequence import Sequence
 
@@ -126,27 +125,26 @@ class Scheduler:
         return chunks
 
 
-def make_batch(chunks: Iterable[Chunk]) -> Batch:
-    """The arrays of a step. Logits are selected for the chunks that complete, in their order."""
+def make_batch(chunks: Iterable[Chunk]) -> PlainBatch:
+    """The batch of a step. Logits are selected for the chunks that complete, in their order."""
     chunks = list(chunks)
     width = max(len(chunk.sequence.pages) for chunk in chunks)
     # Entries past a sequence's pages are never read; 0 is a page that always exists.
-    tables = np.zeros((len(chunks), width), dtype=np.int32)
-    tokens: list[int] = []
-    positions: list[int] = []
-    selected: list[int] = []
+    tables = array("i")
+    tokens, positions, sequences, selected = array("i"), array("i"), array("i"), array("i")
     for row, chunk in enumerate(chunks):
         sequence = chunk.sequence
         end = sequence.computed + chunk.count
-        tables[row, : len(sequence.pages)] = sequence.pages
-        tokens += sequence.tokens[sequence.computed : end]
-        positions += range(sequence.computed, end)
+        tables.extend(sequence.pages + [0] * (width - len(sequence.pages)))
+        tokens.extend(sequence.tokens[sequence.computed : end])
+        positions.extend(range(sequence.computed, end))
+        sequences.extend([row] * chunk.count)
         if chunk.completes:
             selected.append(len(tokens) - 1)
-    return Batch(
-        tokens=np.array(tokens, dtype=np.int32),
-        positions=np.array(positions, dtype=np.int32),
-        sequences=np.repeat(np.arange(len(chunks), dtype=np.int32), [chunk.count for chunk in chunks]),
-        page_tables=tables,
-        selected=np.array(selected, dtype=np.int32),
+    return PlainBatch(
+        tokens=memoryview(tokens),
+        positions=memoryview(positions),
+        sequences=memoryview(sequences),
+        page_tables=memoryview(tables).cast("B").cast("i", (len(chunks), width)),
+        selected=memoryview(selected),
     )

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from tokenizers import Tokenizer as FastTokenizer
 
 from honed.errors import UnsupportedError
+from honed.records import dataclass
 
 
 def _byte_alphabet() -> dict[str, int]:

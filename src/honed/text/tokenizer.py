@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 
 from tokenizers import Tokenizer as FastTokenizer
 
+from honed.records import dataclass
 from honed.text.decoding import Decoding
 from honed.text.detokenizer import decode_all
 

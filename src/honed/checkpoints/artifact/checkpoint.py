@@ -1,8 +1,9 @@
 """Reads an artifact: the weights in their encodings, checked against the manifest.
 
 Opening reads headers and small files; the large files are hashed on threads of their own while the caller loads,
-and `verify` waits for them. Call it before the first result leaves the process. Directories that other tools
-compressed are not artifacts: `compressed_tensors/`.
+and `verify` waits for them. Call it before the first result leaves the process. Files that were hashed before and have
+not changed since are not hashed again (`verified.py`). Directories that other tools compressed are not artifacts:
+`compressed_tensors/`.
 """
 
 from __future__ import annotations
@@ -10,12 +11,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from honed.checkpoints.artifact.layout import HEAD_FILE, MINIMUMS_FILE, minimum_specs
 from honed.checkpoints.artifact.manifest import MANIFEST, FileRecord, Manifest, read_manifest
+from honed.checkpoints.artifact.verified import VerifiedState
 from honed.checkpoints.base import Kind
 from honed.checkpoints.compressed_tensors.format import from_tensors, tensor_specs
 from honed.checkpoints.consistency import check_consistency
@@ -23,9 +23,14 @@ from honed.checkpoints.fingerprint import file_sha256
 from honed.checkpoints.huggingface.checkpoint import Directory
 from honed.checkpoints.safetensors.reader import SafetensorsFile
 from honed.encodings.base import Encoded
-from honed.encodings.scheme import Scheme
+from honed.encodings.dense import MappedDense
+from honed.encodings.scheme import DenseScheme, Scheme
 from honed.errors import ArtifactError, HonedError
 from honed.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 
 _SMALL = 1 << 20
 
@@ -41,7 +46,9 @@ class Artifact:
         path = directory.path
         self._manifest: Manifest = read_manifest(path / MANIFEST)
         large = _check_files(path, self._manifest.files)
-        self._hashes = [_Hash(path / name, record) for name, record in large.items()]
+        self._state = VerifiedState(path, large)
+        known = self._state.is_known()
+        self._hashes = [] if known else [_Hash(path / name, record) for name, record in large.items()]
         self._directory = directory
         self._head = _open_own(directory, HEAD_FILE, needed=self._manifest.head is not None)
         needs_minimums = bool(minimum_specs(self._manifest.weights))
@@ -100,15 +107,26 @@ class Artifact:
 
     def verify(self) -> None:
         """Waits for the checksums of the large files. ArtifactError names the first file that was changed."""
-        for pending in self._hashes:
-            pending.check()
+        if self._hashes:
+            for pending in self._hashes:
+                pending.check()
+            self._hashes = []
+            self._state.remember()
 
     def scheme(self, name: str) -> Scheme:
         """The encoding of a weight, that of a tied head under its own name too. Unknown name: KeyError."""
         return self._manifest.weights[name].scheme
 
+    def head_scheme(self) -> Scheme | None:
+        """The encoding of `head`."""
+        return None if self._manifest.head is None else self.scheme(self._manifest.head)
+
     def _read(self, name: str) -> Encoded:
         record = self._manifest.weights[name]
+        if isinstance(record.scheme, DenseScheme):
+            own = self._own_file(name)
+            stored = self._directory.stored(name) if own is None else own.stored(name)
+            return MappedDense(stored, record.scheme.dtype, record.shape)
 
         def read(tensor: str) -> NDArray[Any]:
             own = self._own_file(tensor)

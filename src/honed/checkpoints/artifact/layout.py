@@ -11,12 +11,11 @@ encoding takes longer than reading, and because the embedding has been rounded t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from honed.checkpoints.artifact.manifest import WeightRecord
 from honed.checkpoints.compressed_tensors.format import TensorSpec, minimum_spec, tensor_specs
-from honed.checkpoints.safetensors.writer import file_size
 from honed.encodings.scheme import DenseScheme, Int4Scheme
+from honed.records import dataclass
 
 HEAD_FILE = "honed/head.safetensors"
 MINIMUMS_FILE = "honed/minimums.safetensors"
@@ -34,6 +33,8 @@ class WeightFile:
 
     @property
     def nbytes(self) -> int:
+        from honed.checkpoints.safetensors.writer import file_size  # whoever only reads does without
+
         return file_size(self.specs, METADATA)
 
 

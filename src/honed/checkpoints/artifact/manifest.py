@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from honed import __version__
 from honed.checkpoints.json_files import read_object
 from honed.encodings.scheme import Scheme, from_json, to_json
 from honed.errors import ArtifactError, ParameterError
+from honed.records import dataclass
 
 MANIFEST = "honed.json"
 FORMAT = "honed-artifact"
@@ -77,6 +76,8 @@ def build_document(
     files: Mapping[str, FileRecord],
 ) -> dict[str, Any]:
     """The JSON object. `head` names the weight that lies in the file of its own."""
+    import platform  # nothing that only reads needs it
+
     document: dict[str, Any] = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,

@@ -18,11 +18,7 @@ and `weight_scale`; the table stands in the manifest. The config of a foreign ch
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from honed.encodings.base import Encoded
 from honed.encodings.codebook import Codebook
@@ -39,11 +35,18 @@ from honed.encodings.scheme import (
     activation_scales,
     scheme_of,
 )
+from honed.later import numpy as np
+from honed.records import dataclass
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
 
 CODEBOOK_FORMAT = "honed-codebook"
 _DENSE_TYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 _SIZES = {"I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I8": 1, "U8": 1}
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from honed.errors import SourceError
+from honed.records import dataclass
 
 CHUNK = 1 << 20
 

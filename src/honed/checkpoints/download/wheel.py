@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from honed.checkpoints.download import cache
 from honed.checkpoints.download.cache import Digest
 from honed.errors import ParameterError, SourceError
+from honed.records import dataclass
 
 # What only a download needs is imported there: this module is part of every start.
 if TYPE_CHECKING:

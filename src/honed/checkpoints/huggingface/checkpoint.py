@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from honed.checkpoints.base import Kind
 from honed.checkpoints.consistency import check_consistency
 from honed.checkpoints.json_files import read_object
 from honed.checkpoints.safetensors.reader import Entry, SafetensorsFile
 from honed.encodings.base import Encoded
-from honed.encodings.dense import Dense, DenseType
+from honed.encodings.dense import Dense, DenseType, MappedDense
 from honed.errors import FormatError, SourceError, UnsupportedError
 from honed.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 
 CONFIG = "config.json"
 SINGLE = "model.safetensors"
@@ -64,6 +66,10 @@ class Directory:
     def tensor(self, name: str) -> NDArray[Any]:
         """A raw tensor, mapped; bfloat16 as uint16 bits. Unknown name: KeyError."""
         return self._owner[name].tensor(name)
+
+    def stored(self, name: str) -> memoryview:
+        """The bytes of a raw tensor, mapped. Unknown name: KeyError."""
+        return self._owner[name].stored(name)
 
     def member(self, name: str) -> Path | None:
         """The path of a file of the directory, None if there is none; FormatError if it is a link that leads out."""
@@ -177,9 +183,9 @@ class HuggingFaceCheckpoint:
 
 def dense_weight(directory: Directory, name: str) -> Dense:
     """A float tensor as it lies. Unknown name: KeyError. Another type: UnsupportedError."""
-    dtype = directory.entry(name).dtype
-    if dtype not in _DENSE:
+    entry = directory.entry(name)
+    if entry.dtype not in _DENSE:
         raise UnsupportedError(
-            f"{directory.path}: tensor {name}: type {dtype} is not a weight; supported are {', '.join(_DENSE)}"
+            f"{directory.path}: tensor {name}: type {entry.dtype} is not a weight; supported are {', '.join(_DENSE)}"
         )
-    return Dense(directory.tensor(name), _DENSE[dtype])
+    return MappedDense(directory.stored(name), _DENSE[entry.dtype], entry.shape)

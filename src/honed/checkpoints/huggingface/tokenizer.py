@@ -7,11 +7,13 @@ and running the chat template (`text/chat_template.py`).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer as FastTokenizer
 
-from honed.checkpoints.json_files import read_object, read_text
+from honed.checkpoints.huggingface.kept_tokenizer import KeptTokenizer
+from honed.checkpoints.json_files import read_bytes, read_object, read_text
 from honed.errors import FormatError, UnsupportedError
 from honed.text.tokenizer import Tokenizer
 
@@ -29,7 +31,7 @@ def read_tokenizer(directory: Directory) -> Tokenizer:
         raise UnsupportedError(
             f"{directory.path}: has no tokenizer.json; write one with transformers (AutoTokenizer, save_pretrained)"
         )
-    fast = build_fast(read_text(path), str(path))
+    fast = _read_fast(path)
     settings = _object(directory, "tokenizer_config.json")
     special = _special_tokens(settings) or _special_tokens(_object(directory, "special_tokens_map.json"))
     begin = None if "bos_token" not in special else fast.token_to_id(special["bos_token"])
@@ -46,6 +48,15 @@ def read_tokenizer(directory: Directory) -> Tokenizer:
         chat_template=_chat_template(directory, settings),
         special_tokens=special,
     )
+
+
+def _read_fast(path: Path) -> FastTokenizer:
+    kept = KeptTokenizer(read_bytes(path))
+    found = kept.read()
+    if found is None:
+        found = build_fast(read_text(path), str(path))
+        kept.keep(found)
+    return found
 
 
 def build_fast(text: str, path: str) -> FastTokenizer:

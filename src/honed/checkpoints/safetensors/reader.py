@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from honed.checkpoints.json_files import parse_object
 from honed.checkpoints.mapping import map_file
 from honed.errors import FormatError, UnsupportedError
+from honed.later import numpy as np
+from honed.records import dataclass
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 
 MAX_HEADER = 100_000_000
 MAX_DIMENSIONS = 32
 _BITS = dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"), 8)
 _BITS |= dict.fromkeys(("U16", "I16", "F16", "BF16"), 16) | dict.fromkeys(("U32", "I32", "F32"), 32)
 _BITS |= dict.fromkeys(("U64", "I64", "F64", "C64"), 64) | {"F6_E2M3": 6, "F6_E3M2": 6, "F4": 4}
+_FIELDS = {"dtype", "shape", "data_offsets"}
 STORAGE = {"F32": "<f4", "F16": "<f2", "BF16": "<u2", "I8": "i1", "U8": "u1", "I32": "<i4", "I64": "<i8"}
 """numpy types of the ones that are read; bfloat16 as its 16 bits."""
 
@@ -57,14 +60,18 @@ class SafetensorsFile:
             raise UnsupportedError(
                 f"{self.path}: tensor {name}: type {entry.dtype} is not supported; supported are {', '.join(STORAGE)}"
             )
-        storage = np.dtype(STORAGE[entry.dtype])
-        count = entry.nbytes // storage.itemsize
-        mapped = (
-            np.frombuffer(self._buffer, dtype=storage, count=count, offset=entry.start)
-            if count
-            else np.empty(0, storage)
-        )
-        return np.require(mapped, requirements="A").reshape(entry.shape)
+        if not entry.nbytes:  # numpy takes no empty buffer
+            return np.empty(entry.shape, STORAGE[entry.dtype])
+        return np.frombuffer(self.stored(name), STORAGE[entry.dtype]).reshape(entry.shape)
+
+    def stored(self, name: str) -> memoryview:
+        """The bytes of a tensor, mapped and read-only (a copy only where they are not aligned).
+
+        Unknown name: KeyError.
+        """
+        entry = self.entries[name]
+        mapped = self._buffer[entry.start : entry.start + entry.nbytes]
+        return mapped if entry.start % max(_BITS[entry.dtype] // 8, 1) == 0 else memoryview(bytes(mapped))
 
 
 def parse_header(buffer: memoryview, path: Path) -> tuple[dict[str, Entry], dict[str, str]]:
@@ -107,7 +114,7 @@ def _check_entries(header: Mapping[str, Any], data_start: int, size: int, path: 
 def _entry(name: str, fields: Any, data_start: int, path: Path) -> Entry:
     if not name.isprintable():
         raise FormatError(path, "tensor name", f"{name!r:.100} is not printable")
-    if not isinstance(fields, dict) or set(fields) != {"dtype", "shape", "data_offsets"}:
+    if not isinstance(fields, dict) or fields.keys() != _FIELDS:
         raise FormatError(path, name, "must be an object of dtype, shape and data_offsets")
     dtype, shape, offsets = fields["dtype"], fields["shape"], fields["data_offsets"]
     if not isinstance(dtype, str) or dtype not in _BITS:

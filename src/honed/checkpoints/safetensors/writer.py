@@ -12,12 +12,14 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from honed.checkpoints.compressed_tensors.format import TensorSpec
+from honed.later import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 
 _STORAGE = {"I64": "<i8", "F32": "<f4", "I32": "<i4", "F16": "<f2", "BF16": "<u2", "I8": "|i1", "U8": "|u1"}
 
