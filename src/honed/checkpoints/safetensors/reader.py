@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honed.checkpoints.json_files import parse_object
-from honed.checkpoints.mapping import map_file
+from honed.checkpoints.mapping import give_back, map_file
 from honed.errors import FormatError, UnsupportedError
 
 MAX_HEADER = 100_000_000
@@ -65,6 +65,10 @@ class SafetensorsFile:
             else np.empty(0, storage)
         )
         return np.require(mapped, requirements="A").reshape(entry.shape)
+
+    def give_back(self) -> None:
+        """The pages read so far: see `checkpoints/mapping.py`."""
+        give_back(self._buffer)
 
 
 def parse_header(buffer: memoryview, path: Path) -> tuple[dict[str, Entry], dict[str, str]]:
