@@ -6,14 +6,17 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 
 import honed
+import honed.api.compress as compress_module
 from divisible_models import save_llama, save_qwen2
 from honed.api.compress import Progress, compress
 from honed.checkpoints.artifact.checkpoint import Artifact
@@ -264,6 +267,19 @@ def test_the_demo_model_to_int8_is_read_by_transformers_and_by_us(smollm2_gguf: 
     with torch.no_grad():
         last = model(torch.tensor([tokenizer(text)["input_ids"]])).logits[0, -1]
     assert tokenizer.decode(int(last.argmax())).strip() == "Paris"
+
+
+@pytest.mark.parametrize(("characters", "kept"), [(1030, range(8)), (1300, [0, 1, 2, 3, 5, 6, 7, 8])])
+def test_windows_lie_evenly_over_a_text_of_many_tokens(
+    monkeypatch: pytest.MonkeyPatch, characters: int, kept: Sequence[int]
+) -> None:
+    # One token a character, each its own position: 8 windows of 128 in 1,030 of them, 10 in 1,300.
+    monkeypatch.setattr(compress_module, "CALIBRATION_TEXT", "x" * characters)
+    tokenizer = SimpleNamespace(encode=lambda text, add_special: list(range(len(text))))
+    decoder = SimpleNamespace(dimensions=SimpleNamespace(context=4096))
+    checkpoint = SimpleNamespace(tokenizer=lambda: tokenizer)
+    windows = compress_module._calibration_windows(cast("Any", checkpoint), cast("Any", decoder))
+    assert windows == [list(range(128 * number, 128 * (number + 1))) for number in kept]
 
 
 def test_int8_is_calibrated_and_says_on_what(llama: Path, tmp_path: Path) -> None:

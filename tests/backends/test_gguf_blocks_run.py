@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from honed.backends import packing
 from honed.backends.interpreter import InterpreterBackend, InterpreterConfig
 from honed.backends.native import NativeBackend, NativeConfig
 from honed.backends.packed import IntegerMatrix, QuantizedRows, pack
@@ -79,6 +80,16 @@ def test_native_equals_the_interpreter_to_the_bit(mix: str, isa: str) -> None:
     oracle = InterpreterBackend.load(checkpoint, InterpreterConfig(kv_tokens=128))
     backend = NativeBackend.load(checkpoint, NativeConfig(kv_tokens=128, isa=isa))
     np.testing.assert_array_equal(backend.forward(batch), oracle.forward(batch))
+
+
+@pytest.mark.parametrize("name", ALL_TYPES)
+def test_packing_in_pieces_changes_no_bit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = model({"": name})
+    batch = whole(np.random.default_rng(3).integers(0, 80, 9).astype(np.int32))
+    config = NativeConfig(kv_tokens=128, threads=1)
+    expected = NativeBackend.load(checkpoint, config).forward(batch)
+    monkeypatch.setattr(packing, "CHUNK_VALUES", 3 * 16 * WIDE)  # 80 rows of the head: 48 and 32
+    np.testing.assert_array_equal(NativeBackend.load(checkpoint, config).forward(batch), expected)
 
 
 @pytest.mark.parametrize("name", sorted(BLOCK_FORMATS))

@@ -64,6 +64,34 @@ def test_a_foreign_encoding_is_decoded_in_chunks_to_the_same_bits(chunk: int, mo
     np.testing.assert_array_equal(NativeBackend.load(foreign, config).forward(batch), expected)
 
 
+class Counting(MemoryCheckpoint):
+    """Notes how often it is asked to give its memory back."""
+
+    given_back = 0
+
+    def give_back(self) -> None:
+        self.given_back += 1
+
+
+def test_files_are_given_back_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = checkpoints()[0]
+    counting = Counting(source.config, {name: source.weight(name) for name in source.names})
+    spec = MatrixWeight(
+        DenseFormat("bfloat16"),
+        128,
+        54,
+        (Placement("model.layers.0.mlp.up_proj.weight", 110, first_column=0, tile_step=1),),
+    )
+    whole_weight = packer(counting).pack(spec)
+    assert counting.given_back == 1
+    monkeypatch.setattr(packing, "CHUNK_VALUES", 54 * 16)
+    in_pieces = packer(counting).pack(spec)
+    assert counting.given_back == 1 + 7  # 110 rows, 16 at a time
+    np.testing.assert_array_equal(whole_weight.data, in_pieces.data)
+    packer(counting).pack(TableWeight("model.embed_tokens.weight", 97, 54))
+    assert counting.given_back == 1 + 7 + 1
+
+
 def packer(checkpoint: MemoryCheckpoint) -> Packer:
     stages = build_plan(read_model(checkpoint.config), checkpoint, "auto")
     return Packer(checkpoint, stages.source, "auto")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -95,6 +96,33 @@ def test_rows_are_grouped_and_compared_by_workload() -> None:
     assert own.memory_allowance_bytes == 12_000_000 + 8 * 3 * 111 + OVERHEAD_BYTES
     (against,) = report.against(own)
     assert against.decode.median == 3.0
+
+
+def test_rows_beside_busy_cpus_are_compared_with_themselves_alone() -> None:
+    busy = replace(WORKLOAD, busy=1)
+    report = make_report(
+        [
+            measured("honed", 4),
+            measured("pytorch", 2),
+            measured("honed", 3, workload=busy, factors=(1.0, 0.5, 1.0)),
+            measured("pytorch", 1, workload=busy),
+            measured("third", 1, workload=busy),
+        ]
+    )
+    honed, _, honed_busy, pytorch_busy, third = report.measured()
+    assert report.against_alone(honed) is None
+    assert report.against_alone(third) is None, "was not measured alone"
+    alone = report.against_alone(honed_busy)
+    assert alone is not None
+    assert (alone.decode.median, alone.decode.low, alone.decode.high) == (0.75, 0.6, 0.75)
+    other = report.against_alone(pytorch_busy)
+    assert other is not None
+    assert other.prefill.median == 0.5
+    assert [against.decode.median for against in report.against(honed_busy)] == [3.0, 3.0]
+    assert [against.decode.median for against in report.against(honed)] == [2.0]
+    rows = json.loads(json.dumps(report.to_json()))["rows"]
+    assert [row["busy"] for row in rows] == [0, 0, 1, 1, 1]
+    assert [row["speed_against_alone"] is None for row in rows] == [True, True, False, False, True]
 
 
 def test_one_run_has_no_second_start() -> None:

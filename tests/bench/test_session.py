@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -63,6 +66,27 @@ def test_failing_peer_is_skipped_and_not_tried_again(monkeypatch: pytest.MonkeyP
 def test_own_failure_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(WorkerError, match="it broke"):
         run(monkeypatch, {"a": 1})
+
+
+def test_cpus_are_busy_beside_measurements_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine({})
+
+    @contextmanager
+    def busy_cpus(count: int) -> Iterator[None]:
+        machine.order.append(f"{count} busy")
+        yield
+        machine.order.append("none busy")
+
+    monkeypatch.setattr(session, "busy_cpus", busy_cpus)
+    monkeypatch.setattr(session, "measure_once", machine.measure_once)
+    monkeypatch.setattr(session, "probe", machine.probe)
+    labels: list[str] = []
+    contenders = [Contender("a", "m", "", {}, (), None, replace(WORKLOAD, runs=1, busy=busy)) for busy in (0, 2)]
+    measure_all(contenders, lambda done, total, label: labels.append(label))
+    alone, beside = (machine.order[i : i + 4] for i in (0, 4))
+    assert alone == ["0 busy", "a", "none busy", "probe 2 4"]
+    assert beside == ["2 busy", "a", "none busy", "probe 2 4"]
+    assert labels[1] == "a m: 512 prompt tokens, 3 together, 2 CPUs kept busy by others, run 1 of 1"
 
 
 def test_progress_counts_processes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bench_results import WORKLOAD, measured
@@ -38,6 +40,21 @@ def test_comparisons_say_how_sure_they_are(report: Report) -> None:
         "m (int8) against llama: decode 2.00 times as fast (2.00 to 2.00, 75% interval of 3 runs), "
         "prefill 2.00 times as fast (2.00 to 2.00, 75% interval of 3 runs)"
     ]
+
+
+def test_busy_rows_are_set_against_themselves_alone() -> None:
+    busy = replace(WORKLOAD, busy=1)
+    both = make_report([measured("honed", 4), measured("honed", 3, workload=busy)])
+    assert comparisons(both, WORKLOAD) == []
+    assert comparisons(both, busy) == [
+        "honed m (int8), 1 CPU kept busy by others, against itself alone: "
+        "decode 0.75 times as fast (0.75 to 0.75, 75% interval of 3 runs), "
+        "prefill 0.75 times as fast (0.75 to 0.75, 75% interval of 3 runs)"
+    ]
+    rows = dict(both.groups())[busy]
+    assert title(busy, rows).startswith(
+        "100 prompt and 11 new tokens, 1 sequence, 2 threads, 1 CPU kept busy by others, 3"
+    )
 
 
 def test_footing_names_second_start_and_memory(report: Report) -> None:

@@ -41,7 +41,7 @@ def test_table_and_markdown(tiny_llama: Path) -> None:
     assert lines[0] == "| " + " | ".join(HEADER) + " |"
     assert lines[2].startswith(f"| honed | {tiny_llama} | bfloat16 |")
     plain = run(str(tiny_llama), *SMALL)
-    assert "8 prompt and 3 new tokens, 1 sequence, 1 threads, 1 runs" in plain
+    assert "8 prompt and 3 new tokens, 1 sequence, 1 thread, 1 run: median" in plain
     assert "float32" in plain
     assert "peak memory" in plain
 
@@ -52,13 +52,24 @@ def test_lists_make_a_table_for_each_combination(tiny_llama: Path, tmp_path: Pat
     run(str(tiny_llama), *arguments, "--page", str(page), "--plot", str(plot))
     headings = [line for line in page.read_text().splitlines() if line.startswith("## ")]
     assert headings == [
-        f"## {prompt} prompt and 5 new tokens, {sequences}, 1 threads, 1 runs: median (range)"
+        f"## {prompt} prompt and 5 new tokens, {sequences}, 1 thread, 1 run: median (range)"
         for prompt in (6, 8)
         for sequences in ("1 sequence", "2 sequences together")
     ]
     assert "](r.svg)" in page.read_text()
     assert plot.read_text().startswith("<svg")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r.md", "r.svg"]
+
+
+def test_busy_cpus_are_measured_beside_none(tiny_llama: Path) -> None:
+    value = json.loads(run(str(tiny_llama), *SMALL, "--busy", "1", "--json"))
+    alone, beside = value["rows"]
+    assert (alone["busy"], beside["busy"]) == (0, 1)
+    assert alone["speed_against_alone"] is None
+    for name in ("prefill", "decode"):
+        ratio = beside["runs"][f"{name}_tok_s"][0] / alone["runs"][f"{name}_tok_s"][0]
+        assert beside["speed_against_alone"][name]["median"] == ratio
+    assert [workload["busy"] for workload in value["workloads"]] == [0, 1]
 
 
 def test_numbers_of_a_list() -> None:
@@ -74,6 +85,8 @@ def test_numbers_of_a_list() -> None:
         (("--plot", "/nowhere/at/all.svg"), "there is no directory /nowhere/at"),
         (("--runs", "0"), "runs = 0: must be at least 1"),
         (("--threads", "0"), "threads = 0: must be at least 1"),
+        (("--busy", "1,100000"), "busy = 100000: must be from 0 to "),
+        (("--busy", "-1"), "busy = -1: must be at least 0"),
         (("--dtype", "int3"), "dtype = 'int3': must be one of auto, float32, bfloat16"),
         (("--kv", "int4"), "kv = 'int4': must be one of auto, float32, bfloat16, int8"),
         (("--prompt-tokens", "4000"), "must be at most 256"),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from honed.compress.calibrate import collect_inputs
 from honed.compress.linears import HEAD
 from honed.compress.pipeline import Pipeline, SourceWeights, compress_weights
 from honed.compress.recipe import read_recipe
@@ -131,8 +132,28 @@ def test_head_and_layers_in_two_passes_are_the_same_as_in_one() -> None:
     apart = source.pipeline({"passes": [*parts, RECIPE["passes"][1]]})
     together = source.pipeline()
     assert apart.with_head == together.with_head
+    source.read.clear()
+    apart.weight(HEAD)
+    assert source.read.count("model.layers.0.self_attn.o_proj.weight") == 1  # no factor: read to calibrate alone
     for name, weight in apart.before_last.items():
         np.testing.assert_array_equal(weight.decode(), together.before_last[name].decode())
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("junctions", ["all", "layers", "head"])
+def test_inputs_behind_a_pass_are_what_measuring_them_again_would_find(tied: bool, junctions: str) -> None:
+    source = Source(tied=tied)
+    recipe = {"passes": [{"pass": "smooth", "junctions": junctions}, RECIPE["passes"][1]]}
+    pipeline = source.pipeline(recipe)
+    inputs = pipeline.stages[0].inputs
+    assert inputs is not None
+    found = inputs().mean_square
+    measured = collect_inputs(source.model, lambda name: pipeline.before_last[name].decode(), WINDOWS).mean_square
+    assert set(found) == set(measured)
+    for name, expected in measured.items():
+        np.testing.assert_array_equal(found[name], expected, err_msg=name)
+    before = collect_inputs(source.model, source.values.__getitem__, WINDOWS).mean_square
+    assert any((found[name] != before[name]).any() for name in found)
 
 
 def test_a_tied_head_that_stays_dense_leaves_the_final_norm_alone() -> None:

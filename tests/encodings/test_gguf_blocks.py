@@ -55,6 +55,10 @@ def test_rows_and_order(block_format: BlockFormat) -> None:
     for rows in (slice(None), slice(3, 19), slice(40, 400), slice(None, None, 5), slice(9, 9), slice(-4, None)):
         assert same_bits(plain.decode(rows), whole[rows])
         assert same_bits(ordered.decode(rows), whole[order][rows])
+    for rows in (slice(0, 16), slice(16, 48)):
+        assert same_bits(plain.part(rows).decode(), whole[rows])
+        assert same_bits(ordered.part(rows).decode(), whole[order][rows])
+    assert np.shares_memory(plain.part(slice(16, 48)).data, plain.data)
 
 
 def test_order_of_a_vector() -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from honed.bench.competitors import check_busy
 from honed.bench.contender import Contender, Skipped
 from honed.bench.peers import find_peer, peer_names
 from honed.bench.peers.base import Peer, PeerError
@@ -59,6 +60,8 @@ def benchmark(
     peers = [find_peer(name) for name in peer_names(against)]
     opened = [(model, open_checkpoint(model.name)) for model in models]
     planned = [workloads] if isinstance(workloads, Workload) else list(workloads)
+    for workload in planned:
+        check_busy(workload.busy)
     contenders = [_contender(model, checkpoint, workload, isa) for workload in planned for model, checkpoint in opened]
     skipped: list[Skipped] = []
     sources = _sources(opened) if peers else []

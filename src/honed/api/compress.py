@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 
 CALIBRATION_WINDOW = 128
 """Tokens of a calibration window."""
+CALIBRATION_TOKENS = 1024
+"""Tokens at most: what the text is with the vocabulary of a trained model. With one of little more than bytes it is
+several times as many, which would take as many times as long and show no more of the text."""
 
 
 @dataclass(frozen=True)
@@ -181,10 +184,13 @@ def _dense_form(stored: Encoded, weight: Encoded) -> DenseForm:
 
 
 def _calibration_windows(checkpoint: Checkpoint, decoder: DecoderModel) -> list[list[int]]:
-    """The calibration text in windows of one length, what is left over at its end cut off."""
+    """The calibration text in windows of one length, what is left over at its end cut off. Where they are too many, so
+    many of them that lie evenly over the text."""
     ids = checkpoint.tokenizer().encode(CALIBRATION_TEXT, add_special=False)
     length = min(CALIBRATION_WINDOW, decoder.dimensions.context, len(ids))
-    return [ids[first : first + length] for first in range(0, len(ids) - length + 1, length)]
+    windows = [ids[first : first + length] for first in range(0, len(ids) - length + 1, length)]
+    kept = min(len(windows), max(CALIBRATION_TOKENS // length, 1))
+    return [windows[number * len(windows) // kept] for number in range(kept)]
 
 
 def _calibration_record(windows: list[list[int]]) -> dict[str, Any] | None:

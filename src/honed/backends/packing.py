@@ -1,18 +1,20 @@
 """Puts the weights of a plan into the forms that the executor reads: mapped arrays go straight to the builders.
 
 Integer weights are placed as they lie in the file, and so are GGUF blocks that run as integers. Any other
-encoding is decoded a few rows at a time, so that no whole weight is ever held as float32.
+encoding is decoded a few rows at a time, so that no whole weight is ever held as float32. What was read of the files
+is given back as it is packed, or in the end a model would be held twice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from honed.backends.prepacked import borrowed_table
-from honed.checkpoints.base import Checkpoint
+from honed.checkpoints.base import Checkpoint, Mapped
 from honed.checkpoints.finite import check_finite
 from honed.encodings.base import Encoded
 from honed.encodings.codebook import Codebook
@@ -63,14 +65,21 @@ class Packer:
         order = sorted(range(len(specs)), key=lambda number: -_size(specs[number]))
         with ThreadPoolExecutor(threads, thread_name_prefix="pack") as pool:
             done = dict(zip(order, pool.map(lambda number: self.pack(specs[number]), order), strict=True))
+        self._give_back()
         return [done[number] for number in range(len(specs))]
+
+    def _give_back(self) -> None:
+        if isinstance(self._checkpoint, Mapped):
+            self._checkpoint.give_back()
 
     def pack(self, spec: low.PlanWeight) -> extension.Weight:
         match spec:
             case low.MatrixWeight():
                 return self._matrix(spec)
             case low.TableWeight(name=name):
-                return self._table(name)
+                table = self._table(name)
+                self._give_back()
+                return table
             case low.VectorWeight(name=name):
                 return extension.vector(self._vector(name))
             case low.ConstantWeight(values=values):
@@ -111,7 +120,9 @@ class Packer:
             weight = self._source.matrix(part.name)
             self._check(part.name, weight)
             try:
-                _place(builder, weight, part)
+                for first_row, rows in _in_pieces(builder, weight):
+                    _place(builder, rows, replace(part, first_column=part.first_column + first_row * part.tile_step))
+                    self._give_back()
             except ValueError as error:
                 raise UnsupportedError(f"{self._checkpoint.path}: {part.name}: cannot be run: {error}") from error
         return builder.finish()
@@ -130,15 +141,30 @@ class Packer:
                 return extension.BlocksBuilder(spec.columns, spec.k, type_name)
 
 
+def _in_pieces(builder: Builder, weight: Encoded) -> Iterator[tuple[int, Encoded]]:
+    """A weight as rows behind each other, each with the number of its first, so that little of it is held at a time.
+
+    Codes stay whole: they come whole from the file, and builders say which row they refuse.
+    """
+    match weight:
+        case Dense(values=values, dtype=dtype):
+            for rows in _chunks(weight, CHUNK_VALUES):
+                yield rows.start, Dense(values[rows], dtype)
+        case GgufBlocks() if not isinstance(builder, extension.DenseBuilder):
+            for rows in _chunks(weight, CHUNK_VALUES):
+                yield rows.start, weight.part(rows)
+        case _ if isinstance(builder, extension.DenseBuilder):
+            for rows in _chunks(weight, CHUNK_VALUES):
+                yield rows.start, Dense(weight.decode(rows), "float32")
+        case _:
+            yield 0, weight
+
+
 def _place(builder: Builder, weight: Encoded, part: low.Placement) -> None:
     first, step = part.first_column, part.tile_step
     match builder, weight:
         case extension.DenseBuilder(), Dense(values=values, dtype=dtype):
             builder.place(np.ascontiguousarray(values), dtype, first, step)
-        case extension.DenseBuilder(), _:
-            for rows in _chunks(weight, CHUNK_VALUES):
-                decoded = np.ascontiguousarray(weight.decode(rows), dtype=np.float32)
-                builder.place(decoded, "float32", first + rows.start * step, step)
         case extension.BlocksBuilder(), GgufBlocks():
             blocks = to_super_blocks(weight)
             builder.place(blocks.codes, blocks.d, blocks.m, blocks.levels, first, step)
@@ -156,7 +182,10 @@ def _place(builder: Builder, weight: Encoded, part: low.Placement) -> None:
 
 
 def _size(spec: low.PlanWeight) -> int:
-    """Values, so that the largest weight is begun first and none is left over at the end."""
+    """Values, so that the largest weight is begun first: at the end none is left over, and none that is read whole
+    adds its pages to a model that is packed already."""
+    if isinstance(spec, low.TableWeight):
+        return spec.rows * spec.width
     return spec.columns * spec.k if isinstance(spec, low.MatrixWeight) else 0
 
 

@@ -66,9 +66,7 @@ def svg(report: Report) -> str:
 
 
 def _group(workload: Workload, rows: Sequence[Row], top: float) -> Iterator[str]:
-    together = "1 sequence" if workload.batch == 1 else f"{workload.batch} sequences together"
-    threads = "1 thread" if workload.threads == 1 else f"{workload.threads} threads"
-    heading = f"{workload.prompt_tokens} prompt and {workload.new_tokens} new tokens, {together}, {threads}"
+    heading = workload.label
     yield _text(_MARGIN, top + 26, heading, "title")
     first = top + _HEAD
     for i, row in enumerate(rows):

@@ -118,6 +118,7 @@ class Row:
             "prompt_tokens": self.workload.prompt_tokens,
             "new_tokens": self.workload.new_tokens,
             "batch": self.workload.batch,
+            "busy": self.workload.busy,
             "threads": self.threads,
             "dtype": self.dtype,
             "variant": self.variant,
@@ -150,6 +151,9 @@ class Against:
     prefill: Ratio
     decode: Ratio
 
+    def to_json(self) -> dict[str, Any]:
+        return {"prefill": dataclasses.asdict(self.prefill), "decode": dataclasses.asdict(self.decode)}
+
 
 @dataclass(frozen=True)
 class Report:
@@ -174,12 +178,16 @@ class Report:
         for other in self.measured():
             if other.workload == row.workload and other.system != row.system and other.system not in found:
                 # A time limit may have cut the runs of all, and of all alike.
-                found[other.system] = Against(
-                    other.system,
-                    prefill=paired_ratio(row.prefill.values, other.prefill.values),
-                    decode=paired_ratio(row.decode.values, other.decode.values),
-                )
+                found[other.system] = _against(row, other)
         return list(found.values())
+
+    def against_alone(self, row: Row) -> Against | None:
+        """Of a row beside which CPUs were kept busy: over the same system without that. None for other rows."""
+        workload = dataclasses.replace(row.workload, busy=0)
+        for other in self.measured():
+            if row.workload.busy and (other.system, other.model, other.workload) == (row.system, row.model, workload):
+                return _against(row, other)
+        return None
 
     def to_json(self) -> dict[str, Any]:
         rows: list[dict[str, Any]] = []
@@ -187,14 +195,10 @@ class Report:
             if isinstance(row, Skipped):
                 rows.append({"system": row.system, "model": row.model, "skipped": row.reason, **_of(row.workload)})
             else:
-                ratios = {
-                    other.system: {
-                        "prefill": dataclasses.asdict(other.prefill),
-                        "decode": dataclasses.asdict(other.decode),
-                    }
-                    for other in self.against(row)
-                }
-                rows.append({**row.to_json(), "speed_against": ratios})
+                ratios = {other.system: other.to_json() for other in self.against(row)}
+                alone = self.against_alone(row)
+                found = {"speed_against": ratios, "speed_against_alone": None if alone is None else alone.to_json()}
+                rows.append({**row.to_json(), **found})
         workloads = [dataclasses.asdict(workload) for workload, _ in self.groups()]
         return {"rows": rows, "workloads": workloads, "machine": self.machine, "probes": self.probes}
 
@@ -242,6 +246,14 @@ def make_row(variants: Sequence[Measured], session: Sequence[Probe]) -> Row:
     )
 
 
+def _against(row: Row, other: Row) -> Against:
+    return Against(
+        other.system,
+        prefill=paired_ratio(row.prefill.values, other.prefill.values),
+        decode=paired_ratio(row.decode.values, other.decode.values),
+    )
+
+
 def _prefill(item: Measured) -> tuple[Series, Measured]:
     workload = item.contender.workload
     values = [workload.batch * workload.prompt_tokens / sample.prefill_s for sample in item.samples]
@@ -255,4 +267,5 @@ def _decode(item: Measured) -> tuple[Series, Measured]:
 def _of(workload: Workload | None) -> dict[str, int]:
     if workload is None:
         return {}
-    return {"prompt_tokens": workload.prompt_tokens, "new_tokens": workload.new_tokens, "batch": workload.batch}
+    names = ("prompt_tokens", "new_tokens", "batch", "busy")
+    return {name: getattr(workload, name) for name in names}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from honed.bench.competitors import busy_cpus
 from honed.bench.contender import Contender, Skipped
 from honed.bench.isolate import WorkerError, call_isolated
 from honed.bench.measure import Sample
@@ -27,7 +28,7 @@ def measure_all(
     contenders: Sequence[Contender], progress: Progress | None = None, *, until: Callable[[], bool] = lambda: False
 ) -> list[Measured | Skipped]:
     """One process for each contender and run, contender after contender within a run, so that a drift of the machine
-    falls on all of them alike.
+    falls on all of them alike. What keeps CPUs busy for a workload does so beside measurements, not beside probes.
 
     The contenders have workloads of the same number of runs. A peer that fails is skipped from then on; honed failing
     raises WorkerError. No run is begun once `until` says that time is up, but the first is always made: the contenders
@@ -47,7 +48,8 @@ def measure_all(
             if index in failed:
                 continue
             try:
-                sample = measure_once(contender)
+                with busy_cpus(contender.workload.busy):
+                    sample = measure_once(contender)
             except WorkerError as error:
                 if not contender.is_peer:
                     raise
@@ -84,4 +86,5 @@ def _label(contender: Contender) -> str:
     workload = contender.workload
     together = f", {workload.batch} together" if workload.batch > 1 else ""
     variant = f" {contender.variant}" if contender.variant else ""
-    return f"{contender.system}{variant} {contender.model}: {workload.prompt_tokens} prompt tokens{together}"
+    busy = f", {workload.busy_label}" if workload.busy else ""
+    return f"{contender.system}{variant} {contender.model}: {workload.prompt_tokens} prompt tokens{together}{busy}"

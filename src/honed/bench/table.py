@@ -54,16 +54,20 @@ def table_cells(rows: Sequence[Row | Skipped]) -> list[list[str]]:
 def title(workload: Workload, rows: Sequence[Row | Skipped]) -> str:
     """What a table shows."""
     runs = max((len(row.samples) for row in rows if isinstance(row, Row)), default=0)
-    sequences = "1 sequence" if workload.batch == 1 else f"{workload.batch} sequences together"
-    return (
-        f"{workload.prompt_tokens} prompt and {workload.new_tokens} new tokens, {sequences}, "
-        f"{workload.threads} threads, {runs} runs: median (range)"
-    )
+    return f"{workload.label}, {runs} run{'s' if runs != 1 else ''}: median (range)"
 
 
 def comparisons(report: Report, workload: Workload) -> list[str]:
-    """A sentence for each measured model of honed and each other system."""
+    """A sentence for each measured model of honed and each other system, and where CPUs were kept busy one for each
+    row of the table."""
     lines = []
+    for row in report.measured():
+        alone = report.against_alone(row) if row.workload == workload else None
+        if alone is not None:
+            lines.append(
+                f"{row.system} {row.model} ({row.dtype}), {workload.busy_label}, against itself alone: "
+                f"decode {_ratio(alone.decode)}, prefill {_ratio(alone.prefill)}"
+            )
     for row in _own(report, workload):
         for other in report.against(row):
             lines.append(

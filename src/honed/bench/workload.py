@@ -21,19 +21,34 @@ _LETTERS_A_TOKEN = 8
 @dataclass(frozen=True)
 class Workload:
     """`batch` sequences decoded together, each with a prompt of its own. `runs` is the number of processes started for
-    each system."""
+    each system. `busy` CPUs are kept so by other processes meanwhile (`bench/competitors.py`)."""
 
     prompt_tokens: int = 512
     new_tokens: int = 128
     threads: int = 1
     runs: int = 5
     batch: int = 1
+    busy: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("prompt_tokens", 1), ("new_tokens", 2), ("threads", 1), ("runs", 1), ("batch", 1)):
+        least_of = {"prompt_tokens": 1, "new_tokens": 2, "threads": 1, "runs": 1, "batch": 1, "busy": 0}
+        for name, least in least_of.items():
             value = getattr(self, name)
             if value < least:
                 raise ParameterError(name, value, f"must be at least {least}")
+
+    @property
+    def label(self) -> str:
+        """In words: what is run, and beside what."""
+        sequences = "1 sequence" if self.batch == 1 else f"{self.batch} sequences together"
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        busy = f", {self.busy_label}" if self.busy else ""
+        return f"{self.prompt_tokens} prompt and {self.new_tokens} new tokens, {sequences}, {threads}{busy}"
+
+    @property
+    def busy_label(self) -> str:
+        """What other processes take."""
+        return f"{self.busy} CPU{'s' if self.busy > 1 else ''} kept busy by others"
 
     @property
     def positions(self) -> int:

@@ -42,6 +42,14 @@ class Checkpoint(Protocol):
 
 
 @runtime_checkable
+class Mapped(Protocol):
+    """A checkpoint whose files are mapped, so that what was read of them counts as memory of the process."""
+
+    def give_back(self) -> None:
+        """Takes that memory out of the process again. Weights stay usable: what is read again comes back."""
+
+
+@runtime_checkable
 class Checksummed(Protocol):
     """A checkpoint that knows what its files must hold, and checks the large ones while its weights are being read."""
 

@@ -23,6 +23,9 @@ def bench(
     prompt_tokens: Annotated[str, typer.Option(help="Length of the prompt, or several: 128,512.")] = "512",
     new_tokens: Annotated[int, typer.Option(help="Tokens decoded after it, greedily.")] = 128,
     batch: Annotated[str, typer.Option(help="Sequences decoded together, or several numbers: 1,8,16.")] = "1",
+    busy: Annotated[
+        str, typer.Option(help="Measure also while other processes keep so many CPUs busy, or several numbers: 1,2.")
+    ] = "0",
     threads: Annotated[int | None, typer.Option(help="[default: the CPUs that this process may use]")] = None,
     runs: Annotated[int, typer.Option(help="Processes started for each system and workload.")] = 5,
     minutes: Annotated[float | None, typer.Option(help="Begin no further run after so many minutes.")] = None,
@@ -56,9 +59,10 @@ def bench(
         raise ParameterError("kv", kv, f"must be one of {', '.join(get_args(KvPolicy))}")
     count = extension.default_threads() if threads is None else threads
     workloads = [
-        Workload(prompt, new_tokens, count, runs, together)
+        Workload(prompt, new_tokens, count, runs, together, taken)
         for prompt in numbers("prompt_tokens", prompt_tokens)
         for together in numbers("batch", batch)
+        for taken in dict.fromkeys([0, *numbers("busy", busy)])  # nothing is said by a busy machine alone
     ]
     with progress() as report:
         result = benchmark(

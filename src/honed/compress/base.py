@@ -6,17 +6,20 @@ applied: each new weight is made when it is asked for, so that only one at a tim
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from typing import Protocol
 
-from honed.compress.calibrate import Tokens
+from honed.compress.calibrate import InputStatistics
 from honed.encodings.base import Encoded
 from honed.encodings.scheme import Scheme
 from honed.models.base import DecoderModel
 
 Weights = Mapping[str, Encoded]
 """Every weight of a model by its Hugging Face name; a tied head that is encoded stands under its own name too."""
+
+Inputs = Callable[[], InputStatistics]
+"""What the inputs of the linear layers look like with some weights: measured at the first call, kept from then on."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,10 @@ class Compressed(Protocol):
     def with_head(self) -> Set[str]:
         """Weights that were changed along with a tied head, so that they fit it and no longer the embedding table."""
 
+    @property
+    def inputs(self) -> Inputs | None:
+        """The inputs with these weights, where they follow from those with the weights before. None: to be measured."""
+
     def weight(self, name: str) -> Encoded:
         """Computes one weight. Not kept: a second call computes it again."""
 
@@ -64,8 +71,9 @@ class Pass(Protocol):
     def name(self) -> str:
         """As in a recipe."""
 
-    def apply(self, model: DecoderModel, weights: Weights, *, threads: int, calibration: Tokens) -> Compressed:
+    def apply(self, model: DecoderModel, weights: Weights, *, threads: int, inputs: Inputs | None) -> Compressed:
         """Plans the step from names and shapes alone. Errors that need no weight are raised here.
 
-        `calibration` is empty where no pass of the recipe needs it.
+        `inputs`: with these weights; None where there are no tokens to calibrate on, as no pass of the recipe needs
+        them.
         """

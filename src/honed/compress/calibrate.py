@@ -35,6 +35,13 @@ class InputStatistics:
         """Root mean square of each input feature."""
         return np.sqrt(self.mean_square[name])
 
+    def divided(self, factors: Mapping[str, Floats]) -> InputStatistics:
+        """Those of the same model where the inputs of these weights are divided by a factor for each feature."""
+        changed = {
+            name: self.mean_square[name] / np.square(divisor, dtype=np.float64) for name, divisor in factors.items()
+        }
+        return InputStatistics({**self.mean_square, **changed}, self.tokens)
+
 
 def collect_inputs(
     model: DecoderModel, read: Read, windows: Tokens, *, progress: Callable[[str], None] | None = None
@@ -77,7 +84,9 @@ class _Forward:
             return x
         if self.progress is not None:
             self.progress(weight.name)
-        result: Floats = x @ self.read(weight.name).T
+        # One product of all rows: numpy would make one for each window, half as fast.
+        product = x.reshape(-1, x.shape[-1]) @ self.read(weight.name).T
+        result: Floats = product.reshape(*x.shape[:-1], -1)
         if bias is not None:
             result += self.read(bias.name)
         return result
@@ -106,14 +115,16 @@ class _Forward:
         age = np.arange(count)[:, None] - np.arange(count)
         hidden = (age < 0) | (age >= (count if window is None else window))
         queries, keys, values = (x.reshape(*x.shape[:-1], -1, head_dim).transpose(0, 2, 1, 3) for x in (q, k, v))
-        group = queries.shape[1] // keys.shape[1]
+        heads, shared = queries.shape[1], keys.shape[1]
+        # Heads that share keys are rows of one product: starting its threads takes as long as a small one itself.
+        queries = queries.reshape(-1, shared, heads // shared * count, head_dim)
         mixed = np.empty_like(queries)
-        for head in range(queries.shape[1]):
-            scores = queries[:, head] @ keys[:, head // group].transpose(0, 2, 1) * np.float32(scale)
-            scores[:, hidden] = -np.inf
+        for head in range(shared):
+            scores = queries[:, head] @ keys[:, head].transpose(0, 2, 1) * np.float32(scale)
+            scores.reshape(-1, count, count)[:, hidden] = -np.inf
             weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
-            mixed[:, head] = (weights / weights.sum(axis=-1, keepdims=True)) @ values[:, head // group]
-        return mixed.transpose(0, 2, 1, 3).reshape(q.shape)
+            mixed[:, head] = (weights / weights.sum(axis=-1, keepdims=True)) @ values[:, head]
+        return mixed.reshape(-1, heads, count, head_dim).transpose(0, 2, 1, 3).reshape(q.shape)
 
     def gated(self, gate: Floats, up: Floats, activation: Activation) -> Floats:
         if activation == "silu":

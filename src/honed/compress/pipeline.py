@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from honed.compress.base import Compressed, Pass, Report, Weights
-from honed.compress.calibrate import Tokens
+from honed.compress.base import Compressed, Inputs, Pass, Report, Weights
+from honed.compress.calibrate import InputStatistics, Tokens, collect_inputs
 from honed.compress.linears import HEAD, find_linears
 from honed.compress.recipe import Recipe
 from honed.compress.round_to_nearest import RoundToNearest
@@ -52,11 +53,23 @@ def compress_weights(
     """Chains the passes of a recipe. Nothing is computed yet; see `compress.base.Weights` for what is given."""
     stages: list[Compressed] = []
     given = current = weights
+    inputs: Inputs | None = None
     for settings in recipe.passes:
         given = current
-        stages.append(PASSES[settings.kind](settings).apply(model, given, threads=threads, calibration=calibration))
+        if calibration and inputs is None:
+            inputs = _measured(model, given, calibration)
+        stages.append(PASSES[settings.kind](settings).apply(model, given, threads=threads, inputs=inputs))
+        inputs = stages[-1].inputs
         current = _Output(stages[-1], given)
     return Pipeline(tuple(stages), given)
+
+
+def _measured(model: DecoderModel, weights: Weights, calibration: Tokens) -> Inputs:
+    @cache
+    def measure() -> InputStatistics:
+        return collect_inputs(model, lambda name: weights[name].decode(), calibration)
+
+    return measure
 
 
 class SourceWeights(Mapping[str, Encoded]):

@@ -11,8 +11,7 @@ from typing import get_args
 
 import numpy as np
 
-from honed.compress.base import Report, TensorReport, Weights
-from honed.compress.calibrate import Tokens
+from honed.compress.base import Inputs, Report, TensorReport, Weights
 from honed.compress.linears import find_linears
 from honed.compress.recipe import RoundToNearestSettings, Setting
 from honed.encodings.base import Encoded
@@ -36,7 +35,7 @@ class RoundToNearest:
     def name(self) -> str:
         return self.settings.kind
 
-    def apply(self, model: DecoderModel, weights: Weights, *, threads: int, calibration: Tokens) -> RoundedWeights:
+    def apply(self, model: DecoderModel, weights: Weights, *, threads: int, inputs: Inputs | None) -> RoundedWeights:
         """Plans every weight from its shape; the notes say where a group had to give way. Calibrates nothing."""
         linears = find_linears(model)
         chosen: dict[str, Setting] = {}
@@ -74,6 +73,7 @@ class RoundedWeights:
     notes: tuple[str, ...]
     threads: int
     with_head: Set[str] = frozenset()
+    inputs: Inputs | None = None
     done: dict[str, TensorReport] = field(default_factory=dict)
 
     def weight(self, name: str) -> Encoded:

@@ -72,6 +72,11 @@ class GgufBlocks:
         rows: NDArray[np.uint8] = self.data.reshape(self._stored_rows, -1)
         return rows
 
+    def part(self, rows: slice) -> GgufBlocks:
+        """Some rows of a matrix as a weight of their own, in the order of the model; copied only where that differs."""
+        data = self.stored[rows] if self.row_order is None else self.stored[self.row_order[rows]]
+        return GgufBlocks(self.format, data.reshape(-1), (len(data), *self.shape[1:]))
+
     @property
     def _stored_rows(self) -> int:
         return self.shape[0] if len(self.shape) == 2 else 1

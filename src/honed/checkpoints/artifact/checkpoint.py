@@ -105,6 +105,12 @@ class Artifact:
 
         return read_tokenizer(self._directory)
 
+    def give_back(self) -> None:
+        self._directory.give_back()
+        for file in (self._head, self._minimums):
+            if file is not None:
+                file.give_back()
+
     def verify(self) -> None:
         """Waits for the checksums of the large files. ArtifactError names the first file that was changed."""
         if self._hashes:

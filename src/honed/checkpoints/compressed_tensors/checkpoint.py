@@ -86,6 +86,9 @@ class CompressedCheckpoint:
 
         return read_tokenizer(self._directory)
 
+    def give_back(self) -> None:
+        self._directory.give_back()
+
     def _has(self, tensor: str) -> bool:
         return tensor in self._tensors
 

@@ -18,7 +18,7 @@ from honed.checkpoints.consistency import check_consistency
 from honed.checkpoints.gguf.config import architecture_of, read_config
 from honed.checkpoints.gguf.header import Header, TensorEntry, parse_header
 from honed.checkpoints.gguf.names import ROPE_FACTORS, heads_to_reorder, huggingface_name, split_halves
-from honed.checkpoints.mapping import map_file
+from honed.checkpoints.mapping import give_back, map_file
 from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense, DenseType
 from honed.encodings.gguf_blocks import GgufBlocks
@@ -90,6 +90,9 @@ class GgufCheckpoint:
         from honed.checkpoints.gguf.tokenizer import read_tokenizer
 
         return read_tokenizer(self.header.metadata)
+
+    def give_back(self) -> None:
+        give_back(self._buffer)
 
     def _bytes(self, entry: TensorEntry) -> NDArray[np.uint8]:
         return np.frombuffer(self._buffer, dtype=np.uint8, count=entry.nbytes, offset=entry.start)

@@ -85,6 +85,11 @@ class Directory:
             raise FormatError(path, "link", "leads out of the directory")
         return path
 
+    def give_back(self) -> None:
+        """The pages read so far of every weight file."""
+        for shard in self._shards:
+            shard.give_back()
+
     def _open_shards(self) -> tuple[SafetensorsFile, ...]:
         single = self.member(SINGLE)
         if single is not None:
@@ -174,6 +179,9 @@ class HuggingFaceCheckpoint:
 
     def weight(self, name: str) -> Encoded:
         return dense_weight(self._directory, name)
+
+    def give_back(self) -> None:
+        self._directory.give_back()
 
     def tokenizer(self) -> Tokenizer:
         from honed.checkpoints.huggingface.tokenizer import read_tokenizer

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from honed.checkpoints.json_files import parse_object
-from honed.checkpoints.mapping import map_file
+from honed.checkpoints.mapping import give_back, map_file
 from honed.errors import FormatError, UnsupportedError
 from honed.later import numpy as np
 from honed.records import dataclass
@@ -72,6 +72,10 @@ class SafetensorsFile:
         entry = self.entries[name]
         mapped = self._buffer[entry.start : entry.start + entry.nbytes]
         return mapped if entry.start % max(_BITS[entry.dtype] // 8, 1) == 0 else memoryview(bytes(mapped))
+
+    def give_back(self) -> None:
+        """The pages read so far: see `checkpoints/mapping.py`."""
+        give_back(self._buffer)
 
 
 def parse_header(buffer: memoryview, path: Path) -> tuple[dict[str, Entry], dict[str, str]]:
