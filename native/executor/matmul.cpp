@@ -12,6 +12,7 @@ constexpr int64_t kRowsOfStream = 16;
 // Activations of one block of rows, to stay in the second cache while panels pass.
 constexpr int64_t kBytesOfRowBlock = 128 << 10;
 constexpr int64_t kMostRowsOfBlock = 256;
+constexpr int64_t kBytesOfChunk = 384 << 10;
 constexpr int64_t kPiecesOfThread = 4;
 
 int64_t rows_of_block(int64_t rows, int64_t row_bytes) {
@@ -62,11 +63,13 @@ void Executor::matmul(const Op& op, const Step& step) {
   const int64_t block = rows_of_block(count, x.row_bytes);
   const int64_t blocks = (count + block - 1) / block;
   const int64_t wanted = (threads_.count() * kPiecesOfThread + blocks - 1) / blocks;
-  const int64_t chunks = std::min(args.panel_end, wanted);
+  // Over several blocks of rows a chunk stays in the second cache, beside the activations of a block.
+  const int64_t cached = blocks == 1 ? 1 : (args.panel_end * w.panel_bytes + kBytesOfChunk - 1) / kBytesOfChunk;
+  const int64_t chunks = std::min(args.panel_end, std::max(wanted, cached));
   threads_.for_each(blocks * chunks, [&, panels = args.panel_end](int64_t task, int) noexcept {
     MatmulArgs piece = args;
-    const int64_t chunk = task % chunks;
-    piece.row_begin = task / chunks * block;
+    const int64_t chunk = task / blocks;
+    piece.row_begin = task % blocks * block;
     piece.row_end = std::min(count, piece.row_begin + block);
     piece.panel_begin = chunk * panels / chunks;
     piece.panel_end = (chunk + 1) * panels / chunks;

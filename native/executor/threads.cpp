@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <limits>
 #include <stdexcept>
 #include <string>
 
@@ -32,6 +33,27 @@ void pause() {
 #endif
 }
 
+constexpr uint64_t range_of(int64_t first, int64_t end) {
+  return static_cast<uint64_t>(end) << 32 | static_cast<uint64_t>(first);
+}
+constexpr int64_t first_of(uint64_t range) { return static_cast<int64_t>(range & 0xffffffff); }
+constexpr int64_t end_of(uint64_t range) { return static_cast<int64_t>(range >> 32); }
+
+// Takes the first or the last task of a range; -1 where it is empty. A range that was replaced by one of the same
+// bounds in between is no mistake: the task is then one of the new work.
+int64_t take_from(std::atomic<uint64_t>& range, bool last) {
+  uint64_t seen = range.load(std::memory_order_acquire);
+  while (first_of(seen) < end_of(seen)) {
+    const int64_t first = first_of(seen);
+    const int64_t end = end_of(seen);
+    const uint64_t rest = last ? range_of(first, end - 1) : range_of(first + 1, end);
+    if (range.compare_exchange_weak(seen, rest, std::memory_order_acq_rel, std::memory_order_acquire)) {
+      return last ? end - 1 : first;
+    }
+  }
+  return -1;
+}
+
 // Returns once `value` is no longer `old`.
 template <typename T>
 void wait_while(const std::atomic<T>& value, T old, int64_t spin_nanoseconds) {
@@ -55,6 +77,7 @@ Threads::Threads(int count)
       // With more threads than processors a spinning one keeps a working one from its processor.
       spin_nanoseconds_(count <= default_threads() ? kSpinNanoseconds : 0),
       process_(getpid()),
+      parts_(std::make_unique<Part[]>(static_cast<std::size_t>(count_))),
       workers_(std::make_unique<std::vector<std::thread>>()) {
   workers_->reserve(static_cast<std::size_t>(count_ - 1));
   try {
@@ -86,16 +109,22 @@ void Threads::share(Call call, const void* context, int64_t tasks) {
   if (getpid() != process_) {
     throw std::logic_error("the threads of this executor belong to the process that made it; make one after fork");
   }
+  if (tasks > std::numeric_limits<uint32_t>::max()) {
+    throw std::logic_error("tasks = " + std::to_string(tasks) + ": a part of them is counted in 32 bits");
+  }
   call_ = call;
   context_ = context;
   tasks_ = tasks;
   finished_.store(0, std::memory_order_relaxed);
-  left_.store(tasks, std::memory_order_release);
+  for (int64_t thread = 0; thread < count_; ++thread) {
+    const uint64_t range = range_of(thread * tasks / count_, (thread + 1) * tasks / count_);
+    parts_[static_cast<std::size_t>(thread)].range.store(range, std::memory_order_release);
+  }
   generation_.fetch_add(1, std::memory_order_release);
   generation_.notify_all();
   take_tasks(0);
-  // Only tasks are waited for, not workers: one that comes too late for any finds `left_` spent and waits for the next
-  // work. Sleeping, where it comes to that, also frees this processor for a worker that lost its own.
+  // Only tasks are waited for, not workers: one that comes too late for any finds all parts empty and waits for the
+  // next work. Sleeping, where it comes to that, also frees this processor for a worker that lost its own.
   for (int64_t done = finished_.load(std::memory_order_acquire); done != tasks;
        done = finished_.load(std::memory_order_acquire)) {
     wait_while(finished_, done, spin_nanoseconds_);
@@ -106,15 +135,22 @@ void Threads::take_tasks(int thread) {
   int64_t done = 0;
   int64_t all = 0;
   // A worker still on its way out of the work before may take a task of this one: it is as good as any.
-  for (int64_t left = left_.fetch_sub(1, std::memory_order_acq_rel); left > 0;
-       left = left_.fetch_sub(1, std::memory_order_acq_rel)) {
+  for (int64_t task = take(thread); task >= 0; task = take(thread)) {
     all = tasks_;
-    call_(context_, all - left, thread);
+    call_(context_, task, thread);
     ++done;
   }
   if (done == 0) return;
   // From here on the work may be over and its fields those of the next.
   if (finished_.fetch_add(done, std::memory_order_acq_rel) + done == all) finished_.notify_one();
+}
+
+int64_t Threads::take(int thread) {
+  int64_t task = take_from(parts_[static_cast<std::size_t>(thread)].range, false);
+  for (int i = 1; task < 0 && i < count_; ++i) {
+    task = take_from(parts_[static_cast<std::size_t>((thread + i) % count_)].range, true);
+  }
+  return task;
 }
 
 void Threads::work(int thread) {

@@ -23,10 +23,11 @@ class Threads {
 
   int count() const { return count_; }
 
-  // fn(task, thread) once for each task in [0, tasks), in about this order, each handed to the next free thread. Returns
-  // when all are done. A thread that has no processor just now holds nobody up unless it is inside a task. fn must not
-  // throw and must not call for_each. Throws std::logic_error in a process forked after the pool was made, whose
-  // workers do not exist.
+  // fn(task, thread) once for each task in [0, tasks), at most 2^32 - 1 of them. Each thread begins with a part of its
+  // own and goes through it in order, so that what its tasks read stays one ascending stream; who is done takes the
+  // last task that another has left. Returns when all are done. A thread that has no processor just now holds nobody
+  // up unless it is inside a task. fn must not throw and must not call for_each. Throws std::logic_error in a process
+  // forked after the pool was made, whose workers do not exist.
   template <typename Fn>
   void for_each(int64_t tasks, const Fn& fn) {
     static_assert(std::is_nothrow_invocable_v<const Fn&, int64_t, int>);
@@ -42,18 +43,24 @@ class Threads {
   using Call = void (*)(const void* context, int64_t task, int thread) noexcept;
   void share(Call call, const void* context, int64_t tasks);
   void take_tasks(int thread);
+  int64_t take(int thread);  // a task, or -1 where none is left
   void work(int thread);
 
   int count_;
   int64_t spin_nanoseconds_;
   pid_t process_;
-  // The work at hand. Written by the caller before `left_`; read only by who has taken a task, which keeps the work, and
-  // so these three, from being replaced.
+  // Tasks of one thread that nobody has taken yet: [first, end), `first` in the low half.
+  struct alignas(64) Part {
+    std::atomic<uint64_t> range{0};
+  };
+
+  // The work at hand. Written by the caller before any part; read only by who has taken a task, which keeps the work,
+  // and so these three, from being replaced.
   Call call_ = nullptr;
   const void* context_ = nullptr;
   int64_t tasks_ = 0;
   alignas(64) std::atomic<int> generation_{0};    // a change wakes the workers
-  alignas(64) std::atomic<int64_t> left_{0};      // tasks that nobody has taken yet; below zero means none
+  std::unique_ptr<Part[]> parts_;                 // of each thread
   alignas(64) std::atomic<int64_t> finished_{0};  // tasks that are done
   std::atomic<bool> stopping_{false};
   std::unique_ptr<std::vector<std::thread>> workers_;
