@@ -1,10 +1,13 @@
 // Sums over groups: tile products of one group after the other, folded into float sums in the order of the contract.
 #pragma once
 
-#include "kernels/amx/epilogue.h"
 #include "kernels/amx/tiles.h"
+#include "kernels/avx512vnni/epilogue.h"
 
 namespace honed::amx {
+
+using avx512vnni::finish_panel;
+using avx512vnni::PanelResult;
 
 // Products of two groups are folded at once, so that the float sums are loaded and stored half as often; those of the
 // two groups after them are made meanwhile (see sum_groups).

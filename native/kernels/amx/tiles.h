@@ -5,9 +5,12 @@
 //   registers 6, 7:   weights of the two halves of the panel
 #pragma once
 
-#include "kernels/amx/vector.h"
+#include "kernels/avx512vnni/vector.h"
 
 namespace honed::amx {
+
+using avx512vnni::f16_to_f32;
+using avx512vnni::kVector;
 
 inline constexpr int64_t kTileRows = 16;
 inline constexpr int64_t kRowBytes = kTileColumns * 4;       // of a tile of weights or sums

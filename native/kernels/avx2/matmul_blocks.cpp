@@ -3,6 +3,7 @@
 // Codes are the unsigned operand of the byte multiply-add as they are. Its int16 results of a few quads are added before
 // they are widened: eight of nibbles (15 * 254 * 8 < 2^15), four of five bits (31 * 254 * 4), two of six (63 * 254 * 2).
 #include "kernels/avx2/epilogue.h"
+#include "kernels/avx2/rows.h"
 #include "kernels/avx2/slots.h"
 
 namespace honed::avx2 {
@@ -16,31 +17,6 @@ constexpr int kMostRows = 2;  // 4 integer and 8 float accumulators
 template <BlockForm Form>
 constexpr BlockShape shape_of() {
   return kBlockShapes[static_cast<int>(Form)];
-}
-
-template <int Rows>
-struct Block {
-  const int8_t* codes[Rows];
-  const float* scales[Rows];
-  const int32_t* sums[Rows];
-};
-
-template <int Rows>
-inline Block<Rows> block_of(const MatmulArgs& args, int64_t row) {
-  Block<Rows> block;
-  for (int r = 0; r < Rows; ++r) {
-    const char* bytes = static_cast<const char*>(args.x) + (row + r) * args.x_row_bytes;
-    block.codes[r] = reinterpret_cast<const int8_t*>(bytes);
-    block.scales[r] = reinterpret_cast<const float*>(bytes + args.scales_offset);
-    block.sums[r] = reinterpret_cast<const int32_t*>(bytes + args.sums_offset);
-  }
-  return block;
-}
-
-inline __m256i broadcast_quad(const int8_t* x) {
-  int32_t quad;
-  __builtin_memcpy(&quad, x, sizeof quad);
-  return _mm256_set1_epi32(quad);
 }
 
 inline __m256i load(const uint8_t* source) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(source)); }

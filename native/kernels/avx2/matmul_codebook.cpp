@@ -3,6 +3,7 @@
 // A byte shuffle looks up 32 indices. The byte multiply-add wants one unsigned operand: |w|, with the sign of w moved to
 // x. Two products stay within int16 because activations never reach -128 (128 * 127 * 2 < 2^15).
 #include "kernels/avx2/epilogue.h"
+#include "kernels/avx2/rows.h"
 #include "kernels/avx2/slots.h"
 
 namespace honed::avx2 {
@@ -14,29 +15,6 @@ constexpr int kHalfBytes = 4 * kCellBytes;
 constexpr int kBlockBytes = 2 * kHalfBytes;
 constexpr int kPrefetchBytes = 4096;
 constexpr int kMostRows = 4;
-
-template <int Rows>
-struct Block {
-  const int8_t* codes[Rows];
-  const float* scales[Rows];
-};
-
-template <int Rows>
-inline Block<Rows> block_of(const MatmulArgs& args, int64_t row) {
-  Block<Rows> block;
-  for (int r = 0; r < Rows; ++r) {
-    const char* bytes = static_cast<const char*>(args.x) + (row + r) * args.x_row_bytes;
-    block.codes[r] = reinterpret_cast<const int8_t*>(bytes);
-    block.scales[r] = reinterpret_cast<const float*>(bytes + args.scales_offset);
-  }
-  return block;
-}
-
-inline __m256i broadcast_quad(const int8_t* x) {
-  int32_t quad;
-  __builtin_memcpy(&quad, x, sizeof quad);
-  return _mm256_set1_epi32(quad);
-}
 
 // Adds the products of one quad of activations of each row with a vector of weights.
 template <int Rows>

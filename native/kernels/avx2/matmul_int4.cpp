@@ -3,6 +3,7 @@
 // Codes 0 to 15 are the unsigned operand of the byte multiply-add as they are. Eight results of it fit int16
 // (15 * 128 * 2 * 8 < 2^15), so a block of 32 k is widened to int32 once.
 #include "kernels/avx2/epilogue.h"
+#include "kernels/avx2/rows.h"
 #include "kernels/avx2/slots.h"
 
 namespace honed::avx2 {
@@ -16,31 +17,6 @@ constexpr int kPrefetchBytes = 4096;
 
 // One activation scale for the row, or one for each group.
 enum class Scales { row, group };
-
-template <int Rows>
-struct Block {
-  const int8_t* codes[Rows];
-  const float* scales[Rows];
-  const int32_t* sums[Rows];
-};
-
-template <int Rows>
-inline Block<Rows> block_of(const MatmulArgs& args, int64_t row) {
-  Block<Rows> block;
-  for (int r = 0; r < Rows; ++r) {
-    const char* bytes = static_cast<const char*>(args.x) + (row + r) * args.x_row_bytes;
-    block.codes[r] = reinterpret_cast<const int8_t*>(bytes);
-    block.scales[r] = reinterpret_cast<const float*>(bytes + args.scales_offset);
-    block.sums[r] = reinterpret_cast<const int32_t*>(bytes + args.sums_offset);
-  }
-  return block;
-}
-
-inline __m256i broadcast_quad(const int8_t* x) {
-  int32_t quad;
-  __builtin_memcpy(&quad, x, sizeof quad);
-  return _mm256_set1_epi32(quad);
-}
 
 // Dot products of one block of 32 k with the raw codes of `Vectors` vectors of columns, from vector `first`: int16,
 // two for each column.

@@ -3,6 +3,7 @@
 // The byte multiply-add of AVX2 wants one unsigned operand: |w|, with the sign of w moved to x. Two products stay
 // within int16 because activations never reach -128 (127 * 128 * 2 < 2^15, so even a weight of -128 is exact).
 #include "kernels/avx2/epilogue.h"
+#include "kernels/avx2/rows.h"
 #include "kernels/avx2/slots.h"
 
 namespace honed::avx2 {
@@ -15,29 +16,6 @@ constexpr int kPrefetchBytes = 4096;
 
 // One activation scale for the row, or one for each group.
 enum class Scales { row, group };
-
-template <int Rows>
-struct Block {
-  const int8_t* codes[Rows];
-  const float* scales[Rows];
-};
-
-template <int Rows>
-inline Block<Rows> block_of(const MatmulArgs& args, int64_t row) {
-  Block<Rows> block;
-  for (int r = 0; r < Rows; ++r) {
-    const char* bytes = static_cast<const char*>(args.x) + (row + r) * args.x_row_bytes;
-    block.codes[r] = reinterpret_cast<const int8_t*>(bytes);
-    block.scales[r] = reinterpret_cast<const float*>(bytes + args.scales_offset);
-  }
-  return block;
-}
-
-inline __m256i broadcast_quad(const int8_t* x) {
-  int32_t quad;
-  __builtin_memcpy(&quad, x, sizeof quad);
-  return _mm256_set1_epi32(quad);
-}
 
 // Adds `Quads` quads to the dot products of 16 columns of a panel; activations start at k.
 template <int Rows, int Quads>

@@ -1,6 +1,7 @@
 // GGUF blocks whose scales are products times int8 activations in groups of 32. Codes are unsigned, as vpdpbusd wants
 // them; the zero point of q6_k is taken away with the sum of the activations of each 16.
 #include "kernels/avx512vnni/epilogue.h"
+#include "kernels/avx512vnni/rows.h"
 #include "kernels/avx512vnni/slots.h"
 
 namespace honed::avx512vnni {
@@ -19,23 +20,6 @@ constexpr BlockShape shape_of() {
 struct Pair {
   __m512 low;
   __m512 high;
-};
-
-struct RowBlock {
-  const char* first;
-  int64_t row_bytes;
-  int64_t scales_offset;
-  int64_t sums_offset;
-
-  const int8_t* codes(int r) const { return reinterpret_cast<const int8_t*>(first + r * row_bytes); }
-  const float* scales(int r) const { return reinterpret_cast<const float*>(first + r * row_bytes + scales_offset); }
-  const int32_t* sums(int r) const { return reinterpret_cast<const int32_t*>(first + r * row_bytes + sums_offset); }
-};
-
-template <int Rows>
-struct Dots {
-  __m512i low[Rows];
-  __m512i high[Rows];
 };
 
 static inline Pair halves(const uint8_t* source) { return {f16_to_f32(source), f16_to_f32(source + kVector * 2)}; }
@@ -180,8 +164,7 @@ static inline void add_block(const RowBlock& x, int64_t g, const uint8_t* head, 
 template <BlockForm Form, int Rows>
 void multiply_rows(const MatmulArgs& args, int64_t row, int64_t panel) {
   constexpr BlockShape kShape = shape_of<Form>();
-  const RowBlock x{static_cast<const char*>(args.x) + row * args.x_row_bytes, args.x_row_bytes, args.scales_offset,
-                   args.sums_offset};
+  const RowBlock x = rows_from(args, row);
   const uint8_t* bytes = static_cast<const uint8_t*>(args.panels) + panel * args.panel_bytes;
   PanelResult result[Rows];
   for (int r = 0; r < Rows; ++r) result[r] = {_mm512_setzero_ps(), _mm512_setzero_ps()};

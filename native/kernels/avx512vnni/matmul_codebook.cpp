@@ -3,6 +3,7 @@
 // One byte shuffle looks up 64 indices. The table is kept 128 higher, which makes its values the unsigned operand of
 // vpdpbusd; starting the dot products at -128 * (sum of the activations) takes that away again, exactly.
 #include "kernels/avx512vnni/epilogue.h"
+#include "kernels/avx512vnni/rows.h"
 #include "kernels/avx512vnni/slots.h"
 
 namespace honed::avx512vnni {
@@ -12,12 +13,6 @@ constexpr int kMostRows = 6;  // 12 integer and 12 float accumulators
 constexpr int64_t kCellBytes = 64;              // 16 columns of two quads
 constexpr int64_t kHalfBytes = 4 * kCellBytes;  // of one block
 constexpr int64_t kBlockBytes = 2 * kHalfBytes;
-
-template <int Rows>
-struct Dots {
-  __m512i low[Rows];
-  __m512i high[Rows];
-};
 
 template <int Rows>
 [[gnu::always_inline]] inline void start(const MatmulArgs& args, const char* x, int64_t g, Dots<Rows>& dots) {

@@ -1,6 +1,7 @@
 // int4 weights in groups times int8 activations: exact int32 dot products of each group, then float. Codes are
 // unsigned already, as vpdpbusd wants them; a zero point becomes the start of the accumulator.
 #include "kernels/avx512vnni/epilogue.h"
+#include "kernels/avx512vnni/rows.h"
 #include "kernels/avx512vnni/slots.h"
 
 namespace honed::avx512vnni {
@@ -16,12 +17,6 @@ template <Int4Offset Offset>
 constexpr int64_t offset_bytes() {
   return Offset == Int4Offset::symmetric ? 0 : Offset == Int4Offset::zero_point ? kPanelColumns : kPanelColumns * 2;
 }
-
-template <int Rows>
-struct Dots {
-  __m512i low[Rows];
-  __m512i high[Rows];
-};
 
 static inline __m512i zero_points(const uint8_t* source) {
   return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(source)));

@@ -3,6 +3,7 @@
 // vpdpbusd multiplies unsigned by signed bytes. Flipping the top bit of a weight adds 128 to it and makes it
 // unsigned; starting the accumulator at -128 * (sum of the activations) takes that away again, exactly.
 #include "kernels/avx512vnni/epilogue.h"
+#include "kernels/avx512vnni/rows.h"
 #include "kernels/avx512vnni/slots.h"
 
 namespace honed::avx512vnni {
@@ -12,29 +13,6 @@ constexpr int kMostRows = 8;         // 16 integer accumulators
 constexpr int kMostGroupedRows = 6;  // 12, and as many again for the float sums over groups
 constexpr int64_t kQuadBytes = kPanelColumns * 4;
 constexpr int kBlockQuads = kBlock / 4;
-
-// Row r of `Rows` quantized rows that follow one another.
-struct RowBlock {
-  const char* first;
-  int64_t row_bytes;
-  int64_t scales_offset;
-  int64_t sums_offset;
-
-  const int8_t* codes(int r) const { return reinterpret_cast<const int8_t*>(first + r * row_bytes); }
-  const float* scales(int r) const { return reinterpret_cast<const float*>(first + r * row_bytes + scales_offset); }
-  const int32_t* sums(int r) const { return reinterpret_cast<const int32_t*>(first + r * row_bytes + sums_offset); }
-};
-
-RowBlock rows_from(const MatmulArgs& args, int64_t row) {
-  return {static_cast<const char*>(args.x) + row * args.x_row_bytes, args.x_row_bytes, args.scales_offset,
-          args.sums_offset};
-}
-
-template <int Rows>
-struct Dots {
-  __m512i low[Rows];
-  __m512i high[Rows];
-};
 
 // Starts the dot products of k in [begin, end), multiples of 32, with what the flipped top bits will add.
 template <int Rows>

@@ -1,28 +1,10 @@
 // int4 weights in groups times int8 activations: exact int32 dot products of each group, then float.
 #include "kernels/neon/dots.h"
+#include "kernels/neon/int4_groups.h"
 #include "kernels/neon/slots.h"
 
 namespace honed::neon {
 namespace {
-
-constexpr int64_t kBlockBytes = kBlock * kPanelColumns / 2;
-
-// One group of a panel: its codes, and the scales and offsets behind them.
-struct Group {
-  const uint8_t* codes;
-  const uint8_t* scales;
-  const uint8_t* offsets;
-  int64_t bytes;
-};
-
-Group group_at(const MatmulArgs& args, const uint8_t* codes) {
-  const uint8_t* scales = codes + args.group / kBlock * kBlockBytes;
-  const uint8_t* offsets = scales + kPanelColumns * 2;
-  int64_t offset_bytes = 0;
-  if (args.offset == Int4Offset::zero_point) offset_bytes = kPanelColumns;
-  if (args.offset == Int4Offset::minimum) offset_bytes = kPanelColumns * 2;
-  return {codes, scales, offsets, offsets - codes + offset_bytes};
-}
 
 // Starts 32 dot products at -(zero point) * (sum of the activations of the group).
 void start(const MatmulArgs& args, const Group& group, int32_t sum, int32x4_t (&dots)[kPanelVectors]) {

@@ -7,9 +7,17 @@
 // int4 is zipped before its nibbles are separated, which takes half as many.
 #pragma once
 
-#include "kernels/neon_i8mm/epilogue.h"
+#include "kernels/neon/epilogue.h"
 
 namespace honed::neon_i8mm {
+
+using neon::f16_to_f32;
+using neon::finish_panel;
+using neon::for_blocks;
+using neon::kPanelVectors;
+using neon::kVector;
+using neon::PanelResult;
+using neon::zero_result;
 
 inline constexpr int kHalfVectors = kPanelVectors / 2;
 inline constexpr int64_t kHalfQuadBytes = kTileColumns * 4;

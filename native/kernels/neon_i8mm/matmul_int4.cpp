@@ -1,29 +1,16 @@
 // int4 weights in groups times int8 activations: exact int32 dot products of each group, then float.
+#include "kernels/neon/int4_groups.h"
 #include "kernels/neon_i8mm/dots.h"
 #include "kernels/neon_i8mm/slots.h"
 
 namespace honed::neon_i8mm {
 namespace {
 
+using neon::Group;
+using neon::group_at;
+using neon::kBlockBytes;
+
 constexpr int kMostRows = 4;  // 16 registers accumulate half a panel, nibbles and activations take most of the others
-constexpr int64_t kBlockBytes = kBlock * kPanelColumns / 2;
-
-// One group of a panel: its codes, and the scales and offsets behind them.
-struct Group {
-  const uint8_t* codes;
-  const uint8_t* scales;
-  const uint8_t* offsets;
-  int64_t bytes;
-};
-
-Group group_at(const MatmulArgs& args, const uint8_t* codes) {
-  const uint8_t* scales = codes + args.group / kBlock * kBlockBytes;
-  const uint8_t* offsets = scales + kPanelColumns * 2;
-  int64_t offset_bytes = 0;
-  if (args.offset == Int4Offset::zero_point) offset_bytes = kPanelColumns;
-  if (args.offset == Int4Offset::minimum) offset_bytes = kPanelColumns * 2;
-  return {codes, scales, offsets, offsets - codes + offset_bytes};
-}
 
 static inline int8x16_t low_nibbles(int8x16_t cells) { return vandq_s8(cells, vdupq_n_s8(15)); }
 

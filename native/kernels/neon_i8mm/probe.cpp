@@ -1,6 +1,6 @@
 // The machine's limit as int8 matrix products reach it.
+#include "kernels/neon/vector.h"
 #include "kernels/neon_i8mm/slots.h"
-#include "kernels/neon_i8mm/vector.h"
 
 namespace honed::neon_i8mm {
 
