@@ -57,11 +57,26 @@ class PackedInt8(Int8):
         return (self.packed[rows, : self.width] ^ np.uint8(0x80)).view(np.int8)
 
 
-class PackedInt4(Int4):
+class _Pairs:
     """`packed` uint8 [out, at least in / 2]: two codes a byte, the first in the low bits."""
 
     packed: Bytes
     width: int
+
+    @property
+    def codes(self) -> Bytes:
+        return self._unpacked(slice(None))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.packed.shape[0], self.width
+
+    def _unpacked(self, rows: slice) -> Bytes:
+        return np.ascontiguousarray(split_nibbles(self.packed[rows])[:, : self.width])
+
+
+class PackedInt4(_Pairs, Int4):
+    """`packed` has rows filled up to whole words."""
 
     def __init__(
         self,
@@ -76,14 +91,6 @@ class PackedInt4(Int4):
         _set(self, packed=packed, width=width, scales=scales, offsets=offsets, group=group, activation=activation)
 
     @property
-    def codes(self) -> Bytes:
-        return self._unpacked(slice(None))
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.packed.shape[0], self.width
-
-    @property
     def nbytes(self) -> int:
         rows, width = self.shape
         offsets = 0 if self.offsets is None else int(self.offsets.nbytes)
@@ -93,15 +100,9 @@ class PackedInt4(Int4):
         offsets = None if self.offsets is None else self.offsets[rows]
         return Int4(self._unpacked(rows), self.scales[rows], offsets, self.group, self.activation).decode()
 
-    def _unpacked(self, rows: slice) -> Bytes:
-        return np.ascontiguousarray(split_nibbles(self.packed[rows])[:, : self.width])
 
-
-class PackedCodebook(Codebook):
-    """`packed` uint8 [out, in / 2 rounded up]: two codes a byte, the first in the low bits."""
-
-    packed: Bytes
-    width: int
+class PackedCodebook(_Pairs, Codebook):
+    """`packed` has rows filled up to whole bytes."""
 
     def __init__(
         self,
@@ -115,19 +116,8 @@ class PackedCodebook(Codebook):
     ) -> None:
         _set(self, packed=packed, width=width, scales=scales, table=table, group=group, activation=activation)
 
-    @property
-    def codes(self) -> Bytes:
-        return self._unpacked(slice(None))
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.packed.shape[0], self.width
-
     def decode(self, rows: slice = slice(None)) -> NDArray[np.float32]:
         return Codebook(self._unpacked(rows), self.scales[rows], self.table, self.group, self.activation).decode()
-
-    def _unpacked(self, rows: slice) -> Bytes:
-        return np.ascontiguousarray(split_nibbles(self.packed[rows])[:, : self.width])
 
 
 def split_nibbles(pairs: Bytes) -> Bytes:
