@@ -194,8 +194,14 @@ enum class KvType : int32_t { f32 = 0, bf16 = 1, int8 = 2 };
 
 // One layer of the paged KV cache. The keys of kv head h in page p start at
 // keys + p * page_bytes + h * head_bytes, its values likewise:
-//   keys    [head_dim][32] cells: tokens in lanes, so that a dot product needs no fold; int8: then 32 f32 scales
-//   values  [32][head_dim] cells; int8: then 32 f32 scales
+//   keys    [head_dim][32] cells: tokens in lanes, so that a dot product needs no fold
+//   values  [32][head_dim] cells
+// int8 has them in fours, as instructions that multiply bytes want them, and int8_scales_offset bytes behind the start
+// a scale of each token:
+//   keys    [head_dim / 4, up][32][4] cells: feature 4 i + j of token t at [i][t][j]; those past head_dim mean nothing
+//   values  [8][head_dim][4] cells: token 4 i + j, feature d at [i][d][j]
+//   scales  [32] f32
+inline constexpr int64_t int8_scales_offset(int64_t head_dim) { return (head_dim + 3) / 4 * 4 * kPageTokens; }
 struct KvLayer {
   std::byte* keys;
   std::byte* values;
@@ -227,14 +233,25 @@ struct RopeKvArgs {
 // Causal attention of a tile: rows [row_begin, row_end), which are consecutive positions of one sequence, and the query
 // heads of one kv head, over one span: of the keys (position - window, position] that a row sees, window 0 meaning all,
 // those in [span * kSpanTokens, (span + 1) * kSpanTokens). Every row sees at least one of them; no other key or value
-// has any influence, and a page in which no row of the tile sees a key is not read. Key and value are those of the
-// cache, widened to f32, but for int8, where k and v are float(code) and the scales follow:
-//   score_j = (acc over d ascending of fma(q[d], k[d], acc)) * scale, or (acc * key_scale_j) * scale
+// has any influence, and a page in which no row of the tile sees a key is not read. With keys k and values v of the
+// cache, widened to f32:
+//   score_j = (acc over d ascending of fma(q[d], k[d], acc)) * scale
 //   m = max score + 0
 //   p_j = exp(score_j - m); sum = 16 lanes over absolute j mod 16 ascending, folded as in RmsNormArgs
-//   w_j = p_j, or p_j * value_scale_j;  o[d] = acc over j ascending of fma(w_j, v[j][d], acc), from 0
+//   o[d] = acc over j ascending of fma(p_j, v[j][d], acc), from 0
+// Of an int8 cache both products are of integers, so in any order; codes are made as those of QuantizeArgs, with
+// another largest one, and fine enough to add no error worth naming to that of the cache:
+//   c = codes of q within kQueryCodes, q_step = max |q| / kQueryCodes
+//   score_j = (float(sum over d of c[d] * k_j[d]) * key_scale_j) * (q_step * scale)
+//   of each page: w_j = p_j * value_scale_j of the keys in sight; u_j = codes of w within kWeightCodes,
+//   w_step = max w_j / kWeightCodes;  o[d] = acc over pages ascending of fma(float(sum over j of u_j * v_j[d]), w_step, acc)
+// Both largest codes are of two bytes that are multiplied one by one: c = 128 high + low with high in [-127, 127] and low
+// in [-64, 63], u = 128 high + low with both in [0, 127].
 // A row and head leave a partial: m at 0, sum at 1, o from kPartialValues on; nothing else of it is written.
 // Which rows share a tile changes no bit.
+inline constexpr int kQueryCodes = 127 * 128;
+inline constexpr int kWeightCodes = 127 * 128 + 127;
+inline constexpr int kMostInt8HeadDim = 1024;          // sums of kQueryCodes * 127 stay within int32
 inline constexpr int kPartialValues = 16;              // a partial is kPartialValues + head_dim floats
 inline constexpr int kScoreStride = kSpanTokens + 16;  // off a power of two: rows would share few sets of the cache
 struct AttentionArgs {

@@ -22,7 +22,7 @@ int64_t bytes_of_head(int64_t head_dim, KvType type) {
   switch (type) {
     case KvType::f32: return cells * 4;
     case KvType::bf16: return cells * 2;
-    case KvType::int8: return (cells + kPageTokens * 4 + 63) / 64 * 64;
+    case KvType::int8: return (int8_scales_offset(head_dim) + kPageTokens * 4 + 63) / 64 * 64;
   }
   throw std::invalid_argument("cache: type = " + std::to_string(static_cast<int>(type)) + ": must be from 0 to 2");
 }
@@ -32,7 +32,7 @@ int64_t bytes_of_head(int64_t head_dim, KvType type) {
 Cache::Cache(int64_t layers, int64_t kv_heads, int64_t head_dim, int64_t pages, KvType type)
     : layers_(checked("layers", layers, 1 << 12)),
       kv_heads_(checked("kv_heads", kv_heads, 1 << 12)),
-      head_dim_(checked("head_dim", head_dim, 1 << 12)),
+      head_dim_(checked("head_dim", head_dim, type == KvType::int8 ? kMostInt8HeadDim : 1 << 12)),
       pages_(checked("pages", pages, 1 << 24)),
       type_(type),
       head_bytes_(bytes_of_head(head_dim, type)) {

@@ -19,34 +19,43 @@ Sight sight_of(const AttentionArgs& args, int64_t row) {
   return {first > begin ? first : begin, position < end ? position : end};
 }
 
-// Cells and scales of the keys or values (`base`) of one page.
+// Keys or values (`base`) of the page in which a key lies.
 template <typename Cell>
-struct Page {
-  const Cell* cells;
-  const float* scales;  // int8 only
+const Cell* page_of(const AttentionArgs& args, const std::byte* base, int64_t key) {
+  const int64_t page = args.pages[key / kPageTokens];
+  return reinterpret_cast<const Cell*>(base + page * args.cache.page_bytes + args.kv_head * args.cache.head_bytes);
+}
 
-  Page(const AttentionArgs& args, const std::byte* base, int64_t key) {
-    const int64_t page = args.pages[key / kPageTokens];
-    const std::byte* head = base + page * args.cache.page_bytes + args.kv_head * args.cache.head_bytes;
-    cells = reinterpret_cast<const Cell*>(head);
-    scales = reinterpret_cast<const float*>(cells + args.head_dim * kPageTokens);
-  }
-};
-
-// Writes the scaled scores of the keys in sight to scores[0..] and returns the largest, a zero without its sign.
+// Writes the scaled scores of the keys in sight to scores[0..].
 template <typename Cell>
-float score(const AttentionArgs& args, const Sight& sight, const float* q, float* scores) {
-  float largest = -__builtin_inff();
+void score(const AttentionArgs& args, const Sight& sight, const float* q, float* scores) {
   for (int64_t key = sight.first; key <= sight.last; ++key) {
-    const Page<Cell> keys(args, args.cache.keys, key);
+    const Cell* keys = page_of<Cell>(args, args.cache.keys, key);
     const int64_t slot = key % kPageTokens;
     float dot = 0.0f;
-    for (int64_t d = 0; d < args.head_dim; ++d) dot = fma(q[d], widen(keys.cells[d * kPageTokens + slot]), dot);
-    if constexpr (sizeof(Cell) == 1) dot = dot * keys.scales[slot];
-    dot = dot * args.scale;
-    scores[key - sight.first] = dot;
-    largest = dot > largest ? dot : largest;
+    for (int64_t d = 0; d < args.head_dim; ++d) dot = fma(q[d], widen(keys[key_cell<Cell>(slot, d)]), dot);
+    scores[key - sight.first] = dot * args.scale;
   }
+}
+
+template <>
+void score<int8_t>(const AttentionArgs& args, const Sight& sight, const float* q, float* scores) {
+  int16_t codes[kMostInt8HeadDim];
+  const float step = codes_within<kQueryCodes>(q, args.head_dim, codes);
+  for (int64_t key = sight.first; key <= sight.last; ++key) {
+    const int8_t* keys = page_of<int8_t>(args, args.cache.keys, key);
+    const int64_t slot = key % kPageTokens;
+    int32_t dot = 0;
+    for (int64_t d = 0; d < args.head_dim; ++d) dot += codes[d] * keys[key_cell<int8_t>(slot, d)];
+    const float key_scale = scales_of(keys, args.head_dim)[slot];
+    scores[key - sight.first] = (static_cast<float>(dot) * key_scale) * (step * args.scale);
+  }
+}
+
+// The largest, a zero without its sign.
+float largest_of(const Sight& sight, const float* scores) {
+  float largest = -__builtin_inff();
+  for (int64_t i = 0; i <= sight.last - sight.first; ++i) largest = scores[i] > largest ? scores[i] : largest;
   return largest + 0.0f;
 }
 
@@ -65,12 +74,33 @@ template <typename Cell>
 void weigh_values(const AttentionArgs& args, const Sight& sight, const float* p, float* o) {
   for (int64_t d = 0; d < args.head_dim; ++d) o[d] = 0.0f;
   for (int64_t key = sight.first; key <= sight.last; ++key) {
-    const Page<Cell> values(args, args.cache.values, key);
+    const Cell* values = page_of<Cell>(args, args.cache.values, key);
     const int64_t slot = key % kPageTokens;
-    float weight = p[key - sight.first];
-    if constexpr (sizeof(Cell) == 1) weight = weight * values.scales[slot];
-    const Cell* value = values.cells + slot * args.head_dim;
-    for (int64_t d = 0; d < args.head_dim; ++d) o[d] = fma(weight, widen(value[d]), o[d]);
+    for (int64_t d = 0; d < args.head_dim; ++d) {
+      o[d] = fma(p[key - sight.first], widen(values[value_cell<Cell>(slot, d, args.head_dim)]), o[d]);
+    }
+  }
+}
+
+template <>
+void weigh_values<int8_t>(const AttentionArgs& args, const Sight& sight, const float* p, float* o) {
+  for (int64_t d = 0; d < args.head_dim; ++d) o[d] = 0.0f;
+  for (int64_t first = sight.first; first <= sight.last; first = (first / kPageTokens + 1) * kPageTokens) {
+    const int64_t page_last = first / kPageTokens * kPageTokens + kPageTokens - 1;
+    const int64_t last = page_last < sight.last ? page_last : sight.last;
+    const int8_t* values = page_of<int8_t>(args, args.cache.values, first);
+    const float* scales = scales_of(values, args.head_dim);
+    float weights[kPageTokens];
+    int16_t codes[kPageTokens];
+    for (int64_t key = first; key <= last; ++key) weights[key - first] = p[key - sight.first] * scales[key % kPageTokens];
+    const float step = codes_within<kWeightCodes>(weights, last - first + 1, codes);
+    for (int64_t d = 0; d < args.head_dim; ++d) {
+      int32_t sum = 0;
+      for (int64_t key = first; key <= last; ++key) {
+        sum += codes[key - first] * values[value_cell<int8_t>(key % kPageTokens, d, args.head_dim)];
+      }
+      o[d] = fma(static_cast<float>(sum), step, o[d]);
+    }
   }
 }
 
@@ -94,7 +124,8 @@ void attention(const AttentionArgs& args) {
     const float* q = args.q + row * args.q_stride + args.kv_head * args.group * args.head_dim;
     for (int64_t head = 0; head < args.group; ++head, partial += partial_floats) {
       with_cell(args.cache.type, [&]<typename Cell>(Cell*) {
-        partial[0] = score<Cell>(args, sight, q + head * args.head_dim, args.scratch);
+        score<Cell>(args, sight, q + head * args.head_dim, args.scratch);
+        partial[0] = largest_of(sight, args.scratch);
         partial[1] = exponentiate(sight, partial[0], args.scratch);
         weigh_values<Cell>(args, sight, args.scratch, partial + kPartialValues);
       });

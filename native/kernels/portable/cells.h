@@ -7,12 +7,29 @@ namespace honed::portable {
 
 static inline float widen(float cell) { return cell; }
 static inline float widen(uint16_t cell) { return bf16_to_f32(cell); }
-static inline float widen(int8_t cell) { return static_cast<float>(cell); }
 
 static inline uint16_t bf16_from_f32(float value) {
   const uint32_t bits = to_bits(value);
   if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((bits >> 16) | 0x40u);
   return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+
+// The scales of an int8 head of a page.
+static inline const float* scales_of(const int8_t* cells, int64_t head_dim) {
+  return reinterpret_cast<const float*>(cells + int8_scales_offset(head_dim));
+}
+static inline float* scales_of(int8_t* cells, int64_t head_dim) {
+  return reinterpret_cast<float*>(cells + int8_scales_offset(head_dim));
+}
+
+// Where feature d of the token in `slot` lies among the cells of a head of a page: see KvLayer.
+template <typename Cell>
+static inline int64_t key_cell(int64_t slot, int64_t d) {
+  return sizeof(Cell) == 1 ? (d / 4 * kPageTokens + slot) * 4 + d % 4 : d * kPageTokens + slot;
+}
+template <typename Cell>
+static inline int64_t value_cell(int64_t slot, int64_t d, int64_t head_dim) {
+  return sizeof(Cell) == 1 ? (slot / 4 * head_dim + d) * 4 + slot % 4 : slot * head_dim + d;
 }
 
 // Calls body with a null pointer to the type of a cell.

@@ -7,21 +7,9 @@ namespace {
 
 // Quantizes x[0, valid) and zero fills up to `length`; returns the scale.
 float quantize_group(const float* x, int64_t valid, int64_t length, int8_t* q) {
-  float largest = 0.0f;
-  for (int64_t i = 0; i < valid; ++i) {
-    const float magnitude = __builtin_fabsf(x[i]);
-    largest = magnitude > largest ? magnitude : largest;
-  }
-  const float inverse = largest > 0.0f ? 127.0f / largest : 0.0f;
-  for (int64_t i = 0; i < valid; ++i) {
-    // Clamping comes first and sends 0 * infinity (a group of denormals) to 127, whatever its order of operands.
-    float value = x[i] * inverse;
-    value = value < 127.0f ? value : 127.0f;
-    value = value > -127.0f ? value : -127.0f;
-    q[i] = static_cast<int8_t>(round_to_even(value));
-  }
+  const float scale = codes_within<127>(x, valid, q);
   for (int64_t i = valid; i < length; ++i) q[i] = 0;
-  return largest / 127.0f;
+  return scale;
 }
 
 }  // namespace

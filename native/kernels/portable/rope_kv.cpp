@@ -19,44 +19,34 @@ void rotate(float* head, const float* cos, const float* sin, int64_t half) {
   }
 }
 
-// The codes of QuantizeArgs, `step` cells apart; returns the scale.
-float quantize_head(const float* x, int64_t head_dim, int8_t* codes, int64_t step) {
-  float largest = 0.0f;
-  for (int64_t d = 0; d < head_dim; ++d) {
-    const float magnitude = __builtin_fabsf(x[d]);
-    largest = magnitude > largest ? magnitude : largest;
-  }
-  const float inverse = largest > 0.0f ? 127.0f / largest : 0.0f;
-  for (int64_t d = 0; d < head_dim; ++d) {
-    float value = x[d] * inverse;
-    value = value < 127.0f ? value : 127.0f;
-    value = value > -127.0f ? value : -127.0f;
-    codes[d * step] = static_cast<int8_t>(round_to_even(value));
-  }
-  return largest / 127.0f;
-}
+float cell_of(float value, float) { return value; }
+uint16_t cell_of(float value, uint16_t) { return bf16_from_f32(value); }
 
-// One head of one token to its cells, `step` apart; `scales` are those of the page.
-void store(const float* x, int64_t head_dim, float* cells, int64_t step, float*, int64_t) {
-  for (int64_t d = 0; d < head_dim; ++d) cells[d * step] = x[d];
-}
-
-void store(const float* x, int64_t head_dim, uint16_t* cells, int64_t step, float*, int64_t) {
-  for (int64_t d = 0; d < head_dim; ++d) cells[d * step] = bf16_from_f32(x[d]);
-}
-
-void store(const float* x, int64_t head_dim, int8_t* cells, int64_t step, float* scales, int64_t slot) {
-  scales[slot] = quantize_head(x, head_dim, cells, step);
-}
-
+// Key and value of one head of a token.
 template <typename Cell>
 void write_head(const RopeKvArgs& args, int64_t page, int64_t slot, int64_t h, const float* k, const float* v) {
   const int64_t start = page * args.cache.page_bytes + h * args.cache.head_bytes;
-  const int64_t cells = args.head_dim * kPageTokens;
   auto* keys = reinterpret_cast<Cell*>(args.cache.keys + start);
   auto* values = reinterpret_cast<Cell*>(args.cache.values + start);
-  store(k, args.head_dim, keys + slot, kPageTokens, reinterpret_cast<float*>(keys + cells), slot);
-  store(v, args.head_dim, values + slot * args.head_dim, 1, reinterpret_cast<float*>(values + cells), slot);
+  for (int64_t d = 0; d < args.head_dim; ++d) {
+    keys[key_cell<Cell>(slot, d)] = cell_of(k[d], Cell{});
+    values[value_cell<Cell>(slot, d, args.head_dim)] = cell_of(v[d], Cell{});
+  }
+}
+
+template <>
+void write_head<int8_t>(const RopeKvArgs& args, int64_t page, int64_t slot, int64_t h, const float* k, const float* v) {
+  const int64_t start = page * args.cache.page_bytes + h * args.cache.head_bytes;
+  auto* keys = reinterpret_cast<int8_t*>(args.cache.keys + start);
+  auto* values = reinterpret_cast<int8_t*>(args.cache.values + start);
+  int8_t key_codes[kMostInt8HeadDim];
+  int8_t value_codes[kMostInt8HeadDim];
+  scales_of(keys, args.head_dim)[slot] = codes_within<127>(k, args.head_dim, key_codes);
+  scales_of(values, args.head_dim)[slot] = codes_within<127>(v, args.head_dim, value_codes);
+  for (int64_t d = 0; d < args.head_dim; ++d) {
+    keys[key_cell<int8_t>(slot, d)] = key_codes[d];
+    values[value_cell<int8_t>(slot, d, args.head_dim)] = value_codes[d];
+  }
 }
 
 }  // namespace

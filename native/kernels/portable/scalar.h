@@ -78,6 +78,26 @@ static inline float fold_lanes(float* lanes) {
   return lanes[0];
 }
 
+// Codes of QuantizeArgs, within [-Most, Most]; returns the scale.
+template <int Most, typename Code>
+static inline float codes_within(const float* x, int64_t count, Code* codes) {
+  float largest = 0.0f;
+  for (int64_t i = 0; i < count; ++i) {
+    const float magnitude = __builtin_fabsf(x[i]);
+    largest = magnitude > largest ? magnitude : largest;
+  }
+  const float most = Most;
+  const float inverse = largest > 0.0f ? most / largest : 0.0f;
+  for (int64_t i = 0; i < count; ++i) {
+    // Clamping comes first and sends 0 * infinity (all of them denormals) to Most, whatever its order of operands.
+    float value = x[i] * inverse;
+    value = value < most ? value : most;
+    value = value > -most ? value : -most;
+    codes[i] = static_cast<Code>(round_to_even(value));
+  }
+  return largest / most;
+}
+
 // The factor 1 / rms(x) of RMSNorm.
 static inline float inverse_rms(const float* x, int64_t width, float eps) {
   float lanes[kLanes] = {};

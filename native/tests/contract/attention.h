@@ -26,21 +26,57 @@ struct Sight {
   float value_scale(int64_t key) const { return cache.scale_at(cache.values, page(key), kv_head, key % 32); }
 };
 
-// The partial of one row and head.
-inline void oracle_attention(Check& check, const Sight& sight, const float* q, float scale, float* partial) {
+// The scaled scores of the keys in sight.
+inline std::vector<float> oracle_scores(const Sight& sight, const float* q, float scale) {
   const int64_t head_dim = sight.cache.head_dim;
+  std::vector<int32_t> codes(static_cast<std::size_t>(head_dim));
+  const float step = oracle_quantize(q, head_dim, head_dim, codes.data(), 16256.0f);
   std::vector<float> scores;
   for (int64_t key = sight.first; key <= sight.last; ++key) {
     float dot = 0.0f;
-    for (int64_t d = 0; d < head_dim; ++d) dot = std::fmaf(q[d], sight.key_at(key, d), dot);
-    if (sight.scaled()) dot = dot * sight.key_scale(key);
-    scores.push_back(dot * scale);
+    int64_t sum = 0;
+    for (int64_t d = 0; d < head_dim; ++d) {
+      if (sight.scaled()) sum += codes[static_cast<std::size_t>(d)] * static_cast<int64_t>(sight.key_at(key, d));
+      else dot = std::fmaf(q[d], sight.key_at(key, d), dot);
+    }
+    scores.push_back(sight.scaled() ? (static_cast<float>(sum) * sight.key_scale(key)) * (step * scale) : dot * scale);
   }
-  const float largest = *std::max_element(scores.begin(), scores.end()) + 0.0f;
+  return scores;
+}
+
+// The values of the keys in sight, feature d, weighted.
+inline float oracle_mix(const Sight& sight, const std::vector<float>& weights, int64_t d) {
+  const auto weight_of = [&](int64_t key) { return weights[static_cast<std::size_t>(key - sight.first)]; };
+  float mixed = 0.0f;
+  if (!sight.scaled()) {
+    for (int64_t key = sight.first; key <= sight.last; ++key) {
+      mixed = std::fmaf(weight_of(key), sight.value_at(key, d), mixed);
+    }
+    return mixed;
+  }
+  for (int64_t page = sight.first / 32; page <= sight.last / 32; ++page) {
+    const int64_t first = std::max(sight.first, page * 32);
+    const int64_t last = std::min(sight.last, page * 32 + 31);
+    std::vector<float> scaled;
+    for (int64_t key = first; key <= last; ++key) scaled.push_back(weight_of(key) * sight.value_scale(key));
+    int32_t codes[32];
+    const float step = oracle_quantize(scaled.data(), last - first + 1, last - first + 1, codes, 16383.0f);
+    int64_t sum = 0;
+    for (int64_t key = first; key <= last; ++key) sum += codes[key - first] * static_cast<int64_t>(sight.value_at(key, d));
+    mixed = std::fmaf(static_cast<float>(sum), step, mixed);
+  }
+  return mixed;
+}
+
+// The partial of one row and head.
+inline void oracle_attention(Check& check, const Sight& sight, const float* q, float scale, float* partial) {
+  const int64_t head_dim = sight.cache.head_dim;
+  std::vector<float> weights = oracle_scores(sight, q, scale);
+  const float largest = *std::max_element(weights.begin(), weights.end()) + 0.0f;
   OracleLanes lanes;
   std::vector<double> exact(static_cast<std::size_t>(head_dim), 0.0);
   for (int64_t key = sight.first; key <= sight.last; ++key) {
-    float& p = scores[static_cast<std::size_t>(key - sight.first)];
+    float& p = weights[static_cast<std::size_t>(key - sight.first)];
     const double exact_p = std::exp(static_cast<double>(p - largest));
     const double value_scale = sight.scaled() ? static_cast<double>(sight.value_scale(key)) : 1.0;
     for (int64_t d = 0; d < head_dim; ++d) {
@@ -48,22 +84,22 @@ inline void oracle_attention(Check& check, const Sight& sight, const float* q, f
     }
     p = oracle_exp(p - largest);
     lanes.add(key, p);
-    if (sight.scaled()) p = p * sight.value_scale(key);
   }
   partial[0] = largest;
   partial[1] = lanes.sum();
   for (int64_t d = 0; d < head_dim; ++d) {
-    float sum = 0.0f;
     double magnitude = 1e-12;
     for (int64_t key = sight.first; key <= sight.last; ++key) {
       const double value_scale = sight.scaled() ? static_cast<double>(sight.value_scale(key)) : 1.0;
-      sum = std::fmaf(scores[static_cast<std::size_t>(key - sight.first)], sight.value_at(key, d), sum);
       magnitude = std::max(magnitude, std::fabs(value_scale * static_cast<double>(sight.value_at(key, d))));
+      // A code of the weights is off by half a step, and a step is of the largest value scale of its page.
+      if (sight.scaled()) magnitude = std::max(magnitude, 127.0 * value_scale);
     }
-    partial[kPartialValues + d] = sum;
+    partial[kPartialValues + d] = oracle_mix(sight, weights, d);
     const int64_t keys = sight.last - sight.first + 1;
-    check.close("weighted value", sum, exact[static_cast<std::size_t>(d)], magnitude * static_cast<double>(keys),
-                2 * keys);
+    const int64_t codes = sight.scaled() ? 257 : 0;  // 2^23 / 32767
+    check.close("weighted value", partial[kPartialValues + d], exact[static_cast<std::size_t>(d)],
+                magnitude * static_cast<double>(keys), 2 * keys + codes);
   }
 }
 

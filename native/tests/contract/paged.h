@@ -42,7 +42,8 @@ struct CellCache {
   CellCache(Random& random, KvType kv_type, int64_t pages, int64_t kv_heads, int64_t width)
       : type(kv_type),
         head_dim(width),
-        scales_offset(width * 32 * (type == KvType::f32 ? 4 : type == KvType::bf16 ? 2 : 1)),
+        scales_offset(type == KvType::f32 ? width * 32 * 4 : type == KvType::bf16 ? width * 32 * 2
+                                                                                  : round_up(width, 4) * 32),
         head_bytes(used() + 32 * random.between(0, 2)),
         page_bytes(kv_heads * head_bytes + 32 * random.between(0, 2)),
         keys((pages - 1) * page_bytes + (kv_heads - 1) * head_bytes + used()),
@@ -52,8 +53,12 @@ struct CellCache {
 
   int64_t used() const { return scales_offset + (type == KvType::int8 ? 32 * 4 : 0); }
   int64_t start(int64_t page, int64_t kv_head) const { return page * page_bytes + kv_head * head_bytes; }
-  int64_t key_cell(int64_t slot, int64_t d) const { return d * 32 + slot; }
-  int64_t value_cell(int64_t slot, int64_t d) const { return slot * head_dim + d; }
+  int64_t key_cell(int64_t slot, int64_t d) const {
+    return type == KvType::int8 ? d / 4 * 128 + slot * 4 + d % 4 : d * 32 + slot;
+  }
+  int64_t value_cell(int64_t slot, int64_t d) const {
+    return type == KvType::int8 ? slot / 4 * (4 * head_dim) + d * 4 + slot % 4 : slot * head_dim + d;
+  }
   KvLayer layer() {
     return {reinterpret_cast<std::byte*>(keys.data()), reinterpret_cast<std::byte*>(values.data()), page_bytes,
             head_bytes, type};
@@ -100,7 +105,8 @@ struct HeadShape {
 };
 
 inline constexpr HeadShape kHeadShapes[] = {{1, 1, 16}, {4, 4, 64}, {4, 2, 80},  {9, 3, 64}, {8, 2, 128},
-                                            {7, 1, 64}, {5, 1, 16}, {6, 2, 128}, {3, 3, 80}, {2, 1, 24}};
+                                            {7, 1, 64}, {5, 1, 16}, {6, 2, 128}, {3, 3, 80}, {2, 1, 24},
+                                            {3, 1, 14}, {2, 2, 70}};
 
 // ---- rope_kv -------------------------------------------------------------------------------------------------
 

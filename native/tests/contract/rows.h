@@ -104,17 +104,18 @@ inline void test_rms_norm(Check& check, const KernelTable& table) {
 }
 
 // One group of one row: codes to q, the scale returned.
-inline float oracle_quantize(const float* x, int64_t valid, int64_t length, int8_t* q) {
+template <typename Code>
+float oracle_quantize(const float* x, int64_t valid, int64_t length, Code* q, float most = 127.0f) {
   float largest = 0.0f;
   for (int64_t i = 0; i < valid; ++i) largest = std::max(largest, std::fabs(x[i]));
-  const float inverse = largest > 0.0f ? 127.0f / largest : 0.0f;
+  const float inverse = largest > 0.0f ? most / largest : 0.0f;
   for (int64_t i = 0; i < length; ++i) {
     float scaled = i < valid ? x[i] * inverse : 0.0f;
-    // In a group of denormals the inverse is infinite and a zero among them not a number: 127 of almost nothing.
-    if (std::isnan(scaled)) scaled = 127.0f;
-    q[i] = static_cast<int8_t>(std::min(std::max(std::nearbyintf(scaled), -127.0f), 127.0f));
+    // In a group of denormals the inverse is infinite and a zero among them not a number: `most` of almost nothing.
+    if (std::isnan(scaled)) scaled = most;
+    q[i] = static_cast<Code>(std::min(std::max(std::nearbyintf(scaled), -most), most));
   }
-  return largest / 127.0f;
+  return largest / most;
 }
 
 inline void test_quantize_case(Check& check, const KernelTable& table, int64_t width, int64_t group, Values values) {
