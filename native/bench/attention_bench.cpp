@@ -122,6 +122,14 @@ struct Bench {
                    nullptr, 1e-5f, cache.layer(layer)});
   }
 
+  // Of the next span, of the next kv head or of the next tile.
+  AttentionNext next_keys(const AttentionTile& tile, int64_t kv_head, int64_t span) const {
+    const bool last = span + 1 == tile.span_end;
+    const int64_t head = last ? (kv_head + 1) % options.kv_heads : kv_head;
+    const int64_t begin = (last ? tile.span_begin : span + 1) * kSpanTokens;
+    return {pages.data(), head, begin / kPageTokens, std::min((begin + kSpanTokens) / kPageTokens, page_count())};
+  }
+
   // As the executor does it on one thread.
   void attend(int64_t layer) {
     const int64_t first_row = position + 1 - rows;
@@ -139,7 +147,7 @@ struct Bench {
         float* place = partials.data() + (span > tile.span_begin ? span_floats : 0);
         table.attention({qkv.data(), stride(), tile.row_begin, tile.row_end, batch.positions[tile.row_begin],
                          pages.data(), group(), kv_head, options.head_dim, span, 0, 0.125f, cache.layer(layer),
-                         scratch.data(), place});
+                         scratch.data(), place, next_keys(tile, kv_head, span)});
         merge.count = span > tile.span_begin ? 2 : 1;
         if (merge.count == 2 || tile.spans() == 1) table.attention_merge(merge);
       }

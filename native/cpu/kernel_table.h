@@ -254,6 +254,13 @@ inline constexpr int kWeightCodes = 127 * 128 + 127;
 inline constexpr int kMostInt8HeadDim = 1024;          // sums of kQueryCodes * 127 stay within int32
 inline constexpr int kPartialValues = 16;              // a partial is kPartialValues + head_dim floats
 inline constexpr int kScoreStride = kSpanTokens + 16;  // off a power of two: rows would share few sets of the cache
+// The keys that the calling thread will most likely read next, pages [page_begin, page_end) of `pages`, none where these
+// are equal. What is only asked for of them changes no result.
+struct AttentionNext {
+  const int32_t* pages;
+  int64_t kv_head;
+  int64_t page_begin, page_end;
+};
 struct AttentionArgs {
   const float* q;  // of row 0: [heads * head_dim]
   int64_t q_stride;
@@ -268,6 +275,7 @@ struct AttentionArgs {
   KvLayer cache;
   float* scratch;   // this thread's own: rows * group * (kScoreStride + head_dim up to a multiple of 16) floats
   float* partials;  // [rows][group] partials, one after the other
+  AttentionNext next;
 };
 
 // Folds the partials of consecutive spans, ascending, into the first of them, and writes the result:

@@ -48,14 +48,32 @@ void Executor::attention(const Op& op, const Step& step) {
   const KvLayer layer = cache_->layer(op.sizes[3]);
   AttentionTiles& tiles = attention_.tiles;
 
-  const auto attend = [&](const AttentionTile& tile, int64_t kv_head, int64_t span, int thread,
-                          float* partials) noexcept {
+  const auto pages_of = [&](const AttentionTile& tile) {
+    return batch.page_tables + batch.sequences[tile.row_begin] * batch.pages_per_table;
+  };
+  // The keys of a span of a tile.
+  const auto keys_of = [&](const AttentionTile& tile, int64_t kv_head, int64_t span) -> AttentionNext {
+    const int64_t position = batch.positions[tile.row_begin];
+    const int64_t first = shape.window > 0 ? std::max<int64_t>(position - shape.window + 1, 0) : 0;
+    const int64_t last = std::min(position + tile.rows(), (span + 1) * kSpanTokens) - 1;
+    return {pages_of(tile), kv_head, std::max(first, span * kSpanTokens) / kPageTokens, last / kPageTokens + 1};
+  };
+  // The keys of the task that comes after this one.
+  const auto keys_after = [&](int64_t task) -> AttentionNext {
+    if (task == 0) return {};
+    const AttentionTile& tile = tiles.tile_of(task - 1);
+    const int64_t within = task - 1 - tile.task_begin;
+    if (!tile.split) return keys_of(tile, within, tile.span_begin);
+    return keys_of(tile, within / tile.spans(), tile.span_begin + within % tile.spans());
+  };
+  const auto attend = [&](const AttentionTile& tile, int64_t kv_head, int64_t span, int thread, float* partials,
+                          const AttentionNext& next) noexcept {
     kernels_.attention({.q = q.floats(),
                         .q_stride = q.stride(),
                         .row_begin = tile.row_begin,
                         .row_end = tile.row_end,
                         .first_position = batch.positions[tile.row_begin],
-                        .pages = batch.page_tables + batch.sequences[tile.row_begin] * batch.pages_per_table,
+                        .pages = pages_of(tile),
                         .group = group,
                         .kv_head = kv_head,
                         .head_dim = head_dim,
@@ -64,7 +82,8 @@ void Executor::attention(const Op& op, const Step& step) {
                         .scale = op.scalars[0],
                         .cache = layer,
                         .scratch = scratch(thread),
-                        .partials = partials});
+                        .partials = partials,
+                        .next = next});
   };
   const auto merge = [&](const AttentionTile& tile, int64_t kv_head, int64_t count, float* partials) noexcept {
     kernels_.attention_merge({.partials = partials,
@@ -76,21 +95,23 @@ void Executor::attention(const Op& op, const Step& step) {
                               .y = y.floats() + tile.row_begin * y.stride() + kv_head * group * head_dim,
                               .y_stride = y.stride()});
   };
-  const auto whole = [&](const AttentionTile& tile, int64_t kv_head, int thread) noexcept {
+  const auto whole = [&](const AttentionTile& tile, int64_t kv_head, int64_t index, int thread) noexcept {
     float* partials = scratch(thread) + attention_.kernel_floats;
-    float* next = partials + tile.rows() * group * attention_.partial_floats;
-    attend(tile, kv_head, tile.span_begin, thread, partials);
-    if (tile.spans() == 1) merge(tile, kv_head, 1, partials);
-    for (int64_t span = tile.span_begin + 1; span < tile.span_end; ++span) {
-      attend(tile, kv_head, span, thread, next);
-      merge(tile, kv_head, 2, partials);
+    float* later = partials + tile.rows() * group * attention_.partial_floats;
+    for (int64_t span = tile.span_begin; span < tile.span_end; ++span) {
+      const bool last = span + 1 == tile.span_end;
+      const bool first = span == tile.span_begin;
+      attend(tile, kv_head, span, thread, first ? partials : later,
+             last ? keys_after(index) : keys_of(tile, kv_head, span + 1));
+      if (!first) merge(tile, kv_head, 2, partials);
+      else if (last) merge(tile, kv_head, 1, partials);
     }
   };
-  const auto part = [&](const AttentionTile& tile, int64_t kv_head, int64_t index, int thread) noexcept {
+  const auto part = [&](const AttentionTile& tile, int64_t kv_head, int64_t nth, int64_t index, int thread) noexcept {
     const int64_t span_floats = tile.rows() * group * attention_.partial_floats;
     float* partials = reinterpret_cast<float*>(attention_.partials.data()) +
                       tile.first_partial * attention_.partial_floats + kv_head * tile.spans() * span_floats;
-    attend(tile, kv_head, tile.span_begin + index, thread, partials + index * span_floats);
+    attend(tile, kv_head, tile.span_begin + nth, thread, partials + nth * span_floats, keys_after(index));
     // Whoever ends last folds: nobody waits for the others.
     std::atomic<int32_t>& done = attention_.counters[static_cast<std::size_t>(tile.first_counter + kv_head)];
     if (done.fetch_add(1, std::memory_order_acq_rel) + 1 == tile.spans()) {
@@ -103,8 +124,8 @@ void Executor::attention(const Op& op, const Step& step) {
   const auto task = [&](int64_t index, int thread) noexcept {
     const AttentionTile& tile = tiles.tile_of(index);
     const int64_t within = index - tile.task_begin;
-    if (!tile.split) return whole(tile, within, thread);
-    part(tile, within / tile.spans(), within % tile.spans(), thread);
+    if (!tile.split) return whole(tile, within, index, thread);
+    part(tile, within / tile.spans(), within % tile.spans(), index, thread);
   };
   if (threads_.count() == 1 || tiles.work() * head_dim < kWorthSharing) {
     for (int64_t index = 0; index < tiles.tasks(); ++index) task(index, 0);

@@ -1,6 +1,7 @@
 // Causal attention of a tile of rows over one span of the paged KV cache: keys in lanes for the scores, features in
 // lanes for the values. Every page is read once and serves all rows while it is in the first cache, and every vector
 // of it serves as many rows as there are registers.
+#include "kernels/avx512vnni/attention_tile.h"
 #include "kernels/avx512vnni/cells.h"
 #include "kernels/avx512vnni/slots.h"
 
@@ -10,99 +11,32 @@ namespace {
 constexpr int kScoreRows = 12;  // 24 sums of 16 keys
 constexpr int kValueRows = 6;   // 24 sums of 16 features
 constexpr int kMostVectors = 4;  // of one stretch of head_dim
-constexpr int64_t kLine = 64;
-constexpr int64_t kAhead = 2;  // pages between a prefetch and the use
 
-// Calls body.operator()<Count>(first) over [0, end) in as few blocks of up to `Most` as there can be, of one size or
-// two that differ by one: a last block of one row would cost nearly what a full one does.
-template <int Most, typename Body>
-static inline void for_even_blocks(int64_t end, const Body& body) {
-  const int64_t blocks = (end + Most - 1) / Most;
-  for (int64_t i = 0; i < blocks; ++i) {
-    const int64_t first = i * end / blocks;
-    for_blocks<Most>(first, (i + 1) * end / blocks, body);
-  }
-}
-
-// A tile and its span: "rows" here are all pairs of a token and a query head, token by token.
+// A tile whose q lies in scratch in stretches of 16 features, [head_dim / 16][rows][16]: what a block of rows needs of
+// it lies at fixed distances.
 template <typename Cell>
-struct Tile {
-  const AttentionArgs& args;
-  int64_t rows;
-  int64_t span_first;  // key
-  int64_t page_begin;  // those in which any row sees a key
-  int64_t page_end;
-  float* q;       // [head_dim / 16][rows][16], in scratch
-  float* scores;  // [rows][kScoreStride], in scratch
+struct FloatTile : Tile<Cell> {
+  float* q;
+  mutable Stream stream{*this};
 
-  explicit Tile(const AttentionArgs& tile) : args(tile) {
-    const int64_t tokens = args.row_end - args.row_begin;
-    rows = tokens * args.group;
-    span_first = args.span * kSpanTokens;
-    page_begin = first(0) / kPageTokens;
-    page_end = last(rows - 1) / kPageTokens + 1;
-    q = args.scratch;
-    scores = args.scratch + rows * ((args.head_dim + kLanes - 1) / kLanes * kLanes);
-  }
-
-  // The first and last key of the span that a row sees.
-  int64_t first(int64_t row) const {
-    const int64_t key = args.window > 0 ? args.first_position + row / args.group - args.window + 1 : 0;
-    return key > span_first ? key : span_first;
-  }
-  int64_t last(int64_t row) const {
-    const int64_t position = args.first_position + row / args.group;
-    return position < span_first + kSpanTokens ? position : span_first + kSpanTokens - 1;
-  }
-  const Cell* page(const std::byte* base, int64_t page) const {
-    const std::byte* head = base + args.pages[page] * args.cache.page_bytes + args.kv_head * args.cache.head_bytes;
-    return reinterpret_cast<const Cell*>(head);
-  }
-  const Cell* keys(int64_t index) const { return page(args.cache.keys, index); }
-  const Cell* values(int64_t index) const { return page(args.cache.values, index); }
-  // What is read kAhead pages after the keys or the values of this page; the last values are followed by themselves.
-  const Cell* after_keys(int64_t index) const {
-    const int64_t ahead = index + kAhead;
-    return ahead < page_end ? keys(ahead) : after_values(page_begin + ahead - page_end - kAhead);
-  }
-  const Cell* after_values(int64_t index) const {
-    return values(index + kAhead < page_end ? index + kAhead : page_end - 1);
-  }
-  // int8 only
-  const float* scales(const Cell* page_cells) const {
-    return reinterpret_cast<const float*>(page_cells + args.head_dim * kPageTokens);
-  }
-  float* scores_of(int64_t row) const { return scores + row * kScoreStride; }
-  float* partial(int64_t row) const { return args.partials + row * (kPartialValues + args.head_dim); }
-
-  // q in stretches of 16 features, rows side by side in each: what a block of rows needs of it lies at fixed distances.
-  void gather_q() const {
-    for (int64_t row = 0; row < rows; ++row) {
-      const int64_t head = args.kv_head * args.group + row % args.group;
-      const float* source = args.q + (args.row_begin + row / args.group) * args.q_stride + head * args.head_dim;
+  explicit FloatTile(const AttentionArgs& args) : Tile<Cell>(args), q(args.scratch) {
+    for (int64_t row = 0; row < this->rows; ++row) {
+      const float* source = this->q_of(row);
       for (int64_t d = 0; d < args.head_dim; d += kLanes) {
         const __mmask16 lanes = first_lanes(args.head_dim - d);
-        _mm512_storeu_ps(q + d * rows + row * kLanes, _mm512_maskz_loadu_ps(lanes, source + d));
+        _mm512_storeu_ps(q + d * this->rows + row * kLanes, _mm512_maskz_loadu_ps(lanes, source + d));
       }
     }
   }
 };
 
-// Asks for the cells of a page some time before they are needed: pages lie apart, so no hardware foresees the next.
-// Into the second cache, which can wait for more lines at a time than the first.
+// Lines to ask for between the arithmetic of one line of cells.
 template <typename Cell>
-[[gnu::always_inline]] static inline void prefetch(const Cell* cells, int64_t from, int64_t count) {
-  const char* line = reinterpret_cast<const char*>(cells + from);
-  for (int64_t byte = 0; byte < count * static_cast<int64_t>(sizeof(Cell)); byte += kLine) {
-    _mm_prefetch(line + byte, _MM_HINT_T1);
-  }
-}
+inline constexpr int kLinesAside = sizeof(Cell) / 2;
 
-// Scaled scores of the 32 keys of one page for `Rows` rows, those out of sight among them. `next` is what will be
-// read a while after this page.
+// Scaled scores of the 32 keys of one page for `Rows` rows, those out of sight among them.
 template <int Rows, typename Cell>
-static inline void score_block(const Tile<Cell>& tile, int64_t row, const Cell* keys, const Cell* next,
-                               float* scores) {
+static inline void score_block(const FloatTile<Cell>& tile, int64_t row, const Cell* keys, float* scores) {
   __m512 low[Rows];
   __m512 high[Rows];
 #pragma GCC unroll 12
@@ -110,7 +44,7 @@ static inline void score_block(const Tile<Cell>& tile, int64_t row, const Cell* 
   const int64_t head_dim = tile.args.head_dim;
   for (int64_t d = 0; d < head_dim; ++d) {
     const float* q = tile.q + (d / kLanes * tile.rows + row) * kLanes + d % kLanes;
-    prefetch(next, d * kPageTokens, kPageTokens);
+    tile.stream.template ask<kLinesAside<Cell>>();
     const __m512 low_keys = widen(keys + d * kPageTokens);
     const __m512 high_keys = widen(keys + d * kPageTokens + kVector);
 #pragma GCC unroll 12
@@ -123,23 +57,18 @@ static inline void score_block(const Tile<Cell>& tile, int64_t row, const Cell* 
   const __m512 scale = _mm512_set1_ps(tile.args.scale);
 #pragma GCC unroll 12
   for (int r = 0; r < Rows; ++r) {
-    if constexpr (sizeof(Cell) == 1) {
-      low[r] = _mm512_mul_ps(low[r], _mm512_loadu_ps(tile.scales(keys)));
-      high[r] = _mm512_mul_ps(high[r], _mm512_loadu_ps(tile.scales(keys) + kVector));
-    }
     _mm512_storeu_ps(scores + r * kScoreStride, _mm512_mul_ps(low[r], scale));
     _mm512_storeu_ps(scores + r * kScoreStride + kVector, _mm512_mul_ps(high[r], scale));
   }
 }
 
 template <typename Cell>
-void score(const Tile<Cell>& tile) {
+void score(const FloatTile<Cell>& tile) {
   for (int64_t page = tile.page_begin; page < tile.page_end; ++page) {
     const Cell* keys = tile.keys(page);
-    const Cell* next = tile.after_keys(page);
     float* scores = tile.scores + page * kPageTokens - tile.span_first;
     for_even_blocks<kScoreRows>(tile.rows, [&]<int Rows>(int64_t row) {
-      score_block<Rows>(tile, row, keys, next, scores + row * kScoreStride);
+      score_block<Rows>(tile, row, keys, scores + row * kScoreStride);
     });
   }
 }
@@ -147,30 +76,23 @@ void score(const Tile<Cell>& tile) {
 // Scores of one row become weights; its largest score and the sum of exp(score - largest) go to the partial. Weights
 // of keys out of sight are whatever they come to.
 template <typename Cell>
-void weights_of(const Tile<Cell>& tile, int64_t row) {
+void weights_of(const FloatTile<Cell>& tile, int64_t row) {
   float* scores = tile.scores_of(row);
   const int64_t first = tile.first(row) - tile.span_first;
   const int64_t end = tile.last(row) + 1 - tile.span_first;
   const int64_t begin = first / kVector * kVector;
-  const auto visible = [&](int64_t key) {
-    if (key >= first && key + kVector <= end) return __mmask16{0xffff};
-    return static_cast<__mmask16>(first_lanes(end - key) & ~first_lanes(first - key));
-  };
   __m512 largest = _mm512_set1_ps(-__builtin_inff());
   for (int64_t key = begin; key < end; key += kVector) {
-    largest = _mm512_mask_max_ps(largest, visible(key), largest, _mm512_loadu_ps(scores + key));
+    largest = _mm512_mask_max_ps(largest, visible_lanes(key, first, end), largest, _mm512_loadu_ps(scores + key));
   }
   const float peak = _mm512_reduce_max_ps(largest) + 0.0f;  // of two zeros either could be the largest
   const __m512 shift = _mm512_set1_ps(peak);
   __m512 lanes = _mm512_setzero_ps();
   for (int64_t key = begin; key < end; key += kVector) {
-    __m512 p = exp(_mm512_sub_ps(_mm512_loadu_ps(scores + key), shift));
-    lanes = _mm512_mask_add_ps(lanes, visible(key), lanes, p);
-    if constexpr (sizeof(Cell) == 1) {
-      const Cell* values = tile.values((tile.span_first + key) / kPageTokens);
-      p = _mm512_mul_ps(p, _mm512_loadu_ps(tile.scales(values) + key % kPageTokens));
-    }
+    const __m512 p = exp(_mm512_sub_ps(_mm512_loadu_ps(scores + key), shift));
+    lanes = _mm512_mask_add_ps(lanes, visible_lanes(key, first, end), lanes, p);
     _mm512_storeu_ps(scores + key, p);
+    tile.stream.template ask<4 * kLinesAside<Cell>>();
   }
   tile.partial(row)[0] = peak;
   tile.partial(row)[1] = fold_lanes(lanes);
@@ -187,7 +109,7 @@ struct Run {
 // The keys of a run for `Rows` rows: a stretch of `Vectors` registers of head_dim
 // from d on, of which the last may be masked, onto the sums in the partials.
 template <int Rows, int Vectors, typename Cell>
-static inline void weigh_block(const Tile<Cell>& tile, int64_t d, const Run& run, const float* weights, float* sums) {
+static inline void weigh_block(const FloatTile<Cell>& tile, int64_t d, const Run& run, const float* weights, float* sums) {
   const int64_t head_dim = tile.args.head_dim;
   const int64_t stride = kPartialValues + head_dim;
   const __mmask16 last_lanes = first_lanes(head_dim - d - (Vectors - 1) * kVector);
@@ -202,10 +124,9 @@ static inline void weigh_block(const Tile<Cell>& tile, int64_t d, const Run& run
   }
   for (int64_t page = run.page_begin; page < run.page_end; ++page, weights += kPageTokens) {
     const Cell* values = tile.values(page) + d;
-    const Cell* next = tile.after_values(page) + d;
     for (int64_t key = run.begin; key < run.end; ++key) {
       const Cell* cells = values + key * head_dim;
-      prefetch(next, key * head_dim, Vectors * kVector);
+      tile.stream.template ask<2 * kLinesAside<Cell>>();
       __m512 value[Vectors];
 #pragma GCC unroll 4
       for (int v = 0; v < Vectors; ++v) {
@@ -231,7 +152,7 @@ static inline void weigh_block(const Tile<Cell>& tile, int64_t d, const Run& run
 
 // The keys of a run for `Rows` rows, all features.
 template <int Rows, typename Cell>
-static inline void weigh_run(const Tile<Cell>& tile, int64_t row, const Run& run) {
+static inline void weigh_run(const FloatTile<Cell>& tile, int64_t row, const Run& run) {
   if (run.page_begin >= run.page_end || run.begin >= run.end) return;
   const float* weights = tile.scores_of(row) + run.page_begin * kPageTokens - tile.span_first;
   const int64_t vectors = (tile.args.head_dim + kVector - 1) / kVector;
@@ -245,7 +166,7 @@ static inline int64_t clip(int64_t key) { return key < 0 ? 0 : key > kPageTokens
 // `Rows` rows over a page of which not all see the same keys: what all see together, what lies before and behind it
 // row by row, so that every row has its keys in ascending order and no others.
 template <int Rows, typename Cell>
-static inline void weigh_ragged(const Tile<Cell>& tile, int64_t row, int64_t page) {
+static inline void weigh_ragged(const FloatTile<Cell>& tile, int64_t row, int64_t page) {
   const int64_t page_key = page * kPageTokens;
   const int64_t end = clip(tile.last(row) + 1 - page_key);  // rows are in ascending position
   const int64_t begin = clip(tile.first(row + Rows - 1) - page_key);
@@ -262,7 +183,7 @@ static inline void weigh_ragged(const Tile<Cell>& tile, int64_t row, int64_t pag
 }
 
 template <typename Cell>
-void weigh(const Tile<Cell>& tile) {
+void weigh(const FloatTile<Cell>& tile) {
   for (int64_t row = 0; row < tile.rows; ++row) {
     float* sums = tile.partial(row) + kPartialValues;
     for (int64_t d = 0; d < tile.args.head_dim; ++d) sums[d] = 0.0f;
@@ -281,11 +202,8 @@ void weigh(const Tile<Cell>& tile) {
 
 template <typename Cell>
 void attend(const AttentionArgs& args) {
-  const Tile<Cell> tile(args);
-  for (int64_t page = tile.page_begin; page < tile.page_end && page < tile.page_begin + kAhead; ++page) {
-    prefetch(tile.keys(page), 0, args.head_dim * kPageTokens);
-  }
-  tile.gather_q();
+  const FloatTile<Cell> tile(args);
+  prefetch_first(tile);
   score(tile);
   for (int64_t row = 0; row < tile.rows; ++row) weights_of(tile, row);
   weigh(tile);
@@ -297,7 +215,7 @@ void attention(const AttentionArgs& args) {
   switch (args.cache.type) {
     case KvType::f32: return attend<float>(args);
     case KvType::bf16: return attend<uint16_t>(args);
-    case KvType::int8: return attend<int8_t>(args);
+    case KvType::int8: return attend_int8(args);
   }
 }
 

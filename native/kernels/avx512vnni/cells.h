@@ -7,18 +7,12 @@ namespace honed::avx512vnni {
 
 static inline __m512 widen(const float* cells) { return _mm512_loadu_ps(cells); }
 static inline __m512 widen(const uint16_t* cells) { return bf16_to_f32(cells); }
-static inline __m512 widen(const int8_t* cells) {
-  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(cells))));
-}
 
 // The chosen cells, zeros elsewhere; cells not chosen are not touched.
 static inline __m512 widen(const float* cells, __mmask16 lanes) { return _mm512_maskz_loadu_ps(lanes, cells); }
 static inline __m512 widen(const uint16_t* cells, __mmask16 lanes) {
   const __m512i wide = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes, cells));
   return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
-}
-static inline __m512 widen(const int8_t* cells, __mmask16 lanes) {
-  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(lanes, cells)));
 }
 
 }  // namespace honed::avx512vnni

@@ -1,36 +1,17 @@
 // Activation rows to int8, symmetric, with one scale a row or one a group, and sums of each block of 32.
+#include "kernels/avx512vnni/codes.h"
 #include "kernels/avx512vnni/slots.h"
-#include "kernels/avx512vnni/vector.h"
 
 namespace honed::avx512vnni {
 namespace {
-
-float largest_magnitude(const float* x, int64_t count) {
-  __m512 largest = _mm512_setzero_ps();
-  for (int64_t i = 0; i < count; i += kVector) {
-    const __m512 value = _mm512_maskz_loadu_ps(first_lanes(count - i), x + i);
-    largest = _mm512_max_ps(_mm512_andnot_ps(_mm512_set1_ps(-0.0f), value), largest);
-  }
-  return _mm512_reduce_max_ps(largest);  // of magnitudes: any order gives the same
-}
-
-// 16 codes of which the first `valid` are real, the rest zero.
-__m512i quantize_vector(const float* x, int64_t valid, __m512 inverse) {
-  const __mmask16 lanes = first_lanes(valid);
-  __m512 value = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, x), inverse);
-  value = _mm512_min_ps(value, _mm512_set1_ps(127.0f));
-  value = _mm512_max_ps(value, _mm512_set1_ps(-127.0f));
-  // Masked again: with an infinite inverse (denormal x) a padding lane is not zero.
-  return _mm512_maskz_mov_epi32(lanes, _mm512_cvtps_epi32(value));
-}
 
 // Quantizes x[0, valid) and zero fills up to `length`; returns the scale.
 float quantize_group(const float* x, int64_t valid, int64_t length, int8_t* q, int32_t* sums) {
   const float largest = largest_magnitude(x, valid);
   const __m512 inverse = _mm512_set1_ps(largest > 0.0f ? 127.0f / largest : 0.0f);
   for (int64_t begin = 0; begin < length; begin += kBlock) {
-    const __m512i low = quantize_vector(x + begin, valid - begin, inverse);
-    const __m512i high = quantize_vector(x + begin + kVector, valid - begin - kVector, inverse);
+    const __m512i low = codes_of(x + begin, valid - begin, inverse, 127.0f);
+    const __m512i high = codes_of(x + begin + kVector, valid - begin - kVector, inverse, 127.0f);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(q + begin), _mm512_cvtepi32_epi8(low));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(q + begin + kVector), _mm512_cvtepi32_epi8(high));
     sums[begin / kBlock] = _mm512_reduce_add_epi32(_mm512_add_epi32(low, high));

@@ -172,8 +172,11 @@ inline void test_attention_case(Check& check, const KernelTable& table, const At
   for (std::size_t page = 0; page < seen.size(); ++page) {
     if (!seen[page]) of_sequence[page] = 1 << 29;
   }
+  const int64_t next_page = random.between(0, pages.per_table - 1);
+  const AttentionNext next{of_sequence, random.between(0, kv_heads - 1), next_page,
+                           std::min(next_page + random.between(0, kSpanTokens / 32), pages.per_table)};
   table.attention({q.data(), q_stride, row_begin, rows, test.position, of_sequence, group, kv_head, head_dim, span,
-                   test.window, test.scale, cache.layer(), scratch.data(), partials.data()});
+                   test.window, test.scale, cache.layer(), scratch.data(), partials.data(), next});
   check.same("partials", partials, want, partial_floats);
 }
 

@@ -10,24 +10,28 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.backends.float32 import LANES, Floats, exp, fma, fold_lanes, quantize
+from honed.backends.base import PAGE_TOKENS
+from honed.backends.float32 import LANES, Floats, exp, fma, fold_lanes, quantize, quantize_within
 from honed.encodings.dense import bfloat16_to_float32, float32_to_bfloat16
 from honed.plan.formats import KvDtype
 
 SPAN_TOKENS = 256
 """Keys of one span."""
+QUERY_CODES = 127 * 128
+WEIGHT_CODES = 127 * 128 + 127
+"""Largest codes of a query head, and of the weights of a page, where keys and values are integers."""
 
 
 @dataclass(frozen=True)
 class KvRows:
-    """Keys or values of n positions: what their cells hold [n, kv_heads, d], and the scale of each head [n, kv_heads],
-    which is 1 where the type has none."""
+    """Keys or values of n positions: what their cells hold [n, kv_heads, d], and of int8 the scale of each head
+    [n, kv_heads]."""
 
     cells: Floats
-    scales: Floats
+    scales: Floats | None
 
     def __getitem__(self, rows: slice) -> KvRows:
-        return KvRows(self.cells[rows], self.scales[rows])
+        return KvRows(self.cells[rows], None if self.scales is None else self.scales[rows])
 
 
 class KvCells:
@@ -52,7 +56,8 @@ class KvCells:
                 self._scales[layer, positions] = scales.reshape(heads.shape[:2])
 
     def read(self, layer: int, positions: NDArray[np.int64]) -> KvRows:
-        return KvRows(self._cells[layer, positions], self._scales[layer, positions])
+        scales = self._scales[layer, positions] if self._dtype == "int8" else None
+        return KvRows(self._cells[layer, positions], scales)
 
 
 @dataclass(frozen=True)
@@ -77,19 +82,48 @@ def attend(q: Floats, keys: KvRows, values: KvRows, seen: NDArray[np.int64], sca
 
 
 def _attend_span(q: Floats, keys: KvRows, values: KvRows, seen: NDArray[np.int64], scale: float) -> _Partial:
-    scores = np.zeros((*q.shape[:2], len(seen)), dtype=np.float32)
-    for d in range(q.shape[2]):
-        scores = fma(q[:, :, d, None], keys.cells[:, :, d].T[:, None, :], scores)
-    scores = scores * keys.scales.T[:, None, :] * np.float32(scale)
+    scores = _scores(q, keys, np.float32(scale))
     largest = scores.max(axis=-1) + np.float32(0)
     weights = exp(scores - largest[..., None])
     lanes = np.zeros((*q.shape[:2], LANES), dtype=np.float32)
-    mixed = np.zeros_like(q)
     for index, position in enumerate(seen):
-        weight = weights[..., index]
-        lanes[..., position % LANES] += weight
-        mixed = fma((weight * values.scales[index][:, None])[..., None], values.cells[index][:, None, :], mixed)
-    return _Partial(largest, fold_lanes(lanes), mixed)
+        lanes[..., position % LANES] += weights[..., index]
+    return _Partial(largest, fold_lanes(lanes), _mixed(weights, values, seen))
+
+
+def _scores(q: Floats, keys: KvRows, scale: np.float32) -> Floats:
+    """[kv_heads, group, n]"""
+    if keys.scales is not None:
+        codes, steps = _codes(q, QUERY_CODES)
+        dots = np.einsum("hgd,nhd->hgn", codes, keys.cells.astype(np.int64)).astype(np.float32)
+        result: Floats = dots * keys.scales.T[:, None, :] * (steps * scale)
+        return result
+    scores = np.zeros((*q.shape[:2], len(keys.cells)), dtype=np.float32)
+    for d in range(q.shape[2]):
+        scores = fma(q[:, :, d, None], keys.cells[:, :, d].T[:, None, :], scores)
+    return scores * scale
+
+
+def _mixed(weights: Floats, values: KvRows, seen: NDArray[np.int64]) -> Floats:
+    """The values, weighted: [kv_heads, group, d]."""
+    mixed = np.zeros((*weights.shape[:2], values.cells.shape[2]), dtype=np.float32)
+    if values.scales is None:
+        for index in range(len(seen)):
+            mixed = fma(weights[..., index, None], values.cells[index][:, None, :], mixed)
+        return mixed
+    pages = seen // PAGE_TOKENS
+    for page in np.unique(pages):
+        of_page = np.flatnonzero(pages == page)
+        codes, steps = _codes(weights[..., of_page] * values.scales[of_page].T[:, None, :], WEIGHT_CODES)
+        sums = np.einsum("hgn,nhd->hgd", codes, values.cells[of_page].astype(np.int64)).astype(np.float32)
+        mixed = fma(sums, steps, mixed)
+    return mixed
+
+
+def _codes(x: Floats, most: int) -> tuple[NDArray[np.int64], Floats]:
+    """Codes of the last axis within [-most, most], and their step, which keeps that axis."""
+    codes, steps = quantize_within(x.reshape(-1, 1, x.shape[-1]), most)
+    return codes.reshape(x.shape), steps.reshape(*x.shape[:-1], 1)
 
 
 def _fold(state: _Partial, later: _Partial) -> _Partial:

@@ -75,9 +75,13 @@ def quantize(x: Floats, group: int | None) -> tuple[NDArray[np.int8], Floats]:
     groups = -(-width // group)
     padded = np.zeros((rows, groups * group), dtype=np.float32)
     padded[:, :width] = x
-    blocks = padded.reshape(rows, groups, group)
+    codes, scales = quantize_within(padded.reshape(rows, groups, group), 127)
+    return np.ascontiguousarray(codes.reshape(rows, -1)[:, :width].astype(np.int8)), scales
+
+
+def quantize_within(blocks: Floats, most: int) -> tuple[NDArray[np.int64], Floats]:
+    """blocks [rows, groups, n]: codes within [-most, most] of the same shape, and scales [rows, groups]."""
     largest = np.abs(blocks).max(axis=-1)
-    scales: Floats = largest / np.float32(127)
-    inverse = np.divide(np.float32(127), largest, out=np.zeros_like(largest), where=largest > 0)
-    codes = np.clip(np.rint(blocks * inverse[..., None]), -127, 127).astype(np.int8)
-    return np.ascontiguousarray(codes.reshape(rows, -1)[:, :width]), scales
+    scales: Floats = largest / np.float32(most)
+    inverse = np.divide(np.float32(most), largest, out=np.zeros_like(largest), where=largest > 0)
+    return np.clip(np.rint(blocks * inverse[..., None]), -most, most).astype(np.int64), scales
