@@ -189,19 +189,22 @@ struct QuantizeArgs {
 // How keys and values are kept. Rotated keys and values of one token and kv head become:
 //   f32   themselves
 //   bf16  rounded to nearest even; NaN keeps its upper bits and becomes quiet
-//   int8  codes and a scale of head_dim values, as a row of QuantizeArgs; the value is float(code) * scale
+//   int8  codes as those of QuantizeArgs and their scales, of values one for the head, of keys one for each kKeyGroup
+//         features (the last group may be short), whose spread is what int8 loses most by
 enum class KvType : int32_t { f32 = 0, bf16 = 1, int8 = 2 };
 
 // One layer of the paged KV cache. The keys of kv head h in page p start at
 // keys + p * page_bytes + h * head_bytes, its values likewise:
 //   keys    [head_dim][32] cells: tokens in lanes, so that a dot product needs no fold
 //   values  [32][head_dim] cells
-// int8 has them in fours, as instructions that multiply bytes want them, and int8_scales_offset bytes behind the start
-// a scale of each token:
-//   keys    [head_dim / 4, up][32][4] cells: feature 4 i + j of token t at [i][t][j]; those past head_dim mean nothing
-//   values  [8][head_dim][4] cells: token 4 i + j, feature d at [i][d][j]
-//   scales  [32] f32
+// int8 has them in fours, as instructions that multiply bytes want them, and the scales int8_scales_offset bytes behind
+// the start:
+//   keys    [head_dim / 4, up][32][4] cells: feature 4 i + j of token t at [i][t][j]; those past head_dim mean nothing;
+//           scales [key groups][32] f32
+//   values  [8][head_dim][4] cells: token 4 i + j, feature d at [i][d][j]; scales [32] f32
+inline constexpr int64_t kKeyGroup = 32;
 inline constexpr int64_t int8_scales_offset(int64_t head_dim) { return (head_dim + 3) / 4 * 4 * kPageTokens; }
+inline constexpr int64_t key_groups(int64_t head_dim) { return (head_dim + kKeyGroup - 1) / kKeyGroup; }
 struct KvLayer {
   std::byte* keys;
   std::byte* values;
@@ -242,7 +245,8 @@ struct RopeKvArgs {
 // Of an int8 cache both products are of integers, so in any order; codes are made as those of QuantizeArgs, with
 // another largest one, and fine enough to add no error worth naming to that of the cache:
 //   c = codes of q within kQueryCodes, q_step = max |q| / kQueryCodes
-//   score_j = (float(sum over d of c[d] * k_j[d]) * key_scale_j) * (q_step * scale)
+//   score_j = (acc over groups g ascending of fma(float(sum over d in g of c[d] * k_j[d]), key_scale_j[g], acc))
+//             * (q_step * scale)
 //   of each page: w_j = p_j * value_scale_j of the keys in sight; u_j = codes of w within kWeightCodes,
 //   w_step = max w_j / kWeightCodes;  o[d] = acc over pages ascending of fma(float(sum over j of u_j * v_j[d]), w_step, acc)
 // Both largest codes are of two bytes that are multiplied one by one: c = 128 high + low with high in [-127, 127] and low

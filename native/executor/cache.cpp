@@ -22,7 +22,7 @@ int64_t bytes_of_head(int64_t head_dim, KvType type) {
   switch (type) {
     case KvType::f32: return cells * 4;
     case KvType::bf16: return cells * 2;
-    case KvType::int8: return (int8_scales_offset(head_dim) + kPageTokens * 4 + 63) / 64 * 64;
+    case KvType::int8: return (int8_scales_offset(head_dim) + key_groups(head_dim) * kPageTokens * 4 + 63) / 64 * 64;
   }
   throw std::invalid_argument("cache: type = " + std::to_string(static_cast<int>(type)) + ": must be from 0 to 2");
 }

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from honed.backends.attention import SPAN_TOKENS, KvCells, attend
+from honed.backends.kv_cache import KEY_GROUP
 from honed.plan.formats import KvDtype
 
-KV_HEADS, GROUP, HEAD_DIM = 2, 3, 16
+KV_HEADS, GROUP, HEAD_DIM = 2, 3, 48
 
 
 def test_spans_are_those_of_the_kernels() -> None:
@@ -16,6 +17,7 @@ def test_spans_are_those_of_the_kernels() -> None:
 
     contract = Path(__file__).parents[2] / "native" / "cpu" / "kernel_table.h"
     assert f"kSpanTokens = {SPAN_TOKENS};" in contract.read_text()
+    assert f"kKeyGroup = {KEY_GROUP};" in contract.read_text()
 
 
 @pytest.mark.parametrize(("first", "count"), [(0, 1), (0, 256), (0, 257), (200, 400), (255, 2), (0, 800)])
@@ -25,7 +27,8 @@ def test_a_softmax_over_the_keys_in_sight(dtype: KvDtype, tolerance: float, firs
     q = random.standard_normal((KV_HEADS, GROUP, HEAD_DIM)).astype(np.float32)
     keys, values = random.standard_normal((2, count, KV_HEADS, HEAD_DIM)).astype(np.float32)
     places = random.permutation(1000)[:count]
-    caches = [KvCells((1, 1000, KV_HEADS, HEAD_DIM), dtype) for _ in range(2)]
+    shape = (1, 1000, KV_HEADS, HEAD_DIM)
+    caches = [KvCells(shape, dtype, KEY_GROUP), KvCells(shape, dtype)]
     for cache, rows in zip(caches, (keys, values), strict=True):
         cache.write(0, places, rows)
     mixed = attend(q, caches[0].read(0, places), caches[1].read(0, places), np.arange(first, first + count), 0.25)
@@ -43,7 +46,7 @@ def test_what_a_cell_keeps() -> None:
         cache = KvCells((1, 4, 1, 3), dtype)
         cache.write(0, np.array([2]), heads)
         rows = cache.read(0, np.array([2]))
-        kept[dtype] = rows.cells * rows.scales[..., None]
+        kept[dtype] = rows.cells if rows.scales is None else rows.cells * rows.scales
     np.testing.assert_array_equal(kept["float32"], heads)
     np.testing.assert_array_equal(kept["bfloat16"], [[[1.0, -3.0, 127.5]]])  # the first is a tie, which goes to even
     np.testing.assert_allclose(kept["int8"], np.array([[[1.0, -3.0, 127.0]]]) * (127.4 / 127), rtol=1e-6)

@@ -12,6 +12,7 @@ constexpr int kValueRows = 3;    // 24 sums of 16 features, likewise
 constexpr int kMostVectors = 4;  // of one stretch of head_dim
 constexpr int64_t kQuad = 4;     // cells that one instruction multiplies in a lane
 constexpr int64_t kQuadBytes = kQuad * kPageTokens;
+constexpr int64_t kGroupQuads = kKeyGroup / kQuad;
 constexpr int64_t kSpanPages = kSpanTokens / kPageTokens;
 constexpr int64_t kCodeBytes = 2 * kPageTokens;  // of the weights of a row in a page: 32 high, then 32 low
 
@@ -31,17 +32,15 @@ struct IntegerTile : Tile<int8_t> {
   int64_t quads;
   int32_t* high;             // [quads][rows] of four bytes
   int32_t* low;              // the same
-  int32_t* high_correction;  // [rows]
-  int32_t* low_correction;
-  float* factors;  // [rows]: q_step * scale
+  int32_t* corrections;  // [groups][2][rows]: of the high and of the low bytes
+  float* factors;        // [rows]: q_step * scale
   mutable Stream stream{*this};
 
   explicit IntegerTile(const AttentionArgs& args) : Tile(args), quads((args.head_dim + kQuad - 1) / kQuad) {
     high = reinterpret_cast<int32_t*>(args.scratch);
     low = high + quads * rows;
-    high_correction = low + quads * rows;
-    low_correction = high_correction + rows;
-    factors = reinterpret_cast<float*>(low_correction + rows);
+    corrections = low + quads * rows;
+    factors = reinterpret_cast<float*>(corrections + 2 * key_groups(args.head_dim) * rows);
     for (int64_t row = 0; row < rows; ++row) take_q(row);
   }
 
@@ -58,19 +57,22 @@ struct IntegerTile : Tile<int8_t> {
     const float limit = static_cast<float>(kQueryCodes);
     const float most = largest_magnitude(q, args.head_dim);
     const __m512 inverse = _mm512_set1_ps(most > 0.0f ? limit / most : 0.0f);
-    __m512i high_sum = _mm512_setzero_si512();
-    __m512i low_sum = _mm512_setzero_si512();
-    for (int64_t d = 0; d < args.head_dim; d += kVector) {
-      const __m512i codes = codes_of(q + d, args.head_dim - d, inverse, limit);
-      const __m512i upper = _mm512_srai_epi32(_mm512_add_epi32(codes, _mm512_set1_epi32(64)), 7);
-      const __m512i lower = _mm512_sub_epi32(codes, _mm512_slli_epi32(upper, 7));
-      high_sum = _mm512_add_epi32(high_sum, upper);
-      low_sum = _mm512_add_epi32(low_sum, lower);
-      put_quads(high + d / kQuad * rows + row, upper, quads - d / kQuad);
-      put_quads(low + d / kQuad * rows + row, lower, quads - d / kQuad);
+    for (int64_t group = 0; group < key_groups(args.head_dim); ++group) {
+      __m512i high_sum = _mm512_setzero_si512();
+      __m512i low_sum = _mm512_setzero_si512();
+      const int64_t end = (group + 1) * kKeyGroup < args.head_dim ? (group + 1) * kKeyGroup : args.head_dim;
+      for (int64_t d = group * kKeyGroup; d < end; d += kVector) {
+        const __m512i codes = codes_of(q + d, end - d, inverse, limit);
+        const __m512i upper = _mm512_srai_epi32(_mm512_add_epi32(codes, _mm512_set1_epi32(64)), 7);
+        const __m512i lower = _mm512_sub_epi32(codes, _mm512_slli_epi32(upper, 7));
+        high_sum = _mm512_add_epi32(high_sum, upper);
+        low_sum = _mm512_add_epi32(low_sum, lower);
+        put_quads(high + d / kQuad * rows + row, upper, quads - d / kQuad);
+        put_quads(low + d / kQuad * rows + row, lower, quads - d / kQuad);
+      }
+      corrections[2 * group * rows + row] = -128 * _mm512_reduce_add_epi32(high_sum);
+      corrections[(2 * group + 1) * rows + row] = -128 * _mm512_reduce_add_epi32(low_sum);
     }
-    high_correction[row] = -128 * _mm512_reduce_add_epi32(high_sum);
-    low_correction[row] = -128 * _mm512_reduce_add_epi32(low_sum);
     factors[row] = (most / limit) * args.scale;
   }
 
@@ -87,40 +89,47 @@ template <int Rows>
 static inline void score_block(const IntegerTile& tile, int64_t row, const int8_t* keys, float* scores) {
   // The instruction multiplies unsigned by signed bytes: keys go in with 128 added, and that much of q goes out.
   const __m512i offset = _mm512_set1_epi8(-128);
-  Lanes high[2 * Rows];
-  Lanes low[2 * Rows];
-#pragma GCC unroll 6
-  for (int r = 0; r < Rows; ++r) {
-    high[2 * r] = high[2 * r + 1] = tile.high_correction[row + r] + Lanes{};
-    low[2 * r] = low[2 * r + 1] = tile.low_correction[row + r] + Lanes{};
-  }
   const int32_t* high_q = tile.high + row;
   const int32_t* low_q = tile.low + row;
-  for (int64_t quad = 0; quad < tile.quads; ++quad, high_q += tile.rows, low_q += tile.rows) {
-    tile.stream.ask<1>();
-    __m512i key[2];
-    key[0] = _mm512_xor_si512(_mm512_loadu_si512(keys + quad * kQuadBytes), offset);
-    key[1] = _mm512_xor_si512(_mm512_loadu_si512(keys + quad * kQuadBytes + kQuadBytes / 2), offset);
+  const float* key_scales = tile.scales(keys);
+  for (int64_t group = 0; group < key_groups(tile.args.head_dim); ++group, key_scales += kPageTokens) {
+    const int32_t* corrections = tile.corrections + 2 * group * tile.rows + row;
+    Lanes high[2 * Rows];
+    Lanes low[2 * Rows];
 #pragma GCC unroll 6
     for (int r = 0; r < Rows; ++r) {
-      const __m512i upper = _mm512_set1_epi32(high_q[r]);
-      const __m512i lower = _mm512_set1_epi32(low_q[r]);
+      high[2 * r] = high[2 * r + 1] = corrections[r] + Lanes{};
+      low[2 * r] = low[2 * r + 1] = corrections[tile.rows + r] + Lanes{};
+    }
+    const int64_t end = (group + 1) * kGroupQuads < tile.quads ? (group + 1) * kGroupQuads : tile.quads;
+    for (int64_t quad = group * kGroupQuads; quad < end; ++quad, high_q += tile.rows, low_q += tile.rows) {
+      tile.stream.ask<1>();
+      __m512i key[2];
+      key[0] = _mm512_xor_si512(_mm512_loadu_si512(keys + quad * kQuadBytes), offset);
+      key[1] = _mm512_xor_si512(_mm512_loadu_si512(keys + quad * kQuadBytes + kQuadBytes / 2), offset);
+#pragma GCC unroll 6
+      for (int r = 0; r < Rows; ++r) {
+        const __m512i upper = _mm512_set1_epi32(high_q[r]);
+        const __m512i lower = _mm512_set1_epi32(low_q[r]);
 #pragma GCC unroll 2
-      for (int v = 0; v < 2; ++v) {
-        high[2 * r + v] = dot_quads(high[2 * r + v], key[v], upper);
-        low[2 * r + v] = dot_quads(low[2 * r + v], key[v], lower);
+        for (int v = 0; v < 2; ++v) {
+          high[2 * r + v] = dot_quads(high[2 * r + v], key[v], upper);
+          low[2 * r + v] = dot_quads(low[2 * r + v], key[v], lower);
+        }
       }
     }
-  }
-  const float* key_scales = tile.scales(keys);
+    const bool last = group + 1 == key_groups(tile.args.head_dim);
 #pragma GCC unroll 6
-  for (int r = 0; r < Rows; ++r) {
-    const __m512 factor = _mm512_set1_ps(tile.factors[row + r]);
+    for (int r = 0; r < Rows; ++r) {
+      const __m512 factor = _mm512_set1_ps(tile.factors[row + r]);
 #pragma GCC unroll 2
-    for (int v = 0; v < 2; ++v) {
-      const __m512 dot = whole(high[2 * r + v], low[2 * r + v]);
-      const __m512 scaled = _mm512_mul_ps(dot, _mm512_loadu_ps(key_scales + v * kVector));
-      _mm512_storeu_ps(scores + r * kScoreStride + v * kVector, _mm512_mul_ps(scaled, factor));
+      for (int v = 0; v < 2; ++v) {
+        float* place = scores + r * kScoreStride + v * kVector;
+        const __m512 before = group == 0 ? _mm512_setzero_ps() : _mm512_loadu_ps(place);
+        const __m512 scale = _mm512_loadu_ps(key_scales + v * kVector);
+        const __m512 dot = _mm512_fmadd_ps(whole(high[2 * r + v], low[2 * r + v]), scale, before);
+        _mm512_storeu_ps(place, last ? _mm512_mul_ps(dot, factor) : dot);
+      }
     }
   }
 }

@@ -52,7 +52,7 @@ struct Place {
     keys = reinterpret_cast<Cell*>(args.cache.keys + start);
     values = reinterpret_cast<Cell*>(args.cache.values + start);
   }
-  float* scale(Cell* cells) const {
+  float* scales(Cell* cells) const {
     return reinterpret_cast<float*>(cells + int8_scales_offset(head_dim)) + slot;
   }
   // The keys of a token lie on as many lines as there are features, or quads of them, and none was touched lately.
@@ -86,12 +86,12 @@ void write_head(const Place<uint16_t>& place, const float* k, const float* v) {
   }
 }
 
-// The codes of a head, one after the other and zeros behind them up to sixteen; returns the scale.
-float quantize_head(const float* x, int64_t head_dim, int8_t* codes) {
-  const float largest = largest_magnitude(x, head_dim);
+// The codes of features of one scale, one after the other and zeros behind them up to sixteen; returns the scale.
+float quantize_features(const float* x, int64_t count, int8_t* codes) {
+  const float largest = largest_magnitude(x, count);
   const __m512 inverse = _mm512_set1_ps(largest > 0.0f ? 127.0f / largest : 0.0f);
-  for (int64_t d = 0; d < head_dim; d += kVector) {
-    const __m512i lanes = codes_of(x + d, head_dim - d, inverse, 127.0f);
+  for (int64_t d = 0; d < count; d += kVector) {
+    const __m512i lanes = codes_of(x + d, count - d, inverse, 127.0f);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(codes + d), _mm512_cvtepi32_epi8(lanes));
   }
   return largest / 127.0f;
@@ -99,12 +99,16 @@ float quantize_head(const float* x, int64_t head_dim, int8_t* codes) {
 
 void write_head(const Place<int8_t>& place, const float* k, const float* v) {
   int8_t codes[kMostInt8HeadDim];
-  *place.scale(place.keys) = quantize_head(k, place.head_dim, codes);
+  for (int64_t group = 0; group < key_groups(place.head_dim); ++group) {
+    const int64_t first = group * kKeyGroup;
+    const int64_t count = place.head_dim - first < kKeyGroup ? place.head_dim - first : kKeyGroup;
+    place.scales(place.keys)[group * kPageTokens] = quantize_features(k + first, count, codes + first);
+  }
   const int64_t whole = place.head_dim / kQuad * kQuad;
   int8_t* keys = place.keys + place.slot * kQuad;
   for (int64_t d = 0; d < whole; d += kQuad) std::memcpy(keys + d * kPageTokens, codes + d, kQuad);
   for (int64_t d = whole; d < place.head_dim; ++d) keys[whole * kPageTokens + d - whole] = codes[d];
-  *place.scale(place.values) = quantize_head(v, place.head_dim, codes);
+  *place.scales(place.values) = quantize_features(v, place.head_dim, codes);
   int8_t* values = place.values + place.slot / kQuad * kQuad * place.head_dim + place.slot % kQuad;
   for (int64_t d = 0; d < place.head_dim; ++d) values[d * kQuad] = codes[d];
 }

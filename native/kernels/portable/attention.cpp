@@ -45,10 +45,16 @@ void score<int8_t>(const AttentionArgs& args, const Sight& sight, const float* q
   for (int64_t key = sight.first; key <= sight.last; ++key) {
     const int8_t* keys = page_of<int8_t>(args, args.cache.keys, key);
     const int64_t slot = key % kPageTokens;
-    int32_t dot = 0;
-    for (int64_t d = 0; d < args.head_dim; ++d) dot += codes[d] * keys[key_cell<int8_t>(slot, d)];
-    const float key_scale = scales_of(keys, args.head_dim)[slot];
-    scores[key - sight.first] = (static_cast<float>(dot) * key_scale) * (step * args.scale);
+    const float* key_scales = scales_of(keys, args.head_dim) + slot;
+    float dot = 0.0f;
+    for (int64_t group = 0; group < key_groups(args.head_dim); ++group) {
+      int32_t sum = 0;
+      for (int64_t d = group * kKeyGroup; d < (group + 1) * kKeyGroup && d < args.head_dim; ++d) {
+        sum += codes[d] * keys[key_cell<int8_t>(slot, d)];
+      }
+      dot = fma(static_cast<float>(sum), key_scales[group * kPageTokens], dot);
+    }
+    scores[key - sight.first] = dot * (step * args.scale);
   }
 }
 

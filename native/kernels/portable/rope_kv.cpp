@@ -41,7 +41,11 @@ void write_head<int8_t>(const RopeKvArgs& args, int64_t page, int64_t slot, int6
   auto* values = reinterpret_cast<int8_t*>(args.cache.values + start);
   int8_t key_codes[kMostInt8HeadDim];
   int8_t value_codes[kMostInt8HeadDim];
-  scales_of(keys, args.head_dim)[slot] = codes_within<127>(k, args.head_dim, key_codes);
+  for (int64_t group = 0; group < key_groups(args.head_dim); ++group) {
+    const int64_t first = group * kKeyGroup;
+    const int64_t count = args.head_dim - first < kKeyGroup ? args.head_dim - first : kKeyGroup;
+    scales_of(keys, args.head_dim)[group * kPageTokens + slot] = codes_within<127>(k + first, count, key_codes + first);
+  }
   scales_of(values, args.head_dim)[slot] = codes_within<127>(v, args.head_dim, value_codes);
   for (int64_t d = 0; d < args.head_dim; ++d) {
     keys[key_cell<int8_t>(slot, d)] = key_codes[d];

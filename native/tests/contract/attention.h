@@ -22,7 +22,9 @@ struct Sight {
   float value_at(int64_t key, int64_t d) const {
     return cache.cell_at(cache.values, page(key), kv_head, cache.value_cell(key % 32, d));
   }
-  float key_scale(int64_t key) const { return cache.scale_at(cache.keys, page(key), kv_head, key % 32); }
+  float key_scale(int64_t key, int64_t d) const {
+    return cache.scale_at(cache.keys, page(key), kv_head, key % 32, d / 32);
+  }
   float value_scale(int64_t key) const { return cache.scale_at(cache.values, page(key), kv_head, key % 32); }
 };
 
@@ -36,10 +38,16 @@ inline std::vector<float> oracle_scores(const Sight& sight, const float* q, floa
     float dot = 0.0f;
     int64_t sum = 0;
     for (int64_t d = 0; d < head_dim; ++d) {
-      if (sight.scaled()) sum += codes[static_cast<std::size_t>(d)] * static_cast<int64_t>(sight.key_at(key, d));
-      else dot = std::fmaf(q[d], sight.key_at(key, d), dot);
+      if (!sight.scaled()) {
+        dot = std::fmaf(q[d], sight.key_at(key, d), dot);
+        continue;
+      }
+      sum += codes[static_cast<std::size_t>(d)] * static_cast<int64_t>(sight.key_at(key, d));
+      if (d % 32 != 31 && d != head_dim - 1) continue;
+      dot = std::fmaf(static_cast<float>(sum), sight.key_scale(key, d), dot);
+      sum = 0;
     }
-    scores.push_back(sight.scaled() ? (static_cast<float>(sum) * sight.key_scale(key)) * (step * scale) : dot * scale);
+    scores.push_back(dot * (sight.scaled() ? step * scale : scale));
   }
   return scores;
 }
@@ -143,10 +151,9 @@ inline void test_attention_case(Check& check, const KernelTable& table, const At
   for (int64_t key = lowest; key <= highest; ++key) {
     seen[static_cast<std::size_t>(key / 32)] = true;
     for (float& x : token) x = random.value(test.values);
-    cache.put(cache.keys.data(), pages.page(sequence, key), kv_head, key % 32, token.data(), &CellCache::key_cell);
+    cache.put_key(cache.keys.data(), pages.page(sequence, key), kv_head, key % 32, token.data());
     for (float& x : token) x = random.value(test.values);
-    cache.put(cache.values.data(), pages.page(sequence, key), kv_head, key % 32, token.data(),
-              &CellCache::value_cell);
+    cache.put_value(cache.values.data(), pages.page(sequence, key), kv_head, key % 32, token.data());
   }
   const int64_t q_stride = (heads + 2 * kv_heads) * head_dim + random.between(0, 3);
   Guarded<float> q((rows - 1) * q_stride + heads * head_dim);

@@ -51,7 +51,7 @@ struct CellCache {
     for (Guarded<uint8_t>* half : {&keys, &values}) std::fill(half->data(), half->data() + half->size(), uint8_t{0xff});
   }
 
-  int64_t used() const { return scales_offset + (type == KvType::int8 ? 32 * 4 : 0); }
+  int64_t used() const { return scales_offset + (type == KvType::int8 ? (head_dim + 31) / 32 * 32 * 4 : 0); }
   int64_t start(int64_t page, int64_t kv_head) const { return page * page_bytes + kv_head * head_bytes; }
   int64_t key_cell(int64_t slot, int64_t d) const {
     return type == KvType::int8 ? d / 4 * 128 + slot * 4 + d % 4 : d * 32 + slot;
@@ -64,12 +64,22 @@ struct CellCache {
             head_bytes, type};
   }
 
+  void put_key(uint8_t* half, int64_t page, int64_t kv_head, int64_t slot, const float* x) const {
+    put(half, page, kv_head, slot, x, &CellCache::key_cell, 32);
+  }
+  void put_value(uint8_t* half, int64_t page, int64_t kv_head, int64_t slot, const float* x) const {
+    put(half, page, kv_head, slot, x, &CellCache::value_cell, head_dim);
+  }
   // Writes one token of a head to `half`, or to an image of it; `cell` is key_cell or value_cell.
   void put(uint8_t* half, int64_t page, int64_t kv_head, int64_t slot, const float* x,
-           int64_t (CellCache::*cell)(int64_t, int64_t) const) const {
+           int64_t (CellCache::*cell)(int64_t, int64_t) const, int64_t group) const {
     uint8_t* base = half + start(page, kv_head);
     std::vector<int8_t> codes(static_cast<std::size_t>(head_dim));
-    const float scale = oracle_quantize(x, head_dim, head_dim, codes.data());
+    for (int64_t d = 0; type == KvType::int8 && d < head_dim; d += group) {
+      const int64_t count = std::min(group, head_dim - d);
+      const float scale = oracle_quantize(x + d, count, count, codes.data() + d);
+      std::memcpy(base + scales_offset + (d / group * 32 + slot) * 4, &scale, 4);
+    }
     for (int64_t d = 0; d < head_dim; ++d) {
       const int64_t i = (this->*cell)(slot, d);
       const uint16_t half_bits = oracle_bf16_bits(x[d]);
@@ -77,7 +87,6 @@ struct CellCache {
       if (type == KvType::bf16) std::memcpy(base + i * 2, &half_bits, 2);
       if (type == KvType::int8) std::memcpy(base + i, &codes[static_cast<std::size_t>(d)], 1);
     }
-    if (type == KvType::int8) std::memcpy(base + scales_offset + slot * 4, &scale, 4);
   }
 
   // What the cell holds, before any scale.
@@ -93,9 +102,9 @@ struct CellCache {
     std::memcpy(&wide, base + cell * 4, 4);
     return wide;
   }
-  float scale_at(const Guarded<uint8_t>& half, int64_t page, int64_t kv_head, int64_t slot) const {
+  float scale_at(const Guarded<uint8_t>& half, int64_t page, int64_t kv_head, int64_t slot, int64_t group = 0) const {
     float scale;
-    std::memcpy(&scale, half.data() + start(page, kv_head) + scales_offset + slot * 4, 4);
+    std::memcpy(&scale, half.data() + start(page, kv_head) + scales_offset + (group * 32 + slot) * 4, 4);
     return scale;
   }
 };
@@ -179,8 +188,8 @@ inline void test_rope_kv_case(Check& check, const KernelTable& table, const Head
     for (int64_t h = 0; h < kv_heads; ++h) {
       const int64_t page = pages.page(sequences[row], position);
       const float* k = want.data() + row * stride + (heads + h) * head_dim;
-      cache.put(want_keys.data(), page, h, position % 32, k, &CellCache::key_cell);
-      cache.put(want_values.data(), page, h, position % 32, k + kv_heads * head_dim, &CellCache::value_cell);
+      cache.put_key(want_keys.data(), page, h, position % 32, k);
+      cache.put_value(want_values.data(), page, h, position % 32, k + kv_heads * head_dim);
     }
   }
   table.rope_kv(args);

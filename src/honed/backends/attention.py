@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from honed.backends.base import PAGE_TOKENS
 from honed.backends.float32 import LANES, Floats, exp, fma, fold_lanes, quantize, quantize_within
+from honed.backends.kv_cache import KEY_GROUP
 from honed.encodings.dense import bfloat16_to_float32, float32_to_bfloat16
 from honed.plan.formats import KvDtype
 
@@ -24,8 +25,8 @@ WEIGHT_CODES = 127 * 128 + 127
 
 @dataclass(frozen=True)
 class KvRows:
-    """Keys or values of n positions: what their cells hold [n, kv_heads, d], and of int8 the scale of each head
-    [n, kv_heads]."""
+    """Keys or values of n positions: what their cells hold [n, kv_heads, d], and of int8 the scales of each head
+    [n, kv_heads, groups]."""
 
     cells: Floats
     scales: Floats | None
@@ -37,10 +38,11 @@ class KvRows:
 class KvCells:
     """The keys or the values of all layers, each cell widened to float32."""
 
-    def __init__(self, shape: tuple[int, int, int, int], dtype: KvDtype) -> None:
-        """`shape`: layers, positions, kv heads, head dim."""
+    def __init__(self, shape: tuple[int, int, int, int], dtype: KvDtype, group: int | None = None) -> None:
+        """`shape`: layers, positions, kv heads, head dim. `group`: features that share a scale; None: the head's."""
         self._cells = np.zeros(shape, dtype=np.float32)
-        self._scales = np.ones(shape[:3], dtype=np.float32)
+        self._group = group or shape[3]
+        self._scales = np.ones((*shape[:3], -(-shape[3] // self._group)), dtype=np.float32)
         self._dtype = dtype
 
     def write(self, layer: int, positions: NDArray[np.int64], heads: Floats) -> None:
@@ -51,9 +53,9 @@ class KvCells:
             case "bfloat16":
                 self._cells[layer, positions] = bfloat16_to_float32(float32_to_bfloat16(heads))
             case "int8":
-                codes, scales = quantize(heads.reshape(-1, heads.shape[-1]), None)
+                codes, scales = quantize(heads.reshape(-1, heads.shape[-1]), self._group)
                 self._cells[layer, positions] = codes.reshape(heads.shape)
-                self._scales[layer, positions] = scales.reshape(heads.shape[:2])
+                self._scales[layer, positions] = scales.reshape(*heads.shape[:2], -1)
 
     def read(self, layer: int, positions: NDArray[np.int64]) -> KvRows:
         scales = self._scales[layer, positions] if self._dtype == "int8" else None
@@ -93,12 +95,15 @@ def _attend_span(q: Floats, keys: KvRows, values: KvRows, seen: NDArray[np.int64
 
 def _scores(q: Floats, keys: KvRows, scale: np.float32) -> Floats:
     """[kv_heads, group, n]"""
+    scores = np.zeros((*q.shape[:2], len(keys.cells)), dtype=np.float32)
     if keys.scales is not None:
         codes, steps = _codes(q, QUERY_CODES)
-        dots = np.einsum("hgd,nhd->hgn", codes, keys.cells.astype(np.int64)).astype(np.float32)
-        result: Floats = dots * keys.scales.T[:, None, :] * (steps * scale)
+        for group in range(keys.scales.shape[2]):
+            features = slice(group * KEY_GROUP, (group + 1) * KEY_GROUP)
+            sums = np.einsum("hgd,nhd->hgn", codes[..., features], keys.cells[..., features].astype(np.int64))
+            scores = fma(sums.astype(np.float32), keys.scales[:, :, group].T[:, None, :], scores)
+        result: Floats = scores * (steps * scale)
         return result
-    scores = np.zeros((*q.shape[:2], len(keys.cells)), dtype=np.float32)
     for d in range(q.shape[2]):
         scores = fma(q[:, :, d, None], keys.cells[:, :, d].T[:, None, :], scores)
     return scores * scale
@@ -114,7 +119,7 @@ def _mixed(weights: Floats, values: KvRows, seen: NDArray[np.int64]) -> Floats:
     pages = seen // PAGE_TOKENS
     for page in np.unique(pages):
         of_page = np.flatnonzero(pages == page)
-        codes, steps = _codes(weights[..., of_page] * values.scales[of_page].T[:, None, :], WEIGHT_CODES)
+        codes, steps = _codes(weights[..., of_page] * values.scales[of_page, :, 0].T[:, None, :], WEIGHT_CODES)
         sums = np.einsum("hgn,nhd->hgd", codes, values.cells[of_page].astype(np.int64)).astype(np.float32)
         mixed = fma(sums, steps, mixed)
     return mixed

@@ -16,7 +16,7 @@ from honed.backends.attention import KvCells, attend
 from honed.backends.base import PAGE_TOKENS, Batch
 from honed.backends.capacity import check_step_tokens, kv_pages
 from honed.backends.float32 import Floats, activate, fma, quantize, rms_norm
-from honed.backends.kv_cache import kv_dtype
+from honed.backends.kv_cache import KEY_GROUP, kv_dtype
 from honed.backends.packed import DenseMatrix, IntegerMatrix, QuantizedRows, pack
 from honed.checkpoints.base import Checkpoint
 from honed.encodings.dense import Dense, bfloat16_to_float32, float32_to_bfloat16
@@ -54,7 +54,7 @@ class InterpreterBackend:
         self._context = model.dimensions.context
         dtype = kv_dtype(self.plan, config.kv_dtype)
         shape = (self.plan.layers, self._pages * PAGE_TOKENS, self.plan.kv_heads, self.plan.head_dim)
-        self._keys = KvCells(shape, dtype)
+        self._keys = KvCells(shape, dtype, KEY_GROUP)
         self._values = KvCells(shape, dtype)
 
     @staticmethod

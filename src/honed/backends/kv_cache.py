@@ -6,7 +6,8 @@ from honed.plan.formats import DenseFormat, KvDtype, KvPolicy
 from honed.plan.lowered import LoweredPlan, MatrixWeight
 
 _CELL_BYTES: dict[KvDtype, int] = {"float32": 4, "bfloat16": 2, "int8": 1}
-_SCALE_BYTES: dict[KvDtype, int] = {"float32": 0, "bfloat16": 0, "int8": 4}
+KEY_GROUP = 32
+"""Features of a key that share a scale, where keys are integers."""
 
 
 def kv_dtype(plan: LoweredPlan, policy: KvPolicy) -> KvDtype:
@@ -19,5 +20,7 @@ def kv_dtype(plan: LoweredPlan, policy: KvPolicy) -> KvDtype:
 
 
 def kv_bytes_per_position(plan: LoweredPlan, dtype: KvDtype) -> int:
-    """Bytes of the keys and values of one position in all layers; int8 has a float32 scale for each head of a token."""
-    return 2 * plan.layers * plan.kv_heads * (plan.head_dim * _CELL_BYTES[dtype] + _SCALE_BYTES[dtype])
+    """Bytes of the keys and values of one position in all layers. int8 has a float32 scale for each 32 features of the
+    key of a head; its value needs one only, and has the room of as many."""
+    scales = -(-plan.head_dim // KEY_GROUP) if dtype == "int8" else 0
+    return 2 * plan.layers * plan.kv_heads * (plan.head_dim * _CELL_BYTES[dtype] + 4 * scales)
