@@ -45,13 +45,14 @@ def benchmark(
     progress: Progress | None = None,
 ) -> Report:
     """Measures every model on honed's engine, and each peer of `against` with the weights that the models came from,
-    on every workload; all of them take turns.
+    on every workload; all of them take turns. What fails on a workload becomes a skipped row of it, and the
+    others go on.
 
     A peer runs the source of an artifact where that can be found, once for all models of one source, and the decoded
     weights of the artifact itself where it cannot. Peers are named as in `honed bench --against`; one that cannot be
-    installed, take the model or run becomes a skipped row. minutes: no further run is begun after so many, counted
-    from the first. Errors are those of `honed.load`, ParameterError for a workload longer than a model's context, and
-    WorkerError.
+    installed or take the model becomes a skipped row. minutes: no further run is begun after so many, counted
+    from the first. Errors, all before anything is measured, are those of opening a model, and ParameterError for a
+    workload that does not fit a model's context.
     """
     if not models:
         raise ParameterError("models", list(models), "must name at least one model")

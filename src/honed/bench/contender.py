@@ -30,13 +30,11 @@ class Contender:
     variant: str = ""
     """A setting that is tried beside others. Contenders that differ in nothing else are one row of the report, in which
     the better figure counts for each column."""
-    is_peer: bool = False
-    """A peer that fails becomes a skipped row; honed failing is an error."""
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """A system that could not be measured, and why. `workload` None: with none of them."""
+    """What could not be measured, and why. `workload` None: with none of them."""
 
     system: str
     model: str

@@ -167,6 +167,10 @@ class Report:
         """The rows that have numbers."""
         return [row for row in self.rows if isinstance(row, Row)]
 
+    def own_failures(self) -> list[Skipped]:
+        """What honed itself should have measured and could not."""
+        return [row for row in self.rows if isinstance(row, Skipped) and row.system == OWN]
+
     def groups(self) -> Iterator[tuple[Workload, list[Row | Skipped]]]:
         """The rows of each workload; a system that could not run at all is in every one."""
         for workload in dict.fromkeys(row.workload for row in self.rows if row.workload is not None):
