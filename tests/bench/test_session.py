@@ -13,7 +13,7 @@ from honed.bench.isolate import WorkerError
 from honed.bench.measure import Sample
 from honed.bench.peers.base import Footprint
 from honed.bench.probes import Probe
-from honed.bench.session import Measured, measure_all
+from honed.bench.session import Measured, measure_all, measure_once
 from honed.bench.workload import Workload
 
 WORKLOAD = Workload(threads=2, runs=2, batch=3)
@@ -30,7 +30,7 @@ class Machine:
         self.order.append(contender.system)
         if self.order.count(contender.system) > self.failing.get(contender.system, 99):
             raise WorkerError("it broke")
-        return Sample(1, 1, 1, 1, 1, len(self.order), None, "d", Footprint(4 << 20, 0, 0, 0, "other"))
+        return Sample(1, 1, 1, 1, 1, len(self.order), None, "d", Footprint(4 << 20, 0, 0, 0, "other"), 1, 1)
 
     def probe(self, threads: int, weight_bytes: int) -> Probe:
         self.order.append(f"probe {threads} {weight_bytes >> 20}")
@@ -83,6 +83,20 @@ def test_failing_probe_loses_no_more_than_its_contender(monkeypatch: pytest.Monk
     assert isinstance(a, Measured)
     assert len(a.samples) == len(a.probes) == WORKLOAD.runs
     assert b == Skipped("b", "m", "no memory", WORKLOAD)
+
+
+def test_job_has_the_tokens_that_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs: list[int] = []
+
+    def call(function: str, job: dict[str, Any], **settings: Any) -> Any:
+        jobs.append(job["new_tokens"])
+        raise WorkerError("enough")
+
+    monkeypatch.setattr(session, "call_isolated", call)
+    for new_tokens in (None, 9):
+        with pytest.raises(WorkerError):
+            measure_once(Contender("a", "m", "", {}, (), None, WORKLOAD, new_tokens=new_tokens))
+    assert jobs == [WORKLOAD.new_tokens, 9]
 
 
 def test_cpus_are_busy_beside_measurements_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,12 @@ class Contender:
     variant: str = ""
     """A setting that is tried beside others. Contenders that differ in nothing else are one row of the report, in which
     the better figure counts for each column."""
+    new_tokens: int | None = None
+    """Tokens of each sequence that are timed; None: those of the workload. Fewer where the context leaves no more."""
+
+    @property
+    def timed_tokens(self) -> int:
+        return self.workload.new_tokens if self.new_tokens is None else self.new_tokens
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def measure_once(contender: Contender) -> Sample:
         "open_function": contender.open_function,
         "arguments": dict(contender.arguments),
         "prompts": [list(prompt) for prompt in contender.prompts],
-        "new_tokens": contender.workload.new_tokens,
+        "new_tokens": contender.timed_tokens,
     }
     answer = call_isolated(
         "honed.bench.measure:measure_in_worker",
