@@ -35,6 +35,8 @@ def measured(
             isa="avx2",
             dtype="int8",
             footprint=Footprint(1_000_000, 3, 1_000_000, 0, "int8"),
+            decode_position=workload.prompt_tokens + workload.new_tokens / 2,
+            positions=workload.batch * workload.positions,
         )
         for factor in factors
     )

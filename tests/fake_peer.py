@@ -47,7 +47,6 @@ class FakePeer:
                 environment={"FAKE": "1"},
                 interpreter=interpreter,
                 variant=variant,
-                is_peer=True,
             )
             for variant, step_s in (("quick", 0.002), ("late", 0.02))
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,39 @@ def test_other_systems_run_in_their_environment_and_fail_in_rows(tiny_llama: Pat
     # Steps of two milliseconds and hardly anything else; three sequences a step.
     assert 50 < good.decode_tok_s.median <= 500
     assert 150 < wide.decode_tok_s.median <= 1500
+
+
+def test_batch_has_room_for_what_the_first_sequence_is_ahead(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The context is 256. Eight prompts of 200 tokens take four steps: the first is three tokens ahead of the last."""
+    caught = planned(monkeypatch)
+    workloads = [Workload(prompt_tokens=200, new_tokens=count, batch=8) for count in (2, 40, 53, 56)]
+    benchmark([BenchModel(str(tiny_llama))], workloads)
+    assert [contender.timed_tokens for contender in caught] == [2, 40, 53, 53], "56 leave no room for the three"
+    assert [contender.arguments["context"] for contender in caught] == [205, 243, 256, 256]
+
+
+def test_batch_that_cannot_decode_together_is_told_what_would_be_right(
+    tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caught = planned(monkeypatch)
+    batch = Workload(prompt_tokens=230, new_tokens=20, batch=32)
+    expected = r"prompt_tokens = 230: must be at most (\d+): the context of .*, 256, ends before 32 sequences"
+    with pytest.raises(ParameterError, match=expected) as raised:
+        benchmark([BenchModel(str(tiny_llama))], [WORKLOAD, batch])
+    assert not caught
+    most = int(str(raised.value).split("at most ")[1].split(":")[0])
+    benchmark([BenchModel(str(tiny_llama))], replace(batch, prompt_tokens=most))
+    assert caught[-1].timed_tokens >= module.LEAST_TOGETHER
+    with pytest.raises(ParameterError, match=f"must be at most {most}"):
+        benchmark([BenchModel(str(tiny_llama))], replace(batch, prompt_tokens=most + 1))
+    with pytest.raises(ParameterError, match="batch = 513: must be at most 512"):
+        benchmark([BenchModel(str(tiny_llama))], Workload(prompt_tokens=8, new_tokens=4, batch=513))
+
+
+def test_new_tokens_may_be_fewer_than_the_first_sequence_is_ahead(tiny_llama: Path) -> None:
+    workload = Workload(prompt_tokens=200, new_tokens=2, threads=1, runs=1, batch=12)
+    (row,) = benchmark([BenchModel(str(tiny_llama))], workload).measured()
+    assert (row.samples[0].decoded, row.timed_tokens) == (12, 2)
 
 
 def test_refusals(tiny_llama: Path) -> None:

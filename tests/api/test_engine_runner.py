@@ -48,6 +48,21 @@ def test_batch_gives_each_prompt_the_tokens_that_it_gets_alone(tiny_llama: Path)
     assert tokens == [list(alone.generate(prompt, 30)) for prompt in prompts]
 
 
+def test_sequences_ahead_go_on_until_the_last_one_has_its_tokens(tiny_llama: Path) -> None:
+    """Three prompts of 200 tokens are two steps: the first two have one token more. Nothing is left behind."""
+    settings = {"model": str(tiny_llama), "dtype": "float32", "kv": "auto", "threads": 1, "isa": "portable"}
+    runner = open_runner({**settings, "context": 200 + 1 + 4, "sequences": 3})
+    prompts = [[token] * 200 for token in (3, 4, 5)]
+    for _ in range(2):
+        steps = [sorted(sequence for sequence, _ in step) for step in runner.generate_batch(prompts, 4)]
+        assert steps == [[0, 1], [0, 1, 2], [0, 1, 2], [0, 1, 2], [0, 1, 2]]
+    # The same where nobody reads to the end.
+    unread = runner.generate_batch(prompts, 4)
+    next(iter(unread))
+    unread.close()  # type: ignore[attr-defined]
+    assert len(list(runner.generate(prompts[0], 5))) == 5
+
+
 def test_measured_process_does_not_import_the_reporting() -> None:
     program = "import sys, honed.api.engine_runner, honed.bench.measure; print(sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

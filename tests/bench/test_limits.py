@@ -22,38 +22,37 @@ def footprint(arithmetic: Arithmetic) -> Footprint:
 
 
 def test_decode_is_bytes_over_the_best_bandwidth() -> None:
-    # An average decode step reads 110 positions.
-    assert limits(footprint("int8"), WORKLOAD, PROBES).decode_tok_s == pytest.approx(10e9 / (90_000_000 + 110_000))
+    assert limits(footprint("int8"), WORKLOAD, 110, PROBES).decode_tok_s == pytest.approx(10e9 / (90_000_000 + 110_000))
 
 
 def test_batch_reads_weights_once_and_keys_of_each_sequence() -> None:
     batch = Workload(prompt_tokens=100, new_tokens=20, batch=4)
-    found = limits(footprint("other"), batch, PROBES)
+    found = limits(footprint("other"), batch, 110, PROBES)
     assert found.decode_tok_s == pytest.approx(4 * 10e9 / (90_000_000 + 4 * 110_000))
 
 
 def test_wide_batch_is_bounded_by_arithmetic() -> None:
     """5 million operations a token are reached before the bandwidth is."""
     wide = Workload(prompt_tokens=100, new_tokens=20, batch=4096)
-    assert limits(footprint("float32"), wide, PROBES).decode_tok_s == pytest.approx(12e9 / 5_000_000)
-    assert limits(footprint("other"), wide, PROBES).decode_tok_s > 12e9 / 5_000_000
+    assert limits(footprint("float32"), wide, 110, PROBES).decode_tok_s == pytest.approx(12e9 / 5_000_000)
+    assert limits(footprint("other"), wide, 110, PROBES).decode_tok_s > 12e9 / 5_000_000
 
 
 @pytest.mark.parametrize(("arithmetic", "peak"), [("int8", 40e9), ("float32", 12e9)])
 def test_prefill_is_operations_over_the_best_peak(arithmetic: Arithmetic, peak: float) -> None:
-    found = limits(footprint(arithmetic), WORKLOAD, PROBES)
+    found = limits(footprint(arithmetic), WORKLOAD, 110, PROBES)
     assert found.prefill_tok_s == pytest.approx(peak / (4_000_000 + 10_000))
     assert found.prefill_basis is not None
     assert found.prefill_basis.startswith(arithmetic)
 
 
 def test_arithmetic_of_the_session_counts_and_its_bandwidth_does_not() -> None:
-    found = limits(footprint("int8"), WORKLOAD, PROBES, [*PROBES, Probe(99e9, 80e9, 12e9)])
+    found = limits(footprint("int8"), WORKLOAD, 110, PROBES, [*PROBES, Probe(99e9, 80e9, 12e9)])
     assert found.prefill_tok_s == pytest.approx(80e9 / (4_000_000 + 10_000))
-    assert found.decode_tok_s == limits(footprint("int8"), WORKLOAD, PROBES).decode_tok_s
+    assert found.decode_tok_s == limits(footprint("int8"), WORKLOAD, 110, PROBES).decode_tok_s
 
 
 def test_no_probe_no_limit() -> None:
-    found = limits(footprint("other"), WORKLOAD, PROBES)
+    found = limits(footprint("other"), WORKLOAD, 110, PROBES)
     assert found.prefill_tok_s is None
     assert found.prefill_basis is None

@@ -125,6 +125,13 @@ def test_rows_beside_busy_cpus_are_compared_with_themselves_alone() -> None:
     assert [row["speed_against_alone"] is None for row in rows] == [True, True, False, False, True]
 
 
+def test_own_failures_are_those_of_honed_alone() -> None:
+    failed = Skipped("honed", "m", "it broke", WORKLOAD)
+    report = make_report([failed, measured("llama", 2), Skipped("other", "m", "not here", WORKLOAD)])
+    assert report.own_failures() == [failed]
+    assert [row.system for row in report.measured()] == ["llama"]
+
+
 def test_one_run_has_no_second_start() -> None:
     (row,) = make_report([measured("honed", 4, factors=(1.0,))]).measured()
     assert row.second_start_to_first_token_s is None

@@ -13,7 +13,7 @@ from honed.bench.isolate import WorkerError
 from honed.bench.measure import Sample
 from honed.bench.peers.base import Footprint
 from honed.bench.probes import Probe
-from honed.bench.session import Measured, measure_all
+from honed.bench.session import Measured, measure_all, measure_once
 from honed.bench.workload import Workload
 
 WORKLOAD = Workload(threads=2, runs=2, batch=3)
@@ -30,7 +30,7 @@ class Machine:
         self.order.append(contender.system)
         if self.order.count(contender.system) > self.failing.get(contender.system, 99):
             raise WorkerError("it broke")
-        return Sample(1, 1, 1, 1, 1, len(self.order), None, "d", Footprint(4 << 20, 0, 0, 0, "other"))
+        return Sample(1, 1, 1, 1, 1, len(self.order), None, "d", Footprint(4 << 20, 0, 0, 0, "other"), 1, 1)
 
     def probe(self, threads: int, weight_bytes: int) -> Probe:
         self.order.append(f"probe {threads} {weight_bytes >> 20}")
@@ -43,7 +43,7 @@ def run(monkeypatch: pytest.MonkeyPatch, failing: dict[str, int], **settings: An
     monkeypatch.setattr(session, "probe", machine.probe)
     contenders = [
         Contender("a", "m", "", {}, (), None, WORKLOAD),
-        Contender("b", "m", "", {}, (), None, WORKLOAD, variant="fast", is_peer=True),
+        Contender("b", "m", "", {}, (), None, WORKLOAD, variant="fast"),
     ]
     return machine, measure_all(contenders, **settings)
 
@@ -56,16 +56,47 @@ def test_systems_take_turns_and_each_is_probed(monkeypatch: pytest.MonkeyPatch) 
     assert len(results[0].probes) == 2
 
 
-def test_failing_peer_is_skipped_and_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_fails_is_skipped_and_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     machine, results = run(monkeypatch, {"b": 0})
     assert machine.order.count("b") == 1
     assert isinstance(results[0], Measured)
     assert results[1] == Skipped("b", "m", "it broke", WORKLOAD)
 
 
-def test_own_failure_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(WorkerError, match="it broke"):
-        run(monkeypatch, {"a": 1})
+def test_later_failure_leaves_the_others_all_their_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, results = run(monkeypatch, {"a": 1})
+    assert results[0] == Skipped("a", "m", "it broke", WORKLOAD)
+    assert len(results[1].samples) == WORKLOAD.runs
+
+
+def test_failing_probe_loses_no_more_than_its_contender(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine({})
+
+    def probe(threads: int, weight_bytes: int) -> Probe:
+        if machine.order[-1] == "b":
+            raise WorkerError("no memory")
+        return machine.probe(threads, weight_bytes)
+
+    monkeypatch.setattr(session, "measure_once", machine.measure_once)
+    monkeypatch.setattr(session, "probe", probe)
+    a, b = measure_all([Contender(name, "m", "", {}, (), None, WORKLOAD) for name in "ab"])
+    assert isinstance(a, Measured)
+    assert len(a.samples) == len(a.probes) == WORKLOAD.runs
+    assert b == Skipped("b", "m", "no memory", WORKLOAD)
+
+
+def test_job_has_the_tokens_that_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs: list[int] = []
+
+    def call(function: str, job: dict[str, Any], **settings: Any) -> Any:
+        jobs.append(job["new_tokens"])
+        raise WorkerError("enough")
+
+    monkeypatch.setattr(session, "call_isolated", call)
+    for new_tokens in (None, 9):
+        with pytest.raises(WorkerError):
+            measure_once(Contender("a", "m", "", {}, (), None, WORKLOAD, new_tokens=new_tokens))
+    assert jobs == [WORKLOAD.new_tokens, 9]
 
 
 def test_cpus_are_busy_beside_measurements_alone(monkeypatch: pytest.MonkeyPatch) -> None:

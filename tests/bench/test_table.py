@@ -64,6 +64,12 @@ def test_footing_names_second_start_and_memory(report: Report) -> None:
     ]
 
 
+def test_footing_says_where_the_context_cut_the_decoding() -> None:
+    cut = replace(WORKLOAD, new_tokens=20)
+    (line,) = footing(make_report([measured("honed", 4, workload=cut)]), cut)
+    assert line.endswith("; decode of 11 new tokens, as the context has no room for more of all together")
+
+
 def test_page_holds_tables_picture_and_the_machine_by_its_flags(report: Report) -> None:
     text = page(report, "Speed", "speed.svg")
     assert text.startswith("# Speed\n\nMachine: x86_64, avx2 fma, 2 CPUs. Most that its probes reached")

@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from honed.bench import session
+from honed.bench.contender import Contender
+from honed.bench.isolate import WorkerError
+from honed.bench.measure import Sample
 from honed.bench.table import HEADER
 from honed.cli.bench import numbers
 from honed.cli.main import main, make_app
@@ -70,6 +74,36 @@ def test_busy_cpus_are_measured_beside_none(tiny_llama: Path) -> None:
         ratio = beside["runs"][f"{name}_tok_s"][0] / alone["runs"][f"{name}_tok_s"][0]
         assert beside["speed_against_alone"][name]["median"] == ratio
     assert [workload["busy"] for workload in value["workloads"]] == [0, 1]
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_failure_of_one_workload_is_told_after_the_results_of_the_others(
+    tiny_llama: Path, as_json: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = session.measure_once
+
+    def measure_once(contender: Contender) -> Sample:
+        if contender.workload.batch == 2:
+            raise WorkerError("it broke")
+        return real(contender)
+
+    monkeypatch.setattr(session, "measure_once", measure_once)
+    arguments = [*SMALL, "--batch", "2,1", *(["--json"] if as_json else [])]
+    monkeypatch.setattr("sys.argv", ["honed", "bench", str(tiny_llama), *arguments])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    assert exit_.value.code == 1
+    out, error = capsys.readouterr()
+    sequences = "8 prompt and 3 new tokens, 2 sequences together, 1 thread"
+    assert f"honed: not measured: {tiny_llama}: {sequences}: it broke\n" in error
+    if as_json:
+        failed, measured = json.loads(out)["rows"]
+        assert (failed["batch"], failed["skipped"]) == (2, "it broke")
+        assert measured["batch"] == 1
+        assert measured["decode_tok_s"]["median"] > 0
+    else:
+        assert "skipped: it broke" in out
+        assert f"{tiny_llama} (float32): peak memory" in out
 
 
 def test_numbers_of_a_list() -> None:

@@ -6,9 +6,11 @@ Not here: how a measurement is made (`bench/`), and our side of it (`engine_runn
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from honed.backends.native import NativeConfig
 from honed.bench.competitors import check_busy
 from honed.bench.contender import Contender, Skipped
 from honed.bench.peers import find_peer, peer_names
@@ -21,9 +23,12 @@ from honed.checkpoints.open import open_checkpoint
 from honed.errors import HonedError, ParameterError, SourceError
 from honed.models.registry import read_model
 from honed.plan.formats import DensePolicy, KvPolicy
+from honed.runtime.scheduler import head_start
 
 ROOM = 64
 """Positions that the cache has at least, for the short first prompt."""
+LEAST_TOGETHER = 16
+"""Where the context has no room for all new tokens of a batch together, it must have it for so many."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +50,14 @@ def benchmark(
     progress: Progress | None = None,
 ) -> Report:
     """Measures every model on honed's engine, and each peer of `against` with the weights that the models came from,
-    on every workload; all of them take turns.
+    on every workload; all of them take turns. What fails on a workload becomes a skipped row of it, and the
+    others go on.
 
     A peer runs the source of an artifact where that can be found, once for all models of one source, and the decoded
     weights of the artifact itself where it cannot. Peers are named as in `honed bench --against`; one that cannot be
-    installed, take the model or run becomes a skipped row. minutes: no further run is begun after so many, counted
-    from the first. Errors are those of `honed.load`, ParameterError for a workload longer than a model's context, and
-    WorkerError.
+    installed or take the model becomes a skipped row. minutes: no further run is begun after so many, counted
+    from the first. Errors, all before anything is measured, are those of opening a model, and ParameterError for a
+    workload that does not fit a model's context.
     """
     if not models:
         raise ParameterError("models", list(models), "must name at least one model")
@@ -82,6 +88,7 @@ def _contender(model: BenchModel, checkpoint: Checkpoint, workload: Workload, is
         raise ParameterError(
             "prompt_tokens + new_tokens", workload.positions, f"must be at most {context}, the context of {model.name}"
         )
+    ahead, together = _together(workload, context, model.name)
     return Contender(
         system=OWN,
         model=model.name,
@@ -92,13 +99,36 @@ def _contender(model: BenchModel, checkpoint: Checkpoint, workload: Workload, is
             "kv": model.kv,
             "threads": workload.threads,
             "isa": isa,
-            "context": min(max(workload.positions, ROOM), context),
+            "context": min(max(workload.prompt_tokens + ahead + together, ROOM), context),
             "sequences": workload.batch,
         },
         prompts=workload_prompts(checkpoint.tokenizer().encode, workload),
         file_bytes=sum(path.stat().st_size for path in checkpoint.files),
         workload=workload,
+        new_tokens=together,
     )
+
+
+def _together(workload: Workload, context: int, name: str) -> tuple[int, int]:
+    """Tokens that the first sequence generates before the last one does, and those that then all generate together: the
+    new tokens of the workload, or what the context leaves of them. ParameterError where that is too few."""
+    batch, rows = workload.batch, NativeConfig().step_tokens
+    if batch > rows:
+        raise ParameterError("batch", batch, f"must be at most {rows}, the rows of one step")
+    least = min(workload.new_tokens, LEAST_TOGETHER)
+
+    def room(prompt_tokens: int) -> int:
+        return context - prompt_tokens - head_start(batch, prompt_tokens, rows)
+
+    left = room(workload.prompt_tokens)
+    if left < least:
+        # Longer prompts leave less room.
+        most = bisect_left(range(1, workload.prompt_tokens), True, key=lambda tokens: room(tokens) < least)
+        reason = f"the context of {name}, {context}, ends before {batch} sequences have decoded {least} tokens together"
+        if not most:
+            raise ParameterError("batch", batch, f"{reason}; must be smaller")
+        raise ParameterError("prompt_tokens", workload.prompt_tokens, f"must be at most {most}: {reason}")
+    return context - workload.prompt_tokens - left, min(workload.new_tokens, left)
 
 
 def _peer_contenders(

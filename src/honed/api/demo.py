@@ -16,6 +16,7 @@ from honed.api.compress import Progress as CompressProgress
 from honed.api.compress import compress
 from honed.api.evaluate import Evaluation, evaluate_or_find
 from honed.api.load import load
+from honed.bench.isolate import WorkerError
 from honed.bench.report import Report, Row
 from honed.bench.workload import Workload
 from honed.checkpoints.artifact.manifest import MANIFEST, read_manifest
@@ -93,6 +94,8 @@ def run_demo(model: str, out: Path, workload: Workload, *, fresh: bool, progress
         workload,
         progress=lambda done, total, label: progress(f"speed: {label}", done, total),
     )
+    for failure in report.own_failures():
+        raise WorkerError(f"{failure.model}: {failure.reason}")
     rows = tuple(DemoRow(*parts) for parts in zip(names, report.measured(), qualities, strict=True))
     with load(out / RECIPES[0], threads=workload.threads) as compressed:
         messages = [{"role": "user", "content": QUESTION}]

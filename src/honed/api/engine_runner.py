@@ -78,15 +78,25 @@ class EngineRunner:
         return (token for step in self.generate_batch([prompt], new_tokens) for _, token in step)
 
     def generate_batch(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> Iterator[Step]:
-        """Requests that arrive together. No stop tokens: the length is what was asked for."""
-        requests = [self._engine.add(Request(tuple(prompt), new_tokens, GREEDY)) for prompt in prompts]
+        """Requests that arrive together. No stop tokens: each goes on until the last one has what was asked for, or
+        to the end of its share of the cache."""
+        room = self._arguments["context"] - max(len(prompt) for prompt in prompts)
+        requests = [self._engine.add(Request(tuple(prompt), max(new_tokens, room), GREEDY)) for prompt in prompts]
         index = {request: i for i, request in enumerate(requests)}
-        while not self._engine.idle:
-            tokens: list[tuple[int, int]] = []
-            for event in self._engine.step():
-                match event:
-                    case Generated(request, token):
-                        tokens.append((index[request], token))
-                    case Failed(_, error):
-                        raise error
-            yield tokens
+        counts = [0] * len(requests)
+        try:
+            while not self._engine.idle and min(counts) < new_tokens:
+                tokens: list[tuple[int, int]] = []
+                for event in self._engine.step():
+                    match event:
+                        case Generated(request, token):
+                            tokens.append((index[request], token))
+                            counts[index[request]] += 1
+                        case Failed(_, error):
+                            raise error
+                yield tokens
+        finally:
+            for request in requests:
+                self._engine.abort(request)
+            if not self._engine.idle:
+                self._engine.step()  # reports them, so that the next measurement finds none

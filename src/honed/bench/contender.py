@@ -30,13 +30,17 @@ class Contender:
     variant: str = ""
     """A setting that is tried beside others. Contenders that differ in nothing else are one row of the report, in which
     the better figure counts for each column."""
-    is_peer: bool = False
-    """A peer that fails becomes a skipped row; honed failing is an error."""
+    new_tokens: int | None = None
+    """Tokens of each sequence that are timed; None: those of the workload. Fewer where the context leaves no more."""
+
+    @property
+    def timed_tokens(self) -> int:
+        return self.workload.new_tokens if self.new_tokens is None else self.new_tokens
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """A system that could not be measured, and why. `workload` None: with none of them."""
+    """What could not be measured, and why. `workload` None: with none of them."""
 
     system: str
     model: str

@@ -27,14 +27,21 @@ class Limits:
     """The probe behind the prefill limit."""
 
 
-def limits(footprint: Footprint, workload: Workload, probes: Sequence[Probe], session: Sequence[Probe] = ()) -> Limits:
+def limits(
+    footprint: Footprint,
+    workload: Workload,
+    decode_position: float,
+    probes: Sequence[Probe],
+    session: Sequence[Probe] = (),
+) -> Limits:
     """The limits from the best probe: what the machine has shown that it can do.
 
-    probes: those that read a buffer of the size of these weights. session: all with as many threads, since what the
-    machine can multiply is the same for every system.
+    decode_position: keys that an average decode step reads of one sequence. probes: those that read a buffer of the
+    size of these weights. session: all with as many threads, since what the machine can multiply is the same for every
+    system.
     """
     read = max(probe.read_bytes_s for probe in probes)
-    context_bytes = footprint.kv_bytes_per_position * workload.mean_decode_position
+    context_bytes = footprint.kv_bytes_per_position * decode_position
     step_s = (footprint.weight_bytes + workload.batch * context_bytes) / read
     if footprint.arithmetic == "int8":
         peak, basis = max(probe.int8_operations_s for probe in [*probes, *session]), "int8 multiply-adds from registers"

@@ -25,8 +25,8 @@ class Sample:
     """What one process measured, in seconds and bytes.
 
     prefill_s is from the call until every sequence has its first token (of one sequence it is the time to first token
-    of the workload's prompt). decode_s is from there to the end of the step in which the first sequence has its last
-    token, so all of them decode all the time; `decoded` tokens came meanwhile, of all sequences together.
+    of the workload's prompt). decode_s is from there until the last sequence has its last token; those that are ahead
+    go on meanwhile, so all of them decode all the time. `decoded` tokens came in it, of all sequences together.
     """
 
     load_s: float
@@ -38,6 +38,10 @@ class Sample:
     isa: str | None
     dtype: str
     footprint: Footprint
+    decode_position: float
+    """Keys that an average step of decode_s reads of one sequence, the one of its own token included."""
+    positions: int
+    """Keys and values in the end, of all sequences together."""
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Sample:
@@ -77,17 +81,21 @@ def measure(
     times = [(clock(), step) for step in _steps(runner, prompts, new_tokens)]
     # Read before the runner is asked about itself, which may take memory.
     peak_rss_bytes = peak_memory_bytes()
-    first, last, decoded = _decode_phase(times, len(prompts), new_tokens)
+    decode = _decode_phase(times, len(prompts), new_tokens)
+    prompt_tokens = sum(len(prompt) for prompt in prompts)
     return Sample(
         load_s=load_s,
         start_to_first_token_s=start_to_first_token_s,
-        prefill_s=first - begin,
-        decode_s=last - first,
-        decoded=decoded,
+        prefill_s=decode.begin - begin,
+        decode_s=decode.end - decode.begin,
+        decoded=decode.end_count - decode.begin_count,
         peak_rss_bytes=peak_rss_bytes,
         isa=runner.isa,
         dtype=runner.dtype,
         footprint=runner.footprint,
+        # The first step reads the prompt and the tokens at the beginning, the last one all but the token that it gives.
+        decode_position=(prompt_tokens + (decode.begin_count + decode.end_count - len(prompts)) / 2) / len(prompts),
+        positions=prompt_tokens + decode.end_count,
     )
 
 
@@ -97,27 +105,38 @@ def _steps(runner: Runner, prompts: Sequence[Sequence[int]], new_tokens: int) ->
     return ([(0, token)] for token in runner.generate(prompts[0], new_tokens))
 
 
-def _decode_phase(times: Sequence[tuple[float, Step]], sequences: int, new_tokens: int) -> tuple[float, float, int]:
-    """When it began and ended, and the tokens that came meanwhile. HonedError where tokens are missing."""
+@dataclass(frozen=True)
+class _Phase:
+    """Moments, and the tokens that all sequences together had at each of them."""
+
+    begin: float
+    end: float
+    begin_count: int
+    end_count: int
+
+
+def _decode_phase(times: Sequence[tuple[float, Step]], sequences: int, new_tokens: int) -> _Phase:
+    """From the step in which the last sequence has its first token to the one in which the last has `new_tokens`.
+
+    HonedError where tokens are missing, or where a sequence did not decode all the time.
+    """
     counts = [0] * sequences
-    begin: float | None = None
-    end: float | None = None
-    decoded = 0
+    begin: tuple[float, list[int]] | None = None
     for moment, step in times:
         for sequence, _ in step:
             counts[sequence] += 1
         if begin is None:
             if min(counts) > 0:
-                begin = moment
-        elif end is None:
-            decoded += len(step)
-        if end is None and max(counts) >= new_tokens:
-            end = moment
-    if counts != [new_tokens] * sequences:
-        wrong = next(count for count in counts if count != new_tokens)
-        raise HonedError(f"{wrong} tokens came instead of {new_tokens}: the speed would be wrong")
-    if begin is None or end is None or not decoded:
+                begin = moment, list(counts)
+        elif min(counts) >= new_tokens:
+            break
+    if begin is None or min(counts) < new_tokens:
+        raise HonedError(f"{min(counts)} tokens came instead of {new_tokens}: the speed would be wrong")
+    since, first = begin
+    came = [count - before for count, before in zip(counts, first, strict=True)]
+    if min(came) < new_tokens - 1:
         raise HonedError(
-            f"{sequences} sequences of {new_tokens} new tokens never decoded all together: ask for more new tokens"
+            f"{sequences} sequences did not decode {new_tokens} tokens all together: {min(came)} came of one of them "
+            f"while the last one had its {new_tokens - 1} after the first"
         )
-    return begin, end, decoded
+    return _Phase(since, moment, sum(first), sum(counts))

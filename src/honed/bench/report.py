@@ -100,8 +100,13 @@ class Row:
         """Weights on disk, keys and values of the workload, and `OVERHEAD_BYTES`."""
         if self.file_bytes is None:
             return None
-        positions = self.workload.batch * self.workload.positions
-        return self.file_bytes + self.samples[0].footprint.kv_bytes_per_position * positions + OVERHEAD_BYTES
+        first = self.samples[0]
+        return self.file_bytes + first.footprint.kv_bytes_per_position * first.positions + OVERHEAD_BYTES
+
+    @property
+    def timed_tokens(self) -> int:
+        """New tokens of each sequence behind the decode speed: the workload's, or fewer where the context ends."""
+        return self.samples[0].decoded // self.workload.batch + 1
 
     @property
     def variant(self) -> str:
@@ -111,7 +116,8 @@ class Row:
         return f"decode {self.decode.variant}, prefill {self.prefill.variant}"
 
     def to_json(self) -> dict[str, Any]:
-        names = ("load_s", "start_to_first_token_s", "prefill_s", "decode_s", "decoded", "peak_rss_bytes")
+        times = ("load_s", "start_to_first_token_s", "prefill_s", "decode_s")
+        names = (*times, "decoded", "decode_position", "positions", "peak_rss_bytes")
         return {
             "system": self.system,
             "model": self.model,
@@ -132,6 +138,7 @@ class Row:
             "peak_rss_bytes": self.peak_rss_bytes,
             "memory_allowance_bytes": self.memory_allowance_bytes,
             "file_bytes": self.file_bytes,
+            "timed_new_tokens": self.timed_tokens,
             "decode_limit_tok_s": self.limits.decode_tok_s,
             "decode_limit_fraction": self.decode_limit_fraction,
             "prefill_limit_tok_s": self.limits.prefill_tok_s,
@@ -166,6 +173,10 @@ class Report:
     def measured(self) -> list[Row]:
         """The rows that have numbers."""
         return [row for row in self.rows if isinstance(row, Row)]
+
+    def own_failures(self) -> list[Skipped]:
+        """What honed itself should have measured and could not."""
+        return [row for row in self.rows if isinstance(row, Skipped) and row.system == OWN]
 
     def groups(self) -> Iterator[tuple[Workload, list[Row | Skipped]]]:
         """The rows of each workload; a system that could not run at all is in every one."""
@@ -241,7 +252,7 @@ def make_row(variants: Sequence[Measured], session: Sequence[Probe]) -> Row:
         second_start_to_first_token_s=median(later) if later else None,
         peak_rss_bytes=int(median(sample.peak_rss_bytes for sample in samples)),
         file_bytes=contender.file_bytes,
-        limits=limits(samples[0].footprint, contender.workload, fastest.probes, session),
+        limits=limits(samples[0].footprint, contender.workload, samples[0].decode_position, fastest.probes, session),
         samples=samples,
     )
 

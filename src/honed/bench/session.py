@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from honed.bench.competitors import busy_cpus
 from honed.bench.contender import Contender, Skipped
-from honed.bench.isolate import WorkerError, call_isolated
+from honed.bench.isolate import call_isolated
 from honed.bench.measure import Sample
 from honed.bench.probes import Probe, probe
+from honed.errors import HonedError
 
 Progress = Callable[[int, int, str], None]
 """Called with processes done, processes in all, and what runs now."""
@@ -30,8 +31,8 @@ def measure_all(
     """One process for each contender and run, contender after contender within a run, so that a drift of the machine
     falls on all of them alike. What keeps CPUs busy for a workload does so beside measurements, not beside probes.
 
-    The contenders have workloads of the same number of runs. A peer that fails is skipped from then on; honed failing
-    raises WorkerError. No run is begun once `until` says that time is up, but the first is always made: the contenders
+    The contenders have workloads of the same number of runs. One that fails is skipped from then on, and the others
+    go on. No run is begun once `until` says that time is up, but the first is always made: the contenders
     then have fewer samples each, and all of them the same number.
     """
     samples: list[list[Sample]] = [[] for _ in contenders]
@@ -50,13 +51,12 @@ def measure_all(
             try:
                 with busy_cpus(contender.workload.busy):
                     sample = measure_once(contender)
-            except WorkerError as error:
-                if not contender.is_peer:
-                    raise
+                reading = probe(contender.workload.threads, sample.footprint.weight_bytes)
+            except HonedError as error:
                 failed[index] = Skipped(contender.system, contender.model, str(error), contender.workload)
                 continue
             samples[index].append(sample)
-            probes[index].append(probe(contender.workload.threads, sample.footprint.weight_bytes))
+            probes[index].append(reading)
     if progress is not None:
         progress(total, total, "done")
     return [
@@ -71,7 +71,7 @@ def measure_once(contender: Contender) -> Sample:
         "open_function": contender.open_function,
         "arguments": dict(contender.arguments),
         "prompts": [list(prompt) for prompt in contender.prompts],
-        "new_tokens": contender.workload.new_tokens,
+        "new_tokens": contender.timed_tokens,
     }
     answer = call_isolated(
         "honed.bench.measure:measure_in_worker",

@@ -88,6 +88,8 @@ def footing(report: Report, workload: Workload) -> list[str]:
         line += f"peak memory {megabytes(row.peak_rss_bytes)}"
         if row.memory_allowance_bytes is not None:
             line += f" against {megabytes(row.memory_allowance_bytes)} of artifact + KV + 80 MB"
+        if row.timed_tokens < workload.new_tokens:
+            line += f"; decode of {row.timed_tokens} new tokens, as the context has no room for more of all together"
         lines.append(line)
     return lines
 

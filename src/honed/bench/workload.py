@@ -55,11 +55,6 @@ class Workload:
         """The longest sequence of the workload."""
         return self.prompt_tokens + self.new_tokens
 
-    @property
-    def mean_decode_position(self) -> float:
-        """Keys that an average decode step reads of one sequence: the first one reads the prompt and its own token."""
-        return self.prompt_tokens + self.new_tokens / 2
-
 
 def workload_prompts(encode: Callable[[str], list[int]], workload: Workload) -> tuple[tuple[int, ...], ...]:
     """One prompt for each sequence: consecutive pieces of the default text, which is read over again where it is too

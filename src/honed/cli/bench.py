@@ -44,7 +44,7 @@ def bench(
 ) -> None:
     """Measure prefill and decode speed, load time and memory, a fresh process for each measurement."""
     from honed.api.benchmark import BenchModel, benchmark
-    from honed.bench import table
+    from honed.bench.isolate import WorkerError
     from honed.bench.workload import Workload
     from honed.errors import ParameterError, SourceError
     from honed.native import extension
@@ -76,7 +76,18 @@ def bench(
     _write(result, models, out=out, plot=plot, page=page)
     if json:
         print_json(result.to_json())
-        return
+    else:
+        _print(result, markdown=markdown)
+    failures = [
+        f"{row.model}: {row.workload.label}: {row.reason}" for row in result.own_failures() if row.workload is not None
+    ]
+    if failures:
+        raise WorkerError(f"not measured: {'; '.join(failures)}")
+
+
+def _print(result: Report, *, markdown: bool) -> None:
+    from honed.bench import table
+
     for workload, rows in result.groups():
         cells = table.table_cells(rows)
         if markdown:

@@ -125,6 +125,21 @@ class Scheduler:
         return chunks
 
 
+def head_start(sequences: int, prompt_tokens: int, step_tokens: int) -> int:
+    """Tokens by which the first of `sequences` requests is ahead of the last one when that has its first token.
+
+    Of requests that arrive together with prompts of one length, as many as fit a step at most, and pages for all.
+    """
+    total = sequences * prompt_tokens
+    computed = ahead = 0
+    while computed < total:
+        # Prompts are computed in order of arrival, with what those that are done leave of a step.
+        decoding = computed // prompt_tokens
+        computed += step_tokens - decoding
+        ahead += decoding > 0
+    return ahead
+
+
 def make_batch(chunks: Iterable[Chunk]) -> PlainBatch:
     """The batch of a step. Logits are selected for the chunks that complete, in their order."""
     chunks = list(chunks)

@@ -69,7 +69,8 @@ class Runner(Protocol):
     def generate_batch(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> Iterator[Step]:
         """The same for several prompts of one length, decoded together. A step is given as soon as its tokens are
         known. It need not hold a token of every sequence: the prompts may be computed one after another, and those
-        that are done may decode meanwhile.
+        that are done may decode meanwhile. Those that are ahead then go on until the last one has its `new_tokens`, so
+        that all decode together from its first token to its last.
 
         PeerError where the system cannot decode several sequences together.
         """

@@ -85,7 +85,6 @@ class Ctranslate2Peer:
                 workload=workload,
                 environment=_environment(workload.threads),
                 interpreter=python,
-                is_peer=True,
             )
         ]
 

@@ -103,7 +103,6 @@ class LlamaCppPeer:
                 workload=workload,
                 interpreter=python,
                 variant=variant,
-                is_peer=True,
             )
             for variant, setting in FLASH_ATTENTION.items()
         ]

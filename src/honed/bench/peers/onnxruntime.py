@@ -102,7 +102,6 @@ class OnnxruntimePeer:
                 file_bytes=sum(file.stat().st_size for file in directory.glob("*.data")),
                 workload=workload,
                 interpreter=python,
-                is_peer=True,
             )
         ]
 

@@ -110,7 +110,6 @@ class OpenvinoPeer:
                 workload=workload,
                 interpreter=python,
                 variant=f"{precision} inference",
-                is_peer=True,
             )
             for precision in PRECISIONS
         ]

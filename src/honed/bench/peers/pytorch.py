@@ -59,7 +59,6 @@ class PytorchPeer:
                     "TOKENIZERS_PARALLELISM": "false",
                 },
                 interpreter=interpreter,
-                is_peer=True,
             )
         ]
 
