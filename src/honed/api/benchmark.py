@@ -39,6 +39,10 @@ class BenchModel:
     dtype: DensePolicy = "auto"
     kv: KvPolicy = "auto"
 
+    @property
+    def label(self) -> str:
+        return self.name if self.kv == "auto" else f"{self.name}, {self.kv} KV"
+
 
 def benchmark(
     models: Sequence[BenchModel],
@@ -91,7 +95,7 @@ def _contender(model: BenchModel, checkpoint: Checkpoint, workload: Workload, is
     ahead, together = _together(workload, context, model.name)
     return Contender(
         system=OWN,
-        model=model.name,
+        model=model.label,
         open_function="honed.api.engine_runner:open_runner",
         arguments={
             "model": model.name,

@@ -34,7 +34,7 @@ def bench(
         typer.Option(help="Other systems, e.g. llama.cpp,pytorch; installed on first use. May be repeated."),
     ] = None,
     dtype: Annotated[str, typer.Option(help="auto (GGUF blocks as they are), float32 or bfloat16.")] = "auto",
-    kv: Annotated[str, typer.Option(help="KV cache: auto, float32, bfloat16 or int8.")] = "auto",
+    kv: Annotated[str, typer.Option(help="KV cache: auto, float32, bfloat16 or int8, or several: auto,int8.")] = "auto",
     isa: Annotated[str | None, typer.Option(help="One that honed doctor lists. [default: the best]")] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the whole report, raw values included, as JSON.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Also draw it, as SVG.")] = None,
@@ -55,8 +55,10 @@ def bench(
     for file in (out, plot, page):
         if file is not None and not file.parent.is_dir():
             raise SourceError(f"{file}: there is no directory {file.parent} to write the report to")
-    if kv not in get_args(KvPolicy):
-        raise ParameterError("kv", kv, f"must be one of {', '.join(get_args(KvPolicy))}")
+    kinds = list(dict.fromkeys(kv.split(",")))
+    for kind in kinds:
+        if kind not in get_args(KvPolicy):
+            raise ParameterError("kv", kind, f"must be one of {', '.join(get_args(KvPolicy))}")
     count = extension.default_threads() if threads is None else threads
     workloads = [
         Workload(prompt, new_tokens, count, runs, together, taken)
@@ -66,7 +68,7 @@ def bench(
     ]
     with progress() as report:
         result = benchmark(
-            [BenchModel(name, cast("DensePolicy", dtype), cast("KvPolicy", kv)) for name in models],
+            [BenchModel(name, cast("DensePolicy", dtype), cast("KvPolicy", kind)) for kind in kinds for name in models],
             workloads,
             against=against or (),
             isa=isa,
