@@ -1,6 +1,7 @@
 // Causal attention of a tile of rows over one span of the paged KV cache: keys in lanes for the scores, features in
 // lanes for the values. Every page is read once and serves all rows while it is in the first cache, and every vector
 // of it serves as many rows as there are registers.
+#include "kernels/avx2/attention_tile.h"
 #include "kernels/avx2/cells.h"
 #include "kernels/avx2/slots.h"
 
@@ -11,114 +12,30 @@ namespace {
 constexpr int kMostRows = 6;
 constexpr int kWideRows = 3;
 constexpr int kWideVectors = 4;
-constexpr int64_t kLine = 64;
-constexpr int64_t kAhead = 2;  // pages between a prefetch and the use
 
 template <int Rows>
 constexpr int kVectorsOf = Rows <= kWideRows ? kWideVectors : kWideVectors / 2;
 
-// Calls body.operator()<Count>() for a count from 1 to `Most`.
-template <int Most, typename Body>
-static inline void with_count(int64_t count, const Body& body) {
-  if constexpr (Most > 1) {
-    if (count < Most) return with_count<Most - 1>(count, body);
-  }
-  body.template operator()<Most>();
-}
-
-// Calls body.operator()<Count>(first) over [0, end) in as few blocks of up to kMostRows as there can be, of one size or
-// two that differ by one: a last block of one row would cost nearly what a full one does.
-template <typename Body>
-static inline void for_even_blocks(int64_t end, const Body& body) {
-  const int64_t blocks = (end + kMostRows - 1) / kMostRows;
-  for (int64_t i = 0; i < blocks; ++i) {
-    const int64_t first = i * end / blocks;
-    with_count<kMostRows>((i + 1) * end / blocks - first, [&]<int Rows>() { body.template operator()<Rows>(first); });
-  }
-}
-
-// A tile and its span: "rows" here are all pairs of a token and a query head, token by token.
-template <typename Cell>
-struct Tile {
-  const AttentionArgs& args;
-  int64_t rows;
-  int64_t span_first;  // key
-  int64_t page_begin;  // those in which any row sees a key
-  int64_t page_end;
-  float* q;       // [head_dim / 16][rows][16], in scratch
-  float* scores;  // [rows][kScoreStride], in scratch
-
-  explicit Tile(const AttentionArgs& tile) : args(tile) {
-    const int64_t tokens = args.row_end - args.row_begin;
-    rows = tokens * args.group;
-    span_first = args.span * kSpanTokens;
-    page_begin = first(0) / kPageTokens;
-    page_end = last(rows - 1) / kPageTokens + 1;
-    q = args.scratch;
-    scores = args.scratch + rows * ((args.head_dim + kLanes - 1) / kLanes * kLanes);
-  }
-
-  // The first and last key of the span that a row sees.
-  int64_t first(int64_t row) const {
-    const int64_t key = args.window > 0 ? args.first_position + row / args.group - args.window + 1 : 0;
-    return key > span_first ? key : span_first;
-  }
-  int64_t last(int64_t row) const {
-    const int64_t position = args.first_position + row / args.group;
-    return position < span_first + kSpanTokens ? position : span_first + kSpanTokens - 1;
-  }
-  const Cell* page(const std::byte* base, int64_t page) const {
-    const std::byte* head = base + args.pages[page] * args.cache.page_bytes + args.kv_head * args.cache.head_bytes;
-    return reinterpret_cast<const Cell*>(head);
-  }
-  const Cell* keys(int64_t index) const { return page(args.cache.keys, index); }
-  const Cell* values(int64_t index) const { return page(args.cache.values, index); }
-  // What is read kAhead pages after the keys or the values of this page; the last values are followed by themselves.
-  const Cell* after_keys(int64_t index) const {
-    const int64_t ahead = index + kAhead;
-    return ahead < page_end ? keys(ahead) : after_values(page_begin + ahead - page_end - kAhead);
-  }
-  const Cell* after_values(int64_t index) const {
-    return values(index + kAhead < page_end ? index + kAhead : page_end - 1);
-  }
-  // int8 only
-  const float* scales(const Cell* page_cells) const {
-    return reinterpret_cast<const float*>(page_cells + args.head_dim * kPageTokens);
-  }
-  float* scores_of(int64_t row) const { return scores + row * kScoreStride; }
-  float* partial(int64_t row) const { return args.partials + row * (kPartialValues + args.head_dim); }
-
-  // q in stretches of 16 features, rows side by side in each: what a block of rows needs of it lies at fixed distances.
-  void gather_q() const {
-    for (int64_t row = 0; row < rows; ++row) {
-      const int64_t head = args.kv_head * args.group + row % args.group;
-      const float* source = args.q + (args.row_begin + row / args.group) * args.q_stride + head * args.head_dim;
-      for (int64_t d = 0; d < args.head_dim; d += kLanes) {
-        float* place = q + d * rows + row * kLanes;
-        for (int64_t i = 0; i < kLanes && d + i < args.head_dim; i += kVector) {
-          const int64_t left = args.head_dim - d - i;
-          _mm256_storeu_ps(place + i, load_first(source + d + i, left < kVector ? left : kVector));
-        }
+// Copies q in stretches of 16 features, [head_dim / 16][rows][16]: what a block of rows needs of it lies at fixed
+// distances.
+void gather_q(const Tile& tile) {
+  const int64_t head_dim = tile.args.head_dim;
+  for (int64_t row = 0; row < tile.rows; ++row) {
+    const float* source = tile.query(row);
+    for (int64_t d = 0; d < head_dim; d += kLanes) {
+      float* place = tile.q + d * tile.rows + row * kLanes;
+      for (int64_t i = 0; i < kLanes && d + i < head_dim; i += kVector) {
+        const int64_t left = head_dim - d - i;
+        _mm256_storeu_ps(place + i, load_first(source + d + i, left < kVector ? left : kVector));
       }
     }
-  }
-};
-
-// Asks for the cells of a page some time before they are needed: pages lie apart, so no hardware foresees the next.
-// Into the second cache, which can wait for more lines at a time than the first.
-template <typename Cell>
-static inline void prefetch(const Cell* cells, int64_t from, int64_t count) {
-  const char* line = reinterpret_cast<const char*>(cells + from);
-  for (int64_t byte = 0; byte < count * static_cast<int64_t>(sizeof(Cell)); byte += kLine) {
-    _mm_prefetch(line + byte, _MM_HINT_T1);
   }
 }
 
 // Scaled scores of `Vectors` vectors of keys of one page for `Rows` rows, those out of sight among them. `next` is what
 // will be read a while after this page.
 template <int Rows, int Vectors, typename Cell>
-static inline void score_block(const Tile<Cell>& tile, int64_t row, const Cell* keys, const Cell* next,
-                               const float* scales, float* scores) {
+static inline void score_block(const Tile& tile, int64_t row, const Cell* keys, const Cell* next, float* scores) {
   __m256 sums[Rows][Vectors];
 #pragma GCC unroll 6
   for (int r = 0; r < Rows; ++r) {
@@ -144,68 +61,24 @@ static inline void score_block(const Tile<Cell>& tile, int64_t row, const Cell* 
   for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) {
-      if constexpr (sizeof(Cell) == 1) sums[r][v] = _mm256_mul_ps(sums[r][v], _mm256_loadu_ps(scales + v * kVector));
       _mm256_storeu_ps(scores + r * kScoreStride + v * kVector, _mm256_mul_ps(sums[r][v], scale));
     }
   }
 }
 
 template <typename Cell>
-void score(const Tile<Cell>& tile) {
+void score(const Tile& tile) {
   for (int64_t page = tile.page_begin; page < tile.page_end; ++page) {
-    const Cell* keys = tile.keys(page);
-    const Cell* next = tile.after_keys(page);
+    const Cell* keys = tile.keys<Cell>(page);
+    const Cell* next = tile.after_keys<Cell>(page);
     float* scores = tile.scores + page * kPageTokens - tile.span_first;
-    for_even_blocks(tile.rows, [&]<int Rows>(int64_t row) {
+    for_even_blocks<kMostRows>(tile.rows, [&]<int Rows>(int64_t row) {
       constexpr int kVectors = kVectorsOf<Rows>;
       for (int64_t slot = 0; slot < kPageTokens; slot += kVectors * kVector) {
-        score_block<Rows, kVectors>(tile, row, keys + slot, next + slot, tile.scales(keys) + slot,
-                                    scores + row * kScoreStride + slot);
+        score_block<Rows, kVectors>(tile, row, keys + slot, next + slot, scores + row * kScoreStride + slot);
       }
     });
   }
-}
-
-// `value` where keys `key` to `key + 7` lie in [first, end), `outside` elsewhere. Most vectors are inside entirely.
-static inline __m256 keep_visible(int64_t key, int64_t first, int64_t end, __m256 value, __m256 outside) {
-  if (key >= first && key + kVector <= end) return value;
-  const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-  const __m256i keys = _mm256_add_epi32(_mm256_set1_epi32(static_cast<int32_t>(key)), lanes);
-  const __m256i from_first = _mm256_cmpgt_epi32(keys, _mm256_set1_epi32(static_cast<int32_t>(first - 1)));
-  const __m256i before_end = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(end)), keys);
-  return _mm256_blendv_ps(outside, value, _mm256_castsi256_ps(_mm256_and_si256(from_first, before_end)));
-}
-
-// Scores of one row become weights; its largest score and the sum of exp(score - largest) go to the partial. Weights
-// of keys out of sight are whatever they come to.
-template <typename Cell>
-void weights_of(const Tile<Cell>& tile, int64_t row) {
-  float* scores = tile.scores_of(row);
-  const int64_t first = tile.first(row) - tile.span_first;
-  const int64_t end = tile.last(row) + 1 - tile.span_first;
-  const int64_t begin = first / kLanes * kLanes;
-  const __m256 lowest = _mm256_set1_ps(-__builtin_inff());
-  __m256 largest = lowest;
-  for (int64_t key = begin; key < end; key += kVector) {
-    largest = _mm256_max_ps(keep_visible(key, first, end, _mm256_loadu_ps(scores + key), lowest), largest);
-  }
-  const float peak = largest_lane(largest) + 0.0f;  // of two zeros either could be the largest
-  const __m256 shift = _mm256_set1_ps(peak);
-  __m256 sums[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
-  for (int64_t key = begin; key < end; key += kLanes) {
-    for (int v = 0; v < 2; ++v) {
-      const int64_t at = key + v * kVector;
-      __m256 p = exp(_mm256_sub_ps(_mm256_loadu_ps(scores + at), shift));
-      sums[v] = _mm256_add_ps(sums[v], keep_visible(at, first, end, p, _mm256_setzero_ps()));
-      if constexpr (sizeof(Cell) == 1) {
-        const Cell* values = tile.values((tile.span_first + at) / kPageTokens);
-        p = _mm256_mul_ps(p, _mm256_loadu_ps(tile.scales(values) + at % kPageTokens));
-      }
-      _mm256_storeu_ps(scores + at, p);
-    }
-  }
-  tile.partial(row)[0] = peak;
-  tile.partial(row)[1] = fold_lanes(sums[0], sums[1]);
 }
 
 // Keys [begin, end) of each page of [page_begin, page_end).
@@ -219,7 +92,7 @@ struct Run {
 // The keys of a run for `Rows` rows: `Vectors` registers of features from d on, of
 // which the last holds `last` real ones, onto the sums in the partials.
 template <int Rows, int Vectors, typename Cell>
-static inline void weigh_block(const Tile<Cell>& tile, int64_t d, const Run& run, const float* weights, int64_t last,
+static inline void weigh_block(const Tile& tile, int64_t d, const Run& run, const float* weights, int64_t last,
                                float* sums) {
   const int64_t head_dim = tile.args.head_dim;
   const int64_t stride = kPartialValues + head_dim;
@@ -233,8 +106,8 @@ static inline void weigh_block(const Tile<Cell>& tile, int64_t d, const Run& run
     }
   }
   for (int64_t page = run.page_begin; page < run.page_end; ++page, weights += kPageTokens) {
-    const Cell* values = tile.values(page) + d;
-    const Cell* next = tile.after_values(page) + d;
+    const Cell* values = tile.values<Cell>(page) + d;
+    const Cell* next = tile.after_values<Cell>(page) + d;
     for (int64_t key = run.begin; key < run.end; ++key) {
       const Cell* cells = values + key * head_dim;
       prefetch(next, key * head_dim, Vectors * kVector);
@@ -264,7 +137,7 @@ static inline void weigh_block(const Tile<Cell>& tile, int64_t d, const Run& run
 
 // The keys of a run for `Rows` rows, all features.
 template <int Rows, typename Cell>
-static inline void weigh_run(const Tile<Cell>& tile, int64_t row, const Run& run) {
+static inline void weigh_run(const Tile& tile, int64_t row, const Run& run) {
   if (run.page_begin >= run.page_end || run.begin >= run.end) return;
   const int64_t head_dim = tile.args.head_dim;
   const float* weights = tile.scores_of(row) + run.page_begin * kPageTokens - tile.span_first;
@@ -273,7 +146,7 @@ static inline void weigh_run(const Tile<Cell>& tile, int64_t row, const Run& run
     const int64_t left = (head_dim - d + kVector - 1) / kVector;
     with_count<kVectorsOf<Rows>>(left, [&]<int Vectors>() {
       const int64_t last = head_dim - d - (Vectors - 1) * kVector;
-      weigh_block<Rows, Vectors>(tile, d, run, weights, last < kVector ? last : kVector, sums + d);
+      weigh_block<Rows, Vectors, Cell>(tile, d, run, weights, last < kVector ? last : kVector, sums + d);
     });
   }
 }
@@ -283,7 +156,7 @@ static inline int64_t clip(int64_t key) { return key < 0 ? 0 : key > kPageTokens
 // `Rows` rows over a page of which not all see the same keys: what all see together, what lies before and behind it
 // row by row, so that every row has its keys in ascending order and no others.
 template <int Rows, typename Cell>
-static inline void weigh_ragged(const Tile<Cell>& tile, int64_t row, int64_t page) {
+static inline void weigh_ragged(const Tile& tile, int64_t row, int64_t page) {
   const int64_t page_key = page * kPageTokens;
   const int64_t end = clip(tile.last(row) + 1 - page_key);  // rows are in ascending position
   const int64_t begin = clip(tile.first(row + Rows - 1) - page_key);
@@ -291,16 +164,16 @@ static inline void weigh_ragged(const Tile<Cell>& tile, int64_t row, int64_t pag
   for (int r = 0; Rows > 1 && r < Rows; ++r) {
     const int64_t last = clip(tile.last(row + r) + 1 - page_key);
     const int64_t first = clip(tile.first(row + r) - page_key);
-    weigh_run<1>(tile, row + r, {page, page + 1, first, last < begin ? last : begin});
+    weigh_run<1, Cell>(tile, row + r, {page, page + 1, first, last < begin ? last : begin});
   }
-  weigh_run<Rows>(tile, row, {page, page + 1, begin, end});
+  weigh_run<Rows, Cell>(tile, row, {page, page + 1, begin, end});
   for (int r = 0; Rows > 1 && r < Rows; ++r) {
-    weigh_run<1>(tile, row + r, {page, page + 1, shared_end, clip(tile.last(row + r) + 1 - page_key)});
+    weigh_run<1, Cell>(tile, row + r, {page, page + 1, shared_end, clip(tile.last(row + r) + 1 - page_key)});
   }
 }
 
 template <typename Cell>
-void weigh(const Tile<Cell>& tile) {
+void weigh(const Tile& tile) {
   for (int64_t row = 0; row < tile.rows; ++row) {
     float* sums = tile.partial(row) + kPartialValues;
     for (int64_t d = 0; d < tile.args.head_dim; ++d) sums[d] = 0.0f;
@@ -310,23 +183,23 @@ void weigh(const Tile<Cell>& tile) {
   const int64_t after_first = (tile.first(tile.rows - 1) + kPageTokens - 1) / kPageTokens;
   const int64_t whole_begin = after_first < tile.page_end ? after_first : tile.page_end;
   const int64_t ragged_begin = whole_begin < whole_end ? whole_end : whole_begin;
-  for_even_blocks(tile.rows, [&]<int Rows>(int64_t row) {
-    for (int64_t page = tile.page_begin; page < whole_begin; ++page) weigh_ragged<Rows>(tile, row, page);
-    weigh_run<Rows>(tile, row, {whole_begin, whole_end, 0, kPageTokens});
-    for (int64_t page = ragged_begin; page < tile.page_end; ++page) weigh_ragged<Rows>(tile, row, page);
+  for_even_blocks<kMostRows>(tile.rows, [&]<int Rows>(int64_t row) {
+    for (int64_t page = tile.page_begin; page < whole_begin; ++page) weigh_ragged<Rows, Cell>(tile, row, page);
+    weigh_run<Rows, Cell>(tile, row, {whole_begin, whole_end, 0, kPageTokens});
+    for (int64_t page = ragged_begin; page < tile.page_end; ++page) weigh_ragged<Rows, Cell>(tile, row, page);
   });
 }
 
 template <typename Cell>
 void attend(const AttentionArgs& args) {
-  const Tile<Cell> tile(args);
+  const Tile tile(args);
   for (int64_t page = tile.page_begin; page < tile.page_end && page < tile.page_begin + kAhead; ++page) {
-    prefetch(tile.keys(page), 0, args.head_dim * kPageTokens);
+    prefetch(tile.keys<Cell>(page), 0, args.head_dim * kPageTokens);
   }
-  tile.gather_q();
-  score(tile);
+  gather_q(tile);
+  score<Cell>(tile);
   for (int64_t row = 0; row < tile.rows; ++row) weights_of(tile, row);
-  weigh(tile);
+  weigh<Cell>(tile);
 }
 
 }  // namespace
@@ -335,7 +208,7 @@ void attention(const AttentionArgs& args) {
   switch (args.cache.type) {
     case KvType::f32: return attend<float>(args);
     case KvType::bf16: return attend<uint16_t>(args);
-    case KvType::int8: return attend<int8_t>(args);
+    case KvType::int8: return attend_int8(args);
   }
 }
 

@@ -1,6 +1,6 @@
 // Head norms, rotary embedding, and the write of k and v to the page of the token.
+#include "kernels/avx2/cells.h"
 #include "kernels/avx2/slots.h"
-#include "kernels/avx2/vector.h"
 
 namespace honed::avx2 {
 namespace {
@@ -38,59 +38,64 @@ __m256i bf16_from_f32(__m256 x) {
   return _mm256_srli_epi32(_mm256_blendv_epi8(rounded, quiet, is_nan), 16);
 }
 
-__m256i codes_from_f32(__m256 x, __m256 inverse) {
-  __m256 value = _mm256_mul_ps(x, inverse);
-  value = _mm256_min_ps(value, _mm256_set1_ps(127.0f));
-  value = _mm256_max_ps(value, _mm256_set1_ps(-127.0f));
-  return _mm256_cvtps_epi32(value);
+// One head of one token to its cells, `step` apart.
+void store(const float* x, int64_t head_dim, float* cells, int64_t step) {
+  for (int64_t d = 0; d < head_dim; ++d) cells[d * step] = x[d];
 }
 
-float largest_magnitude(const float* x, int64_t head_dim) {
-  __m256 largest = _mm256_setzero_ps();
-  for (int64_t d = 0; d < head_dim; d += kVector) {
-    const int64_t left = head_dim - d;
-    const __m256 value = load_first(x + d, left < kVector ? left : kVector);
-    largest = _mm256_max_ps(_mm256_andnot_ps(_mm256_set1_ps(-0.0f), value), largest);
-  }
-  return largest_lane(largest);
-}
-
-// One head of one token to its cells, `step` apart, by way of eight lanes: `lanes_of` gives what a cell is the low part
-// of.
-template <typename Cell, typename LanesOf>
-void store_cells(const float* x, int64_t head_dim, Cell* cells, int64_t step, const LanesOf& lanes_of) {
+void store(const float* x, int64_t head_dim, uint16_t* cells, int64_t step) {
   alignas(32) int32_t lanes[kVector];
   for (int64_t d = 0; d < head_dim; d += kVector) {
     const int64_t left = head_dim - d;
     const int64_t count = left < kVector ? left : kVector;
-    _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), lanes_of(load_first(x + d, count)));
-    for (int64_t i = 0; i < count; ++i) cells[(d + i) * step] = static_cast<Cell>(lanes[i]);
+    _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), bf16_from_f32(load_first(x + d, count)));
+    for (int64_t i = 0; i < count; ++i) cells[(d + i) * step] = static_cast<uint16_t>(lanes[i]);
   }
 }
 
-void store(const float* x, int64_t head_dim, float* cells, int64_t step, float*, int64_t) {
-  for (int64_t d = 0; d < head_dim; ++d) cells[d * step] = x[d];
-}
-
-void store(const float* x, int64_t head_dim, uint16_t* cells, int64_t step, float*, int64_t) {
-  store_cells(x, head_dim, cells, step, bf16_from_f32);
-}
-
-void store(const float* x, int64_t head_dim, int8_t* cells, int64_t step, float* scales, int64_t slot) {
+// Calls store(d, codes, count) for the codes of up to eight features from d on, in the bytes of `codes`; returns the
+// scale.
+template <typename Store>
+float store_codes(const float* x, int64_t head_dim, const Store& store) {
   const float largest = largest_magnitude(x, head_dim);
-  const __m256 inverse = _mm256_set1_ps(largest > 0.0f ? 127.0f / largest : 0.0f);
-  store_cells(x, head_dim, cells, step, [&](__m256 value) { return codes_from_f32(value, inverse); });
-  scales[slot] = largest / 127.0f;
+  const __m256 inverse = inverse_step<127>(largest);
+  for (int64_t d = 0; d < head_dim; d += kVector) {
+    const int64_t left = head_dim - d;
+    const __m256i lanes = codes_within<127>(load_first(x + d, left), inverse);
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256(lanes, 1));
+    const auto codes = static_cast<uint64_t>(_mm_cvtsi128_si64(_mm_packs_epi16(words, words)));
+    store(d, codes, left < kVector ? left : kVector);
+  }
+  return largest / 127.0f;
 }
 
 template <typename Cell>
 void write_head(const RopeKvArgs& args, int64_t page, int64_t slot, int64_t h, const float* k, const float* v) {
   const int64_t start = page * args.cache.page_bytes + h * args.cache.head_bytes;
-  const int64_t cells = args.head_dim * kPageTokens;
   auto* keys = reinterpret_cast<Cell*>(args.cache.keys + start);
   auto* values = reinterpret_cast<Cell*>(args.cache.values + start);
-  store(k, args.head_dim, keys + slot, kPageTokens, reinterpret_cast<float*>(keys + cells), slot);
-  store(v, args.head_dim, values + slot * args.head_dim, 1, reinterpret_cast<float*>(values + cells), slot);
+  store(k, args.head_dim, keys + slot, kPageTokens);
+  store(v, args.head_dim, values + slot * args.head_dim, 1);
+}
+
+template <>
+void write_head<int8_t>(const RopeKvArgs& args, int64_t page, int64_t slot, int64_t h, const float* k, const float* v) {
+  const int64_t start = page * args.cache.page_bytes + h * args.cache.head_bytes;
+  auto* keys = reinterpret_cast<int8_t*>(args.cache.keys + start);
+  auto* values = reinterpret_cast<int8_t*>(args.cache.values + start);
+  scales_of(keys, args.head_dim)[slot] =
+      store_codes(k, args.head_dim, [&](int64_t d, uint64_t codes, int64_t count) {
+        for (; count > 0; d += 4, codes >>= 32, count -= 4) {
+          int8_t* cells = keys + d * kPageTokens + slot * 4;
+          if (count >= 4) std::memcpy(cells, &codes, 4);
+          else for (int64_t i = 0; i < count; ++i) cells[i] = static_cast<int8_t>(codes >> 8 * i);
+        }
+      });
+  int8_t* of_token = values + slot / 4 * args.head_dim * 4 + slot % 4;
+  scales_of(values, args.head_dim)[slot] =
+      store_codes(v, args.head_dim, [&](int64_t d, uint64_t codes, int64_t count) {
+        for (int64_t i = 0; i < count; ++i) of_token[(d + i) * 4] = static_cast<int8_t>(codes >> 8 * i);
+      });
 }
 
 }  // namespace

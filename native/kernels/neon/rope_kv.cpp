@@ -1,6 +1,6 @@
 // Head norms, rotary embedding, and the write of k and v to the page of the token.
+#include "kernels/neon/cells.h"
 #include "kernels/neon/slots.h"
-#include "kernels/neon/vector.h"
 
 namespace honed::neon {
 namespace {
@@ -47,28 +47,12 @@ uint16x4_t bf16_from_f32(float32x4_t x) {
   return vshrn_n_u32(vbslq_u32(vceqq_f32(x, x), rounded, quiet), 16);
 }
 
-int16x4_t codes_from_f32(float32x4_t x, float inverse) {
-  float32x4_t value = vmulq_n_f32(x, inverse);
-  // The numeric minimum sends 0 * infinity (a head of denormals) to 127, as portable does.
-  value = vminnmq_f32(value, vdupq_n_f32(127.0f));
-  value = vmaxnmq_f32(value, vdupq_n_f32(-127.0f));
-  return vmovn_s32(vcvtnq_s32_f32(value));
-}
-
-float largest_magnitude(const float* x, int64_t head_dim) {
-  float32x4_t largest = vdupq_n_f32(0.0f);
-  for (int64_t d = 0; d < head_dim; d += kVector) {
-    largest = vmaxq_f32(largest, vabsq_f32(load_first(x + d, head_dim - d)));
-  }
-  return vmaxvq_f32(largest);
-}
-
 // One head of one token to its cells, `step` apart.
-void store(const float* x, int64_t head_dim, float* cells, int64_t step, float*, int64_t) {
+void store(const float* x, int64_t head_dim, float* cells, int64_t step) {
   for (int64_t d = 0; d < head_dim; ++d) cells[d * step] = x[d];
 }
 
-void store(const float* x, int64_t head_dim, uint16_t* cells, int64_t step, float*, int64_t) {
+void store(const float* x, int64_t head_dim, uint16_t* cells, int64_t step) {
   for (int64_t d = 0; d < head_dim; d += kVector) {
     uint16_t lanes[kVector];
     vst1_u16(lanes, bf16_from_f32(load_first(x + d, head_dim - d)));
@@ -76,25 +60,46 @@ void store(const float* x, int64_t head_dim, uint16_t* cells, int64_t step, floa
   }
 }
 
-void store(const float* x, int64_t head_dim, int8_t* cells, int64_t step, float* scales, int64_t slot) {
+// Calls store(d, codes, count) for the codes of up to four features from d on, in the bytes of `codes`; returns the
+// scale.
+template <typename Store>
+float store_codes(const float* x, int64_t head_dim, const Store& store) {
   const float largest = largest_magnitude(x, head_dim);
-  const float inverse = largest > 0.0f ? 127.0f / largest : 0.0f;
+  const float inverse = inverse_step<127>(largest);
   for (int64_t d = 0; d < head_dim; d += kVector) {
-    int16_t lanes[kVector];
-    vst1_s16(lanes, codes_from_f32(load_first(x + d, head_dim - d), inverse));
-    for (int64_t i = 0; i < kVector && d + i < head_dim; ++i) cells[(d + i) * step] = static_cast<int8_t>(lanes[i]);
+    const int64_t left = head_dim - d;
+    const int16x4_t words = vmovn_s32(codes_within<127>(load_first(x + d, left), inverse));
+    const int8x8_t bytes = vmovn_s16(vcombine_s16(words, words));
+    store(d, vget_lane_u32(vreinterpret_u32_s8(bytes), 0), left < kVector ? left : kVector);
   }
-  scales[slot] = largest / 127.0f;
+  return largest / 127.0f;
 }
 
 template <typename Cell>
 void write_head(const RopeKvArgs& args, int64_t page, int64_t slot, int64_t h, const float* k, const float* v) {
   const int64_t start = page * args.cache.page_bytes + h * args.cache.head_bytes;
-  const int64_t cells = args.head_dim * kPageTokens;
   auto* keys = reinterpret_cast<Cell*>(args.cache.keys + start);
   auto* values = reinterpret_cast<Cell*>(args.cache.values + start);
-  store(k, args.head_dim, keys + slot, kPageTokens, reinterpret_cast<float*>(keys + cells), slot);
-  store(v, args.head_dim, values + slot * args.head_dim, 1, reinterpret_cast<float*>(values + cells), slot);
+  store(k, args.head_dim, keys + slot, kPageTokens);
+  store(v, args.head_dim, values + slot * args.head_dim, 1);
+}
+
+template <>
+void write_head<int8_t>(const RopeKvArgs& args, int64_t page, int64_t slot, int64_t h, const float* k, const float* v) {
+  const int64_t start = page * args.cache.page_bytes + h * args.cache.head_bytes;
+  auto* keys = reinterpret_cast<int8_t*>(args.cache.keys + start);
+  auto* values = reinterpret_cast<int8_t*>(args.cache.values + start);
+  scales_of(keys, args.head_dim)[slot] =
+      store_codes(k, args.head_dim, [&](int64_t d, uint32_t codes, int64_t count) {
+        int8_t* cells = keys + d * kPageTokens + slot * 4;
+        if (count == 4) std::memcpy(cells, &codes, 4);
+        else for (int64_t i = 0; i < count; ++i) cells[i] = static_cast<int8_t>(codes >> 8 * i);
+      });
+  int8_t* of_token = values + slot / 4 * args.head_dim * 4 + slot % 4;
+  scales_of(values, args.head_dim)[slot] =
+      store_codes(v, args.head_dim, [&](int64_t d, uint32_t codes, int64_t count) {
+        for (int64_t i = 0; i < count; ++i) of_token[(d + i) * 4] = static_cast<int8_t>(codes >> 8 * i);
+      });
 }
 
 }  // namespace
