@@ -92,7 +92,7 @@ void weights_of(const FloatTile<Cell>& tile, int64_t row) {
     const __m512 p = exp(_mm512_sub_ps(_mm512_loadu_ps(scores + key), shift));
     lanes = _mm512_mask_add_ps(lanes, visible_lanes(key, first, end), lanes, p);
     _mm512_storeu_ps(scores + key, p);
-    tile.stream.template ask<4 * kLinesAside<Cell>>();
+    tile.stream.template ask<2 * kLinesAside<Cell>>();
   }
   tile.partial(row)[0] = peak;
   tile.partial(row)[1] = fold_lanes(lanes);

@@ -103,7 +103,7 @@ static inline void score_block(const IntegerTile& tile, int64_t row, const int8_
     }
     const int64_t end = (group + 1) * kGroupQuads < tile.quads ? (group + 1) * kGroupQuads : tile.quads;
     for (int64_t quad = group * kGroupQuads; quad < end; ++quad, high_q += tile.rows, low_q += tile.rows) {
-      tile.stream.ask<1>();
+      tile.stream.ask<2>();
       __m512i key[2];
       key[0] = _mm512_xor_si512(_mm512_loadu_si512(keys + quad * kQuadBytes), offset);
       key[1] = _mm512_xor_si512(_mm512_loadu_si512(keys + quad * kQuadBytes + kQuadBytes / 2), offset);

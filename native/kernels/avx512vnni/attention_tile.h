@@ -65,9 +65,11 @@ static inline __mmask16 visible_lanes(int64_t key, int64_t first, int64_t end) {
   return static_cast<__mmask16>(first_lanes(end - key) & ~first_lanes(first - key));
 }
 
-// Asks for what will be read next, the values of this tile and then the keys of the next one, a few lines at a time
-// while something else is computed: pages lie apart, so no hardware foresees them, and memory is slower than the
-// arithmetic of few rows, so it must never rest. Into the second cache, which holds all of it and can wait for more lines
+inline constexpr int64_t kFirstPages = 2;
+
+// Asks for what will be read next, the keys of this tile from the third page on, its values, and the keys of the next
+// one, a few lines at a time while something else is computed: pages lie apart, so no hardware foresees them, and memory
+// is slower than the arithmetic of few rows, so it must never rest. Into the second cache, which can wait for more lines
 // at a time than the first.
 class Stream {
  public:
@@ -75,6 +77,9 @@ class Stream {
   explicit Stream(const Tile<Cell>& tile) : bytes_(tile.args.cache.head_bytes) {
     const AttentionArgs& args = tile.args;
     const char** place = pages_;
+    for (int64_t page = tile.page_begin + kFirstPages; page < tile.page_end; ++page) {
+      *place++ = reinterpret_cast<const char*>(tile.keys(page));
+    }
     for (int64_t page = tile.page_begin; page < tile.page_end; ++page) {
       *place++ = reinterpret_cast<const char*>(tile.values(page));
     }
@@ -108,14 +113,13 @@ class Stream {
   const char* end_;
   int64_t bytes_;
   int64_t index_ = 0;
-  const char* pages_[2 * kSpanTokens / kPageTokens + 1];  // then null
+  const char* pages_[3 * kSpanTokens / kPageTokens + 1];  // then null
 };
 
 // The keys of the first pages, where nobody has asked for them before.
 template <typename Cell>
 static inline void prefetch_first(const Tile<Cell>& tile) {
-  constexpr int64_t kFirst = 2;
-  for (int64_t page = tile.page_begin; page < tile.page_end && page < tile.page_begin + kFirst; ++page) {
+  for (int64_t page = tile.page_begin; page < tile.page_end && page < tile.page_begin + kFirstPages; ++page) {
     const char* line = reinterpret_cast<const char*>(tile.keys(page));
     for (int64_t byte = 0; byte < tile.args.cache.head_bytes; byte += 64) _mm_prefetch(line + byte, _MM_HINT_T1);
   }
