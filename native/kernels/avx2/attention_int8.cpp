@@ -13,6 +13,7 @@ namespace {
 constexpr int kMostRows = 5;
 constexpr int64_t kVectorBytes = 32;
 constexpr int64_t kQuadBytes = kPageTokens * 4;
+constexpr int64_t kGroupQuads = kKeyGroup / 4;
 constexpr int64_t kQuads = kPageTokens / 4;  // of the tokens of a page
 constexpr int kPageVectors = kPageTokens / kVector;
 
@@ -110,28 +111,33 @@ void encode_query(const Tile& tile, int64_t row) {
 template <int Rows, int Vectors>
 static inline void score_block(const Tile& tile, int64_t row, const int8_t* keys, const int8_t* next,
                                const float* scales, float* row_scores, int64_t slot) {
-  __m256i products[Rows][Vectors];
-  clear(products);
   const int64_t quads = (tile.args.head_dim + 3) / 4;
   const std::byte* codes = query_codes(tile) + row * 8;
   const int64_t next_codes = tile.rows * 8;
   const float* steps = tile.scores_of(row) + kQueryStep;
-  for (int64_t quad = 0; quad < quads; ++quad, codes += next_codes) {
-    const int8_t* cells = keys + quad * kQuadBytes + slot * 4;
-    prefetch(next, quad * kQuadBytes + slot * 4, Vectors * kVectorBytes);
-    const auto load = [&](int v) __attribute__((always_inline)) {
-      return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(cells + v * kVectorBytes));
-    };
-    add_quad(load, codes, 8, products);
-  }
-  unrolled<Rows>([&]<int r>() __attribute__((always_inline)) {
-    const __m256 step = _mm256_broadcast_ss(steps + r * kScoreStride);
-    unrolled<Vectors>([&]<int v>() __attribute__((always_inline)) {
-      const int64_t at = slot + v * kVector;
-      const __m256 scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(products[r][v]), _mm256_loadu_ps(scales + at));
-      _mm256_storeu_ps(row_scores + r * kScoreStride + at, _mm256_mul_ps(scaled, step));
+  for (int64_t begin = 0; begin < quads; begin += kGroupQuads, scales += kPageTokens) {
+    const int64_t end = begin + kGroupQuads < quads ? begin + kGroupQuads : quads;
+    __m256i products[Rows][Vectors];
+    clear(products);
+    for (int64_t quad = begin; quad < end; ++quad, codes += next_codes) {
+      const int8_t* cells = keys + quad * kQuadBytes + slot * 4;
+      prefetch(next, quad * kQuadBytes + slot * 4, Vectors * kVectorBytes);
+      const auto load = [&](int v) __attribute__((always_inline)) {
+        return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(cells + v * kVectorBytes));
+      };
+      add_quad(load, codes, 8, products);
+    }
+    unrolled<Rows>([&]<int r>() __attribute__((always_inline)) {
+      const __m256 step = _mm256_broadcast_ss(steps + r * kScoreStride);
+      unrolled<Vectors>([&]<int v>() __attribute__((always_inline)) {
+        float* place = row_scores + r * kScoreStride + slot + v * kVector;
+        const __m256 before = begin == 0 ? _mm256_setzero_ps() : _mm256_loadu_ps(place);
+        const __m256 scale = _mm256_loadu_ps(scales + slot + v * kVector);
+        const __m256 dot = _mm256_fmadd_ps(_mm256_cvtepi32_ps(products[r][v]), scale, before);
+        _mm256_storeu_ps(place, end == quads ? _mm256_mul_ps(dot, step) : dot);
+      });
     });
-  });
+  }
 }
 
 void score(const Tile& tile) {
@@ -139,7 +145,7 @@ void score(const Tile& tile) {
     const int8_t* keys = tile.keys<int8_t>(page);
     const int8_t* next = tile.after_keys<int8_t>(page);
     const float* scales = scales_of(keys, tile.args.head_dim);
-    prefetch(scales_of(next, tile.args.head_dim), 0, kPageTokens);
+    prefetch(scales_of(next, tile.args.head_dim), 0, key_groups(tile.args.head_dim) * kPageTokens);
     float* scores = tile.scores + page * kPageTokens - tile.span_first;
     for_even_blocks<kMostRows>(tile.rows, [&]<int Rows>(int64_t row) {
       constexpr int kVectors = kVectorsOf<Rows>;
@@ -248,7 +254,7 @@ void attend_int8(const AttentionArgs& args) {
   for (int64_t page = tile.page_begin; page < tile.page_end && page < tile.page_begin + kAhead; ++page) {
     const int8_t* keys = tile.keys<int8_t>(page);
     prefetch(keys, 0, int8_scales_offset(args.head_dim));
-    prefetch(scales_of(keys, args.head_dim), 0, kPageTokens);
+    prefetch(scales_of(keys, args.head_dim), 0, key_groups(args.head_dim) * kPageTokens);
   }
   for (int64_t row = 0; row < tile.rows; ++row) encode_query(tile, row);
   score(tile);

@@ -83,14 +83,17 @@ void write_head<int8_t>(const RopeKvArgs& args, int64_t page, int64_t slot, int6
   const int64_t start = page * args.cache.page_bytes + h * args.cache.head_bytes;
   auto* keys = reinterpret_cast<int8_t*>(args.cache.keys + start);
   auto* values = reinterpret_cast<int8_t*>(args.cache.values + start);
-  scales_of(keys, args.head_dim)[slot] =
-      store_codes(k, args.head_dim, [&](int64_t d, uint64_t codes, int64_t count) {
-        for (; count > 0; d += 4, codes >>= 32, count -= 4) {
-          int8_t* cells = keys + d * kPageTokens + slot * 4;
-          if (count >= 4) std::memcpy(cells, &codes, 4);
-          else for (int64_t i = 0; i < count; ++i) cells[i] = static_cast<int8_t>(codes >> 8 * i);
-        }
-      });
+  float* scales = scales_of(keys, args.head_dim) + slot;
+  for (int64_t group = 0; group < args.head_dim; group += kKeyGroup, scales += kPageTokens) {
+    const int64_t features = args.head_dim - group < kKeyGroup ? args.head_dim - group : kKeyGroup;
+    *scales = store_codes(k + group, features, [&](int64_t d, uint64_t codes, int64_t count) {
+      for (; count > 0; d += 4, codes >>= 32, count -= 4) {
+        int8_t* cells = keys + (group + d) * kPageTokens + slot * 4;
+        if (count >= 4) std::memcpy(cells, &codes, 4);
+        else for (int64_t i = 0; i < count; ++i) cells[i] = static_cast<int8_t>(codes >> 8 * i);
+      }
+    });
+  }
   int8_t* of_token = values + slot / 4 * args.head_dim * 4 + slot % 4;
   scales_of(values, args.head_dim)[slot] =
       store_codes(v, args.head_dim, [&](int64_t d, uint64_t codes, int64_t count) {

@@ -12,6 +12,7 @@ namespace honed::neon {
 namespace {
 
 constexpr int64_t kVectorBytes = 16;
+constexpr int64_t kGroupQuads = kKeyGroup / 4;
 constexpr int64_t kQuadBytes = kPageTokens * 4;
 constexpr int kCodes = 16;  // of a register, four quads: what the lanes of an instruction choose from
 constexpr int64_t kPlanes = 2 * kCodes;  // bytes: the high ones of sixteen codes, then the low ones
@@ -137,35 +138,39 @@ void encode_query(const Tile& tile, int64_t row) {
 template <int Rows, int Vectors>
 static inline void score_block(const Tile& tile, int64_t row, const int8_t* keys, const int8_t* next,
                                const float* scales, float* row_scores, int64_t slot) {
-  Products<Rows, Vectors> products;
-  clear(products);
   const int64_t quads = (tile.args.head_dim + 3) / 4;
+  const float* steps = tile.scores_of(row) + kQueryStep;
   const int8_t* planes = query_planes(tile) + row * kPlanes;
   const int64_t next_planes = tile.rows * kPlanes;
   const int8_t* cells = keys + slot * 4;
   const auto load = [&](int64_t i, int64_t v) __attribute__((always_inline)) {
     return vld1q_s8(cells + i * kQuadBytes + v * kVectorBytes);
   };
-  int64_t quad = 0;
-  for (; quad + 4 <= quads; quad += 4, planes += next_planes, cells += 4 * kQuadBytes) {
-    for (int64_t i = quad; i < quad + 4; ++i) prefetch(next, i * kQuadBytes + slot * 4, Vectors * kVectorBytes);
-    add_quads<4>(load, planes, kPlanes, products);
-  }
-  if (quad < quads) {
-    prefetch(next, quad * kQuadBytes + slot * 4, Vectors * kVectorBytes);
-    with_count<3>(quads - quad, [&]<int Quads>() __attribute__((always_inline)) {
-      add_quads<Quads>(load, planes, kPlanes, products);
+  for (int64_t begin = 0; begin < quads; begin += kGroupQuads, scales += kPageTokens) {
+    const int64_t end = begin + kGroupQuads < quads ? begin + kGroupQuads : quads;
+    Products<Rows, Vectors> products;
+    clear(products);
+    int64_t quad = begin;
+    for (; quad + 4 <= end; quad += 4, planes += next_planes, cells += 4 * kQuadBytes) {
+      for (int64_t i = quad; i < quad + 4; ++i) prefetch(next, i * kQuadBytes + slot * 4, Vectors * kVectorBytes);
+      add_quads<4>(load, planes, kPlanes, products);
+    }
+    if (quad < end) {  // of the last group only
+      prefetch(next, quad * kQuadBytes + slot * 4, Vectors * kVectorBytes);
+      with_count<3>(end - quad, [&]<int Quads>() __attribute__((always_inline)) {
+        add_quads<Quads>(load, planes, kPlanes, products);
+      });
+    }
+    unrolled<Rows>([&]<int r>() __attribute__((always_inline)) {
+      const float step = steps[r * kScoreStride];
+      unrolled<Vectors>([&]<int v>() __attribute__((always_inline)) {
+        float* place = row_scores + r * kScoreStride + slot + v * kVector;
+        const float32x4_t before = begin == 0 ? vdupq_n_f32(0.0f) : vld1q_f32(place);
+        const float32x4_t dot = vfmaq_f32(before, total(products, r, v), vld1q_f32(scales + slot + v * kVector));
+        vst1q_f32(place, end == quads ? vmulq_n_f32(dot, step) : dot);
+      });
     });
   }
-  const float* steps = tile.scores_of(row) + kQueryStep;
-  unrolled<Rows>([&]<int r>() __attribute__((always_inline)) {
-    const float step = steps[r * kScoreStride];
-    unrolled<Vectors>([&]<int v>() __attribute__((always_inline)) {
-      const int64_t at = slot + v * kVector;
-      const float32x4_t scaled = vmulq_f32(total(products, r, v), vld1q_f32(scales + at));
-      vst1q_f32(row_scores + r * kScoreStride + at, vmulq_n_f32(scaled, step));
-    });
-  });
 }
 
 void score(const Tile& tile) {
@@ -173,7 +178,7 @@ void score(const Tile& tile) {
     const int8_t* keys = tile.keys<int8_t>(page);
     const int8_t* next = tile.after_keys<int8_t>(page);
     const float* scales = scales_of(keys, tile.args.head_dim);
-    prefetch(scales_of(next, tile.args.head_dim), 0, kPageTokens);
+    prefetch(scales_of(next, tile.args.head_dim), 0, key_groups(tile.args.head_dim) * kPageTokens);
     float* scores = tile.scores + page * kPageTokens - tile.span_first;
     for_even_blocks<kMostRows>(tile.rows, [&]<int Rows>(int64_t row) {
       constexpr int kVectors = kVectorsOf<Rows>;
@@ -292,7 +297,7 @@ void attend_int8(const AttentionArgs& args) {
   for (int64_t page = tile.page_begin; page < tile.page_end && page < tile.page_begin + kAhead; ++page) {
     const int8_t* keys = tile.keys<int8_t>(page);
     prefetch(keys, 0, int8_scales_offset(args.head_dim));
-    prefetch(scales_of(keys, args.head_dim), 0, kPageTokens);
+    prefetch(scales_of(keys, args.head_dim), 0, key_groups(args.head_dim) * kPageTokens);
   }
   for (int64_t row = 0; row < tile.rows; ++row) encode_query(tile, row);
   score(tile);
