@@ -62,7 +62,7 @@ bench: bench-smollm2 bench-llama-1.1b
 
 bench-smollm2: $(VENV)/installed $(SMOLLM2:=/honed.json)
 	mkdir -p $(REPORTS)
-	$(call measure,$(SMOLLM2),--prompt-tokens 512 --new-tokens 64 --batch 1$(comma)16,smollm2)
+	$(call measure,$(SMOLLM2),--kv auto$(comma)int8 --prompt-tokens 512 --new-tokens 64 --batch 1$(comma)16,smollm2)
 
 # A random model of a size whose weights no cache holds; shorter prompts, or most of an hour would be prefill.
 bench-llama-1.1b: $(VENV)/installed $(LLAMA:=/honed.json)

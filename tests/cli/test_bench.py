@@ -65,6 +65,13 @@ def test_lists_make_a_table_for_each_combination(tiny_llama: Path, tmp_path: Pat
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r.md", "r.svg"]
 
 
+def test_each_kind_of_kv_cache_is_a_row(tiny_llama: Path) -> None:
+    value = json.loads(run(str(tiny_llama), *SMALL, "--kv", "auto,int8", "--json"))
+    own, small = value["rows"]
+    assert (own["model"], small["model"]) == (str(tiny_llama), f"{tiny_llama}, int8 KV")
+    assert small["memory_allowance_bytes"] < own["memory_allowance_bytes"]
+
+
 def test_busy_cpus_are_measured_beside_none(tiny_llama: Path) -> None:
     value = json.loads(run(str(tiny_llama), *SMALL, "--busy", "1", "--json"))
     alone, beside = value["rows"]
@@ -122,7 +129,7 @@ def test_numbers_of_a_list() -> None:
         (("--busy", "1,100000"), "busy = 100000: must be from 0 to "),
         (("--busy", "-1"), "busy = -1: must be at least 0"),
         (("--dtype", "int3"), "dtype = 'int3': must be one of auto, float32, bfloat16"),
-        (("--kv", "int4"), "kv = 'int4': must be one of auto, float32, bfloat16, int8"),
+        (("--kv", "auto,int4"), "kv = 'int4': must be one of auto, float32, bfloat16, int8"),
         (("--prompt-tokens", "4000"), "must be at most 256"),
         (("--out", "/nowhere/at/all.json"), "there is no directory /nowhere/at"),
     ],

@@ -2,6 +2,7 @@
 // each, multiplied with the cells as they lie. Keys in lanes for the scores, features in lanes for the values.
 #include "kernels/avx512vnni/attention_tile.h"
 #include "kernels/avx512vnni/codes.h"
+#include "kernels/avx512vnni/lanes.h"
 #include "kernels/avx512vnni/slots.h"
 
 namespace honed::avx512vnni {
@@ -144,22 +145,6 @@ void score(const IntegerTile& tile) {
   }
 }
 
-// The largest lane of each of eight vectors; that of vector i is in lane_of(i).
-static inline __m512 largest_lanes(const __m512 (&x)[kSpanPages]) {
-  static_assert(kSpanPages == 8);
-  const auto halves = [](__m512 a, __m512 b) {
-    return _mm512_max_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
-  };
-  const auto quarters = [](__m512 a, __m512 b) {
-    return _mm512_max_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
-  };
-  const __m512 first = quarters(halves(x[0], x[1]), halves(x[2], x[3]));
-  const __m512 second = quarters(halves(x[4], x[5]), halves(x[6], x[7]));
-  const __m512 pairs = _mm512_max_ps(_mm512_unpacklo_ps(first, second), _mm512_unpackhi_ps(first, second));
-  return _mm512_max_ps(pairs, _mm512_permute_ps(pairs, 0x4e));
-}
-static inline int64_t lane_of(int64_t page) { return page % 4 * 4 + page / 4; }
-
 // 32 codes of weights, the high bytes and behind them the low ones.
 static inline void put_codes(int8_t* place, __m512i first, __m512i second) {
   const __m256i narrow = _mm512_cvtepi32_epi16(first);
@@ -218,6 +203,7 @@ void weights_of(const IntegerTile& tile, int64_t index) {
   const float peak = largest_score(row);
   const __m512 shift = _mm512_set1_ps(peak);
   __m512 lanes = _mm512_setzero_ps();
+  static_assert(kSpanPages == kReduced);
   __m512 largest[kSpanPages];  // of the weights of each page
   for (__m512& weights : largest) weights = _mm512_setzero_ps();
   row.for_pages([&]<bool Whole>(int64_t page) {
@@ -236,7 +222,7 @@ void weights_of(const IntegerTile& tile, int64_t index) {
     tile.stream.ask<8>();
   });
   const __m512 limit = _mm512_set1_ps(static_cast<float>(kWeightCodes));
-  const __m512 most = largest_lanes(largest);
+  const __m512 most = largest_of_eight(largest);
   const __mmask16 some = _mm512_cmp_ps_mask(most, _mm512_setzero_ps(), _CMP_GT_OQ);
   alignas(64) float inverses[kVector];
   alignas(64) float steps[kVector];
@@ -248,7 +234,7 @@ void weights_of(const IntegerTile& tile, int64_t index) {
     put_codes(codes + page * kCodeBytes, _mm512_setzero_si512(), _mm512_setzero_si512());
   }
   row.for_pages([&]<bool Whole>(int64_t page) {
-    const __m512 inverse = _mm512_set1_ps(inverses[lane_of(page)]);
+    const __m512 inverse = _mm512_set1_ps(inverses[page]);
     __m512i code[2];
 #pragma GCC unroll 2
     for (int v = 0; v < 2; ++v) {
@@ -262,7 +248,7 @@ void weights_of(const IntegerTile& tile, int64_t index) {
   for (int64_t page = row.page_end(); page < last_page; ++page) {
     put_codes(codes + page * kCodeBytes, _mm512_setzero_si512(), _mm512_setzero_si512());
   }
-  for (int64_t page = first_page; page < last_page; ++page) tile.steps_of(index)[page] = steps[lane_of(page)];
+  for (int64_t page = first_page; page < last_page; ++page) tile.steps_of(index)[page] = steps[page];
   tile.partial(index)[0] = peak;
   tile.partial(index)[1] = fold_lanes(lanes);
 }

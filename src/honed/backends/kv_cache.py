@@ -20,7 +20,9 @@ def kv_dtype(plan: LoweredPlan, policy: KvPolicy) -> KvDtype:
 
 
 def kv_bytes_per_position(plan: LoweredPlan, dtype: KvDtype) -> int:
-    """Bytes of the keys and values of one position in all layers. int8 has a float32 scale for each 32 features of the
-    key of a head; its value needs one only, and has the room of as many."""
-    scales = -(-plan.head_dim // KEY_GROUP) if dtype == "int8" else 0
-    return 2 * plan.layers * plan.kv_heads * (plan.head_dim * _CELL_BYTES[dtype] + 4 * scales)
+    """Bytes of the keys and values of one position in all layers. int8 has its cells in fours, and a float32 scale for
+    each 32 features of the key of a head; its value needs one only, and has the room of as many."""
+    head = plan.head_dim * _CELL_BYTES[dtype]
+    if dtype == "int8":
+        head = -(-plan.head_dim // 4) * 4 + -(-plan.head_dim // KEY_GROUP) * 4
+    return 2 * plan.layers * plan.kv_heads * head
