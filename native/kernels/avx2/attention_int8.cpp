@@ -64,9 +64,11 @@ template <int Rows, int Vectors>
     const __m256i pair = broadcast_pair(codes + r * row_bytes);
     unrolled<Vectors>([&]<int v>() __attribute__((always_inline)) {
       sums[r][v] = _mm256_add_epi32(sums[r][v], _mm256_madd_epi16(half[v], pair));
-      // As pin(), and the codes of the next row are read afterwards: otherwise all products of a quad come first and
-      // push the sums out of the registers.
+      // As pin(), and the codes of the next row are read afterwards: otherwise gcc takes all products of a quad first,
+      // which pushes the sums out of the registers. Not for clang, which cannot name a captured variable in an asm.
+#ifndef __clang__
       asm("" : "+x"(sums[r][v]), "+r"(codes));
+#endif
     });
   });
 }

@@ -17,14 +17,15 @@ constexpr int64_t kGroupQuads = kKeyGroup / kQuad;
 constexpr int64_t kSpanPages = kSpanTokens / kPageTokens;
 constexpr int64_t kCodeBytes = 2 * kPageTokens;  // of the weights of a row in a page: 32 high, then 32 low
 
-// gcc 12 spills sums that change between __m512i, which are eight integers of 64 bits, and what they are.
-typedef int32_t Lanes __attribute__((vector_size(64)));
+// Sums are kept as the sixteen integers that they are: to gcc 12 a __m512i is eight of 64 bits, and a sum that changes
+// between the two is spilled in every step.
+using Lanes = __v16si;
 
 static inline Lanes dot_quads(Lanes sum, __m512i unsigned_bytes, __m512i signed_bytes) {
-  return reinterpret_cast<Lanes>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sum), unsigned_bytes, signed_bytes));
+  return Lanes(_mm512_dpbusd_epi32(__m512i(sum), unsigned_bytes, signed_bytes));
 }
 static inline __m512 whole(Lanes high, Lanes low) {
-  return _mm512_cvtepi32_ps(reinterpret_cast<__m512i>((high << 7) + low));
+  return _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32(__m512i(high), 7), __m512i(low)));
 }
 
 // What is kept of q: the bytes of its codes, and for each row what the offset of the keys is corrected by and the
@@ -99,8 +100,8 @@ static inline void score_block(const IntegerTile& tile, int64_t row, const int8_
     Lanes low[2 * Rows];
 #pragma GCC unroll 6
     for (int r = 0; r < Rows; ++r) {
-      high[2 * r] = high[2 * r + 1] = corrections[r] + Lanes{};
-      low[2 * r] = low[2 * r + 1] = corrections[tile.rows + r] + Lanes{};
+      high[2 * r] = high[2 * r + 1] = Lanes(_mm512_set1_epi32(corrections[r]));
+      low[2 * r] = low[2 * r + 1] = Lanes(_mm512_set1_epi32(corrections[tile.rows + r]));
     }
     const int64_t end = (group + 1) * kGroupQuads < tile.quads ? (group + 1) * kGroupQuads : tile.quads;
     for (int64_t quad = group * kGroupQuads; quad < end; ++quad, high_q += tile.rows, low_q += tile.rows) {
@@ -266,7 +267,7 @@ static inline void weigh_block(const IntegerTile& tile, int64_t d, int64_t row, 
 #pragma GCC unroll 3
   for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 4
-    for (int v = 0; v < Vectors; ++v) high[r * Vectors + v] = low[r * Vectors + v] = Lanes{};
+    for (int v = 0; v < Vectors; ++v) high[r * Vectors + v] = low[r * Vectors + v] = Lanes(_mm512_setzero_si512());
   }
   const int8_t* codes = tile.weight_codes(row) + index * kCodeBytes;
   constexpr int64_t kRowBytes = kScoreStride * static_cast<int64_t>(sizeof(float));

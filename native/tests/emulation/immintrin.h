@@ -23,6 +23,7 @@ using __m128 = EmulatedRegister<float, 4>;
 using __m512i = EmulatedRegister<uint8_t, 64>;
 using __m256i = EmulatedRegister<uint8_t, 32>;
 using __m128i = EmulatedRegister<uint8_t, 16>;
+using __v16si = __m512i;
 using __mmask16 = uint16_t;
 
 enum { _MM_FROUND_TO_NEAREST_INT = 0, _MM_FROUND_NO_EXC = 8 };
@@ -113,6 +114,15 @@ static inline __m128i _mm_loadu_si128(const __m128i* p) { return emulated::load<
 static inline void _mm512_storeu_ps(void* p, __m512 a) { std::memcpy(p, &a, sizeof a); }
 static inline void _mm512_store_ps(void* p, __m512 a) { emulated::store_aligned(p, a); }
 static inline void _mm512_store_si512(void* p, __m512i a) { emulated::store_aligned(p, a); }
+static inline void _mm256_storeu_si256(__m256i* p, __m256i a) { std::memcpy(static_cast<void*>(p), &a, sizeof a); }
+static inline void _mm256_store_si256(__m256i* p, __m256i a) {
+  if (reinterpret_cast<uintptr_t>(p) % 32 != 0) emulated::fault("#GP: an aligned access to an operand that is not");
+  _mm256_storeu_si256(p, a);
+}
+static inline void _mm_store_si128(__m128i* p, __m128i a) {
+  if (reinterpret_cast<uintptr_t>(p) % 16 != 0) emulated::fault("#GP: an aligned access to an operand that is not");
+  std::memcpy(static_cast<void*>(p), &a, sizeof a);
+}
 static inline void _mm_storeu_si128(__m128i* p, __m128i a) { std::memcpy(static_cast<void*>(p), &a, sizeof a); }
 
 static inline __m512 _mm512_maskz_loadu_ps(__mmask16 mask, const void* p) {
@@ -138,17 +148,23 @@ static inline __m256i _mm256_maskz_loadu_epi16(__mmask16 mask, const void* p) {
   return result;
 }
 
-static inline __m128i _mm_maskz_loadu_epi8(__mmask16 mask, const void* p) {
-  __m128i result{};
-  for (int i = 0; i < 16; ++i) {
-    if (emulated::bit(mask, i)) std::memcpy(&result.lane[i], static_cast<const char*>(p) + i, 1);
-  }
-  return result;
+static inline __m512i _mm512_maskz_loadu_epi32(__mmask16 mask, const void* p) {
+  return emulated::cast<__m512i>(_mm512_maskz_loadu_ps(mask, p));
 }
 
 static inline void _mm512_mask_storeu_ps(void* p, __mmask16 mask, __m512 a) {
   for (int i = 0; i < 16; ++i) {
     if (emulated::bit(mask, i)) std::memcpy(static_cast<char*>(p) + i * 4, &a.lane[i], 4);
+  }
+}
+
+static inline void _mm512_mask_storeu_epi32(void* p, __mmask16 mask, __m512i a) {
+  _mm512_mask_storeu_ps(p, mask, emulated::cast<__m512>(a));
+}
+
+static inline void _mm256_mask_storeu_epi16(void* p, __mmask16 mask, __m256i a) {
+  for (int i = 0; i < 16; ++i) {
+    if (emulated::bit(mask, i)) std::memcpy(static_cast<char*>(p) + i * 2, &a.lane[i * 2], 2);
   }
 }
 
@@ -165,6 +181,17 @@ static inline __m512i _mm512_set1_epi32(int32_t x) {
   emulated::Ints result;
   for (int32_t& lane : result.lane) lane = x;
   return emulated::cast<__m512i>(result);
+}
+
+static inline __m512i _mm512_set1_epi16(short x) {
+  emulated::Halves result;
+  for (uint16_t& lane : result.lane) lane = static_cast<uint16_t>(x);
+  return emulated::cast<__m512i>(result);
+}
+
+template <typename... Lane>
+static inline __m512i _mm512_setr_epi32(Lane... lanes) {
+  return emulated::cast<__m512i>(emulated::Ints{{lanes...}});
 }
 
 static inline __m512i _mm512_set1_epi8(signed char x) {
@@ -200,6 +227,52 @@ static inline __m512i _mm512_broadcast_i32x4(__m128i a) {
   return result;
 }
 
+// The quarters of the result: two of `a`, then two of `b`.
+static inline __m512i _mm512_shuffle_i32x4(__m512i a, __m512i b, int choice) {
+  __m512i result;
+  for (int quarter = 0; quarter < 4; ++quarter) {
+    const __m512i& from = quarter < 2 ? a : b;
+    std::memcpy(result.lane + quarter * 16, from.lane + (choice >> (2 * quarter) & 3) * 16, 16);
+  }
+  return result;
+}
+
+enum _MM_PERM_ENUM { _MM_PERM_BADC = 0x4e };
+static inline __m512i _mm512_shuffle_epi32(__m512i a, _MM_PERM_ENUM choice) {
+  __m512i result;
+  for (int i = 0; i < 16; ++i) {
+    std::memcpy(result.lane + i * 4, a.lane + (i / 4 * 4 + (choice >> (2 * (i % 4)) & 3)) * 4, 4);
+  }
+  return result;
+}
+
+static inline __m512i emulated_unpack(const __m512i& a, const __m512i& b, int first) {
+  __m512i result;
+  for (int i = 0; i < 16; ++i) {
+    const __m512i& from = i % 2 == 0 ? a : b;
+    std::memcpy(result.lane + i * 4, from.lane + (i / 4 * 4 + first + i % 4 / 2) * 4, 4);
+  }
+  return result;
+}
+static inline __m512i _mm512_unpacklo_epi32(__m512i a, __m512i b) { return emulated_unpack(a, b, 0); }
+static inline __m512i _mm512_unpackhi_epi32(__m512i a, __m512i b) { return emulated_unpack(a, b, 2); }
+
+static inline __m512i _mm512_permutexvar_epi32(__m512i order, __m512i a) {
+  __m512i result;
+  const auto index = emulated::cast<emulated::Ints>(order);
+  for (int i = 0; i < 16; ++i) std::memcpy(result.lane + i * 4, a.lane + (index.lane[i] & 15) * 4, 4);
+  return result;
+}
+
+static inline __m512i _mm512_castsi256_si512(__m256i a) {
+  __m512i result{};
+  std::memcpy(result.lane, a.lane, sizeof a);
+  return result;
+}
+static inline __m512i _mm512_inserti64x4(__m512i a, __m256i b, int half) {
+  std::memcpy(a.lane + half * 32, b.lane, sizeof b);
+  return a;
+}
 static inline __m128i _mm256_castsi256_si128(__m256i a) { return emulated::load<__m128i>(a.lane); }
 static inline __m128i _mm256_extracti128_si256(__m256i a, int half) {
   return emulated::load<__m128i>(a.lane + half * 16);
@@ -252,6 +325,27 @@ static inline __m512 _mm512_min_ps(__m512 a, __m512 b) { return emulated::zip(a,
 static inline __m512 _mm512_fmadd_ps(__m512 a, __m512 b, __m512 c) {
   for (int i = 0; i < 16; ++i) c.lane[i] = std::fmaf(a.lane[i], b.lane[i], c.lane[i]);
   return c;
+}
+
+static inline __m512 _mm512_fmsub_ps(__m512 a, __m512 b, __m512 c) {
+  for (int i = 0; i < 16; ++i) c.lane[i] = std::fmaf(a.lane[i], b.lane[i], -c.lane[i]);
+  return c;
+}
+
+static inline __m512 _mm512_maskz_mul_ps(__mmask16 mask, __m512 a, __m512 b) {
+  __m512 result{};
+  for (int i = 0; i < 16; ++i) {
+    if (emulated::bit(mask, i)) result.lane[i] = a.lane[i] * b.lane[i];
+  }
+  return result;
+}
+
+static inline __m512 _mm512_maskz_div_ps(__mmask16 mask, __m512 a, __m512 b) {
+  __m512 result{};
+  for (int i = 0; i < 16; ++i) {
+    if (emulated::bit(mask, i)) result.lane[i] = a.lane[i] / b.lane[i];
+  }
+  return result;
 }
 
 static inline __m512 _mm512_fnmadd_ps(__m512 a, __m512 b, __m512 c) {
@@ -320,6 +414,9 @@ static inline __m512i _mm512_madd_epi16(__m512i a, __m512i b) {
 static inline __m512i _mm512_and_si512(__m512i a, __m512i b) {
   return emulated::zip_ints(a, b, [](int32_t x, int32_t y) { return x & y; });
 }
+static inline __m512i _mm512_or_si512(__m512i a, __m512i b) {
+  return emulated::zip_ints(a, b, [](int32_t x, int32_t y) { return x | y; });
+}
 static inline __m512i _mm512_xor_si512(__m512i a, __m512i b) {
   return emulated::zip_ints(a, b, [](int32_t x, int32_t y) { return x ^ y; });
 }
@@ -332,6 +429,16 @@ static inline __m512i _mm512_slli_epi32(__m512i a, unsigned count) {
   return emulated::zip_ints(a, a, [count](int32_t x, int32_t) {
     return emulated_wrap(int64_t{static_cast<uint32_t>(x) << count});
   });
+}
+
+static inline __m512i _mm512_srli_epi32(__m512i a, unsigned count) {
+  return emulated::zip_ints(a, a, [count](int32_t x, int32_t) {
+    return static_cast<int32_t>(static_cast<uint32_t>(x) >> count);
+  });
+}
+
+static inline __m512i _mm512_srai_epi32(__m512i a, unsigned count) {
+  return emulated::zip_ints(a, a, [count](int32_t x, int32_t) { return x >> count; });
 }
 
 static inline __m512i _mm512_srli_epi16(__m512i a, unsigned count) {
@@ -360,11 +467,16 @@ static inline __mmask16 _mm512_cmpge_epi32_mask(__m512i a, __m512i b) {
   return static_cast<__mmask16>(mask);
 }
 
-// Only the predicate that the kernels use: greater, ordered, quiet.
+// Only the predicates that the kernels use: greater, and not to be compared; both quiet.
+#define _CMP_UNORD_Q 3
 #define _CMP_GT_OQ 30
-static inline __mmask16 _mm512_cmp_ps_mask(__m512 a, __m512 b, int) {
+static inline __mmask16 _mm512_cmp_ps_mask(__m512 a, __m512 b, int predicate) {
   unsigned mask = 0;
-  for (int i = 0; i < 16; ++i) mask |= (a.lane[i] > b.lane[i] ? 1u : 0u) << i;
+  for (int i = 0; i < 16; ++i) {
+    const bool unordered = std::isnan(a.lane[i]) || std::isnan(b.lane[i]);
+    const bool holds = predicate == _CMP_UNORD_Q ? unordered : a.lane[i] > b.lane[i];
+    mask |= (holds ? 1u : 0u) << i;
+  }
   return static_cast<__mmask16>(mask);
 }
 
@@ -435,6 +547,10 @@ static inline __m512i _mm512_cvtps_epi32(__m512 a) {
   return emulated::cast<__m512i>(result);
 }
 
+static inline __m512i _mm512_maskz_cvtps_epi32(__mmask16 mask, __m512 a) {
+  return _mm512_maskz_mov_epi32(mask, _mm512_cvtps_epi32(a));
+}
+
 static inline __m512 _mm512_cvtph_ps(__m256i a) {
   __m512 result;
   const auto halves = emulated::cast<EmulatedRegister<uint16_t, 16>>(a);
@@ -459,6 +575,19 @@ static inline __m512i _mm512_cvtepi8_epi32(__m128i a) {
   emulated::Ints result;
   for (int i = 0; i < 16; ++i) result.lane[i] = static_cast<int8_t>(a.lane[i]);
   return emulated::cast<__m512i>(result);
+}
+
+// Both truncate: VPMOVDW and VPMOVWB, not the saturating ones.
+static inline __m256i _mm512_cvtepi32_epi16(__m512i a) {
+  EmulatedRegister<uint16_t, 16> result;
+  const auto ints = emulated::cast<emulated::Ints>(a);
+  for (int i = 0; i < 16; ++i) result.lane[i] = static_cast<uint16_t>(ints.lane[i]);
+  return emulated::cast<__m256i>(result);
+}
+static inline __m256i _mm512_cvtepi16_epi8(__m512i a) {
+  __m256i result;
+  for (int i = 0; i < 32; ++i) result.lane[i] = a.lane[i * 2];
+  return result;
 }
 
 // Truncates; VPMOVDB, not the saturating VPMOVSDB.
