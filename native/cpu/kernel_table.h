@@ -248,7 +248,8 @@ struct RopeKvArgs {
 //   score_j = (acc over groups g ascending of fma(float(sum over d in g of c[d] * k_j[d]), key_scale_j[g], acc))
 //             * (q_step * scale)
 //   of each page: w_j = p_j * value_scale_j of the keys in sight; u_j = codes of w within kWeightCodes,
-//   w_step = max w_j / kWeightCodes;  o[d] = acc over pages ascending of fma(float(sum over j of u_j * v_j[d]), w_step, acc)
+//   w_step = max w_j / kWeightCodes;
+//   o[d] = acc over pages ascending of fma(float(sum over j of u_j * v_j[d]), w_step, acc), from 0
 // Both largest codes are of two bytes that are multiplied one by one: c = 128 high + low with high in [-127, 127] and low
 // in [-64, 63], u = 128 high + low with both in [0, 127].
 // A row and head leave a partial: m at 0, sum at 1, o from kPartialValues on; nothing else of it is written.

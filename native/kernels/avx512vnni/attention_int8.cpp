@@ -32,8 +32,8 @@ static inline __m512 whole(Lanes high, Lanes low) {
 // step, all of it in scratch.
 struct IntegerTile : Tile<int8_t> {
   int64_t quads;
-  int32_t* high;             // [quads][rows] of four bytes
-  int32_t* low;              // the same
+  int32_t* high;         // [quads][rows] of four bytes
+  int32_t* low;          // the same
   int32_t* corrections;  // [groups][2][rows]: of the high and of the low bytes
   float* factors;        // [rows]: q_step * scale
   mutable Stream stream{*this};
@@ -257,8 +257,7 @@ void weights_of(const IntegerTile& tile, int64_t index) {
 // One page for `Rows` rows: a stretch of `Vectors` registers of head_dim from d on, of which the last may be masked,
 // onto the sums in the partials.
 template <int Rows, int Vectors>
-static inline void weigh_block(const IntegerTile& tile, int64_t d, int64_t row, const int8_t* values,
-                               int64_t index) {
+static inline void weigh_block(const IntegerTile& tile, int64_t d, int64_t row, const int8_t* values, int64_t index) {
   const int64_t head_dim = tile.args.head_dim;
   const int64_t stride = kPartialValues + head_dim;
   const __mmask16 last_lanes = first_lanes(head_dim - d - (Vectors - 1) * kVector);
@@ -317,7 +316,7 @@ void weigh(const IntegerTile& tile) {
   for (int64_t page = tile.page_begin; page < tile.page_end; ++page) {
     const int64_t index = page - tile.span_first / kPageTokens;
     const int8_t* values = tile.values(page);
-      for_even_blocks<kValueRows>(tile.rows, [&]<int Rows>(int64_t row) {
+    for_even_blocks<kValueRows>(tile.rows, [&]<int Rows>(int64_t row) {
       for_blocks<kMostVectors>(0, vectors, [&]<int Vectors>(int64_t vector) {
         weigh_block<Rows, Vectors>(tile, vector * kVector, row, values, index);
       });

@@ -65,7 +65,7 @@ static inline __mmask16 visible_lanes(int64_t key, int64_t first, int64_t end) {
   return static_cast<__mmask16>(first_lanes(end - key) & ~first_lanes(first - key));
 }
 
-inline constexpr int64_t kFirstPages = 2;
+inline constexpr int64_t kFirstPages = 2;  // of the keys of a tile: prefetch_first asks for them, Stream for the rest
 
 // Asks for what will be read next, the keys of this tile from the third page on, its values, and the keys of the next
 // one, a few lines at a time while something else is computed: pages lie apart, so no hardware foresees them, and memory
