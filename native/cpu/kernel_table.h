@@ -203,8 +203,8 @@ enum class KvType : int32_t { f32 = 0, bf16 = 1, int8 = 2 };
 //           scales [key groups][32] f32
 //   values  [8][head_dim][4] cells: token 4 i + j, feature d at [i][d][j]; scales [32] f32
 inline constexpr int64_t kKeyGroup = 32;
-inline constexpr int64_t int8_scales_offset(int64_t head_dim) { return (head_dim + 3) / 4 * 4 * kPageTokens; }
-inline constexpr int64_t key_groups(int64_t head_dim) { return (head_dim + kKeyGroup - 1) / kKeyGroup; }
+static constexpr int64_t int8_scales_offset(int64_t head_dim) { return (head_dim + 3) / 4 * 4 * kPageTokens; }
+static constexpr int64_t key_groups(int64_t head_dim) { return (head_dim + kKeyGroup - 1) / kKeyGroup; }
 struct KvLayer {
   std::byte* keys;
   std::byte* values;

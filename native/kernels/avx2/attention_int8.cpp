@@ -3,9 +3,11 @@
 // Whatever the cells out of sight hold, the codes of their weights are 0.
 #include <utility>
 
-#include "kernels/avx2/attention_tile.h"
+#include "kernels/avx2/attention_int8.h"
 #include "kernels/avx2/cells.h"
 #include "kernels/avx2/slots.h"
+#include "kernels/avx2/softmax.h"
+#include "kernels/paging/head.h"
 
 namespace honed::avx2 {
 namespace {
@@ -146,9 +148,9 @@ void score(const Tile& tile) {
   for (int64_t page = tile.page_begin; page < tile.page_end; ++page) {
     const int8_t* keys = tile.keys<int8_t>(page);
     const int8_t* next = tile.after_keys<int8_t>(page);
-    const float* scales = scales_of(keys, tile.args.head_dim);
-    prefetch(scales_of(next, tile.args.head_dim), 0, key_groups(tile.args.head_dim) * kPageTokens);
-    float* scores = tile.scores + page * kPageTokens - tile.span_first;
+    const float* scales = paging::scales_of(keys, tile.args.head_dim);
+    prefetch(paging::scales_of(next, tile.args.head_dim), 0, key_groups(tile.args.head_dim) * kPageTokens);
+    float* scores = tile.scores_of(0, page);
     for_even_blocks<kMostRows>(tile.rows, [&]<int Rows>(int64_t row) {
       constexpr int kVectors = kVectorsOf<Rows>;
       for (int64_t slot = 0; slot < kPageTokens; slot += kVectors * kVector) {
@@ -158,17 +160,13 @@ void score(const Tile& tile) {
   }
 }
 
-static inline float* weights_in(const Tile& tile, int64_t row, int64_t page) {
-  return tile.scores_of(row) + page * kPageTokens - tile.span_first;
-}
-
 static inline float& weight_step(const Tile& tile, int64_t row, int64_t page) {
   return tile.scores_of(row)[kWeightSteps + page - tile.span_first / kPageTokens];
 }
 
 // The weights of one row and page, times the scales of their values, become codes, in their place: 32 int16.
 void encode_weights(const Tile& tile, int64_t row, int64_t page, const float* scales) {
-  float* weights = weights_in(tile, row, page);
+  float* weights = tile.scores_of(row, page);
   const int64_t first = tile.first(row) - page * kPageTokens;
   const int64_t end = tile.last(row) + 1 - page * kPageTokens;
   const __m256 zero = _mm256_setzero_ps();
@@ -203,9 +201,9 @@ static inline void weigh_block(const Tile& tile, int64_t row, int64_t page, cons
   __m256i products[Rows][Vectors];
   clear(products);
   const int64_t head_dim = tile.args.head_dim;
-  const std::byte* codes = reinterpret_cast<const std::byte*>(weights_in(tile, row, page));
+  const std::byte* codes = reinterpret_cast<const std::byte*>(tile.scores_of(row, page));
   const float* steps = &weight_step(tile, row, page);
-  float* sums = tile.partial(row) + kPartialValues + d;
+  float* sums = tile.sums_of(row) + d;
   for (int64_t quad = 0; quad < kQuads; ++quad, codes += 8) {
     const int8_t* cells = values + (quad * head_dim + d) * 4;
     prefetch(next, (quad * head_dim + d) * 4, Vectors * kVectorBytes);
@@ -229,15 +227,12 @@ static inline void weigh_block(const Tile& tile, int64_t row, int64_t page, cons
 
 void weigh(const Tile& tile) {
   const int64_t head_dim = tile.args.head_dim;
-  for (int64_t row = 0; row < tile.rows; ++row) {
-    float* sums = tile.partial(row) + kPartialValues;
-    for (int64_t d = 0; d < head_dim; ++d) sums[d] = 0.0f;
-  }
+  tile.clear_sums();
   for (int64_t page = tile.page_begin; page < tile.page_end; ++page) {
     const int8_t* values = tile.values<int8_t>(page);
     const int8_t* next = tile.after_values<int8_t>(page);
-    prefetch(scales_of(next, head_dim), 0, kPageTokens);
-    for (int64_t row = 0; row < tile.rows; ++row) encode_weights(tile, row, page, scales_of(values, head_dim));
+    prefetch(paging::scales_of(next, head_dim), 0, kPageTokens);
+    for (int64_t row = 0; row < tile.rows; ++row) encode_weights(tile, row, page, paging::scales_of(values, head_dim));
     for_even_blocks<kMostRows>(tile.rows, [&]<int Rows>(int64_t row) {
       for (int64_t d = 0; d < head_dim; d += kVectorsOf<Rows> * kVector) {
         const int64_t left = (head_dim - d + kVector - 1) / kVector;
@@ -253,11 +248,7 @@ void weigh(const Tile& tile) {
 
 void attend_int8(const AttentionArgs& args) {
   const Tile tile(args);
-  for (int64_t page = tile.page_begin; page < tile.page_end && page < tile.page_begin + kAhead; ++page) {
-    const int8_t* keys = tile.keys<int8_t>(page);
-    prefetch(keys, 0, int8_scales_offset(args.head_dim));
-    prefetch(scales_of(keys, args.head_dim), 0, key_groups(args.head_dim) * kPageTokens);
-  }
+  tile.prefetch_first();
   for (int64_t row = 0; row < tile.rows; ++row) encode_query(tile, row);
   score(tile);
   for (int64_t row = 0; row < tile.rows; ++row) weights_of(tile, row);

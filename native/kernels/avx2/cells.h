@@ -23,14 +23,6 @@ static inline __m256 widen_first(const Cell* cells, int64_t count) {
   return widen(padded);
 }
 
-// The scales of an int8 head of a page.
-static inline const float* scales_of(const int8_t* cells, int64_t head_dim) {
-  return reinterpret_cast<const float*>(cells + int8_scales_offset(head_dim));
-}
-static inline float* scales_of(int8_t* cells, int64_t head_dim) {
-  return reinterpret_cast<float*>(cells + int8_scales_offset(head_dim));
-}
-
 static inline float largest_magnitude(const float* x, int64_t count) {
   __m256 largest = _mm256_setzero_ps();
   for (int64_t i = 0; i < count; i += kVector) {

@@ -1,9 +1,12 @@
 // Head norms, rotary embedding, and the write of k and v to the page of the token.
 #include "kernels/avx2/cells.h"
 #include "kernels/avx2/slots.h"
+#include "kernels/paging/head.h"
 
 namespace honed::avx2 {
 namespace {
+
+using paging::Place;
 
 void rotate(float* head, const float* cos, const float* sin, int64_t half) {
   int64_t i = 0;
@@ -53,79 +56,37 @@ void store(const float* x, int64_t head_dim, uint16_t* cells, int64_t step) {
   }
 }
 
-// Calls store(d, codes, count) for the codes of up to eight features from d on, in the bytes of `codes`; returns the
-// scale.
-template <typename Store>
-float store_codes(const float* x, int64_t head_dim, const Store& store) {
-  const float largest = largest_magnitude(x, head_dim);
+// The codes of `count` features; returns their scale.
+float quantize_features(const float* x, int64_t count, int8_t* codes) {
+  const float largest = largest_magnitude(x, count);
   const __m256 inverse = inverse_step<127>(largest);
-  for (int64_t d = 0; d < head_dim; d += kVector) {
-    const int64_t left = head_dim - d;
-    const __m256i lanes = codes_within<127>(load_first(x + d, left), inverse);
+  for (int64_t d = 0; d < count; d += kVector) {
+    const __m256i lanes = codes_within<127>(load_first(x + d, count - d), inverse);
     const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256(lanes, 1));
-    const auto codes = static_cast<uint64_t>(_mm_cvtsi128_si64(_mm_packs_epi16(words, words)));
-    store(d, codes, left < kVector ? left : kVector);
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(codes + d), _mm_packs_epi16(words, words));
   }
   return largest / 127.0f;
 }
 
 template <typename Cell>
-void write_head(const RopeKvArgs& args, int64_t page, int64_t slot, int64_t h, const float* k, const float* v) {
-  const int64_t start = page * args.cache.page_bytes + h * args.cache.head_bytes;
-  auto* keys = reinterpret_cast<Cell*>(args.cache.keys + start);
-  auto* values = reinterpret_cast<Cell*>(args.cache.values + start);
-  store(k, args.head_dim, keys + slot, kPageTokens);
-  store(v, args.head_dim, values + slot * args.head_dim, 1);
+void write_head(const Place<Cell>& place, const float* k, const float* v) {
+  store(k, place.head_dim, place.keys + place.slot, kPageTokens);
+  store(v, place.head_dim, place.values + place.slot * place.head_dim, 1);
 }
 
-template <>
-void write_head<int8_t>(const RopeKvArgs& args, int64_t page, int64_t slot, int64_t h, const float* k, const float* v) {
-  const int64_t start = page * args.cache.page_bytes + h * args.cache.head_bytes;
-  auto* keys = reinterpret_cast<int8_t*>(args.cache.keys + start);
-  auto* values = reinterpret_cast<int8_t*>(args.cache.values + start);
-  float* scales = scales_of(keys, args.head_dim) + slot;
-  for (int64_t group = 0; group < args.head_dim; group += kKeyGroup, scales += kPageTokens) {
-    const int64_t features = args.head_dim - group < kKeyGroup ? args.head_dim - group : kKeyGroup;
-    *scales = store_codes(k + group, features, [&](int64_t d, uint64_t codes, int64_t count) {
-      for (; count > 0; d += 4, codes >>= 32, count -= 4) {
-        int8_t* cells = keys + (group + d) * kPageTokens + slot * 4;
-        if (count >= 4) std::memcpy(cells, &codes, 4);
-        else for (int64_t i = 0; i < count; ++i) cells[i] = static_cast<int8_t>(codes >> 8 * i);
-      }
-    });
-  }
-  int8_t* of_token = values + slot / 4 * args.head_dim * 4 + slot % 4;
-  scales_of(values, args.head_dim)[slot] =
-      store_codes(v, args.head_dim, [&](int64_t d, uint64_t codes, int64_t count) {
-        for (int64_t i = 0; i < count; ++i) of_token[(d + i) * 4] = static_cast<int8_t>(codes >> 8 * i);
-      });
+void write_head(const Place<int8_t>& place, const float* k, const float* v) {
+  paging::write_codes(place, k, v, quantize_features);
 }
 
 }  // namespace
 
 void rope_kv(const RopeKvArgs& args) {
-  const int64_t half = args.rotary_dim / 2;
-  for (int64_t row = args.row_begin; row < args.row_end; ++row) {
-    float* q = args.qkv + row * args.stride;
-    float* k = q + args.heads * args.head_dim;
-    const float* v = k + args.kv_heads * args.head_dim;
-    const float* cos = args.cos + row * half;
-    const float* sin = args.sin + row * half;
-    for (int64_t h = 0; h < args.heads; ++h) prepare_head(q + h * args.head_dim, args.q_norm, cos, sin, args);
-    const int64_t position = args.positions[row];
-    const int64_t slot = position % kPageTokens;
-    const int64_t page = args.page_tables[args.sequences[row] * args.pages_per_table + position / kPageTokens];
-    for (int64_t h = 0; h < args.kv_heads; ++h) {
-      float* head = k + h * args.head_dim;
-      prepare_head(head, args.k_norm, cos, sin, args);
-      const float* value = v + h * args.head_dim;
-      switch (args.cache.type) {
-        case KvType::f32: write_head<float>(args, page, slot, h, head, value); break;
-        case KvType::bf16: write_head<uint16_t>(args, page, slot, h, head, value); break;
-        case KvType::int8: write_head<int8_t>(args, page, slot, h, head, value); break;
-      }
-    }
-  }
+  const auto prepare = [&](float* head, const float* norm, const float* cos, const float* sin) {
+    prepare_head(head, norm, cos, sin, args);
+  };
+  paging::rotate_and_write(args, prepare, [](const auto& place, const float* k, const float* v) {
+    write_head(place, k, v);
+  });
 }
 
 }  // namespace honed::avx2

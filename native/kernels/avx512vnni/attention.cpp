@@ -1,12 +1,16 @@
 // Causal attention of a tile of rows over one span of the paged KV cache: keys in lanes for the scores, features in
 // lanes for the values. Every page is read once and serves all rows while it is in the first cache, and every vector
 // of it serves as many rows as there are registers.
-#include "kernels/avx512vnni/attention_tile.h"
+#include "kernels/avx512vnni/attention_int8.h"
 #include "kernels/avx512vnni/cells.h"
 #include "kernels/avx512vnni/slots.h"
+#include "kernels/avx512vnni/stream.h"
 
 namespace honed::avx512vnni {
 namespace {
+
+using paging::for_even_blocks;
+using paging::Tile;
 
 constexpr int kScoreRows = 12;  // 24 sums of 16 keys
 constexpr int kValueRows = 6;   // 24 sums of 16 features
@@ -14,17 +18,14 @@ constexpr int kMostVectors = 4;  // of one stretch of head_dim
 
 // A tile whose q lies in scratch in stretches of 16 features, [head_dim / 16][rows][16]: what a block of rows needs of
 // it lies at fixed distances.
-template <typename Cell>
-struct FloatTile : Tile<Cell> {
-  float* q;
+struct FloatTile : Tile {
   mutable Stream stream{*this};
 
-  explicit FloatTile(const AttentionArgs& args) : Tile<Cell>(args), q(args.scratch) {
-    for (int64_t row = 0; row < this->rows; ++row) {
-      const float* source = this->q_of(row);
+  explicit FloatTile(const AttentionArgs& args) : Tile(args) {
+    for (int64_t row = 0; row < rows; ++row) {
       for (int64_t d = 0; d < args.head_dim; d += kLanes) {
         const __mmask16 lanes = first_lanes(args.head_dim - d);
-        _mm512_storeu_ps(q + d * this->rows + row * kLanes, _mm512_maskz_loadu_ps(lanes, source + d));
+        _mm512_storeu_ps(q + d * rows + row * kLanes, _mm512_maskz_loadu_ps(lanes, query(row) + d));
       }
     }
   }
@@ -36,7 +37,7 @@ inline constexpr int kLinesAside = sizeof(Cell) / 2;
 
 // Scaled scores of the 32 keys of one page for `Rows` rows, those out of sight among them.
 template <int Rows, typename Cell>
-static inline void score_block(const FloatTile<Cell>& tile, int64_t row, const Cell* keys, float* scores) {
+static inline void score_block(const FloatTile& tile, int64_t row, const Cell* keys, float* scores) {
   __m512 low[Rows];
   __m512 high[Rows];
 #pragma GCC unroll 12
@@ -44,7 +45,7 @@ static inline void score_block(const FloatTile<Cell>& tile, int64_t row, const C
   const int64_t head_dim = tile.args.head_dim;
   for (int64_t d = 0; d < head_dim; ++d) {
     const float* q = tile.q + (d / kLanes * tile.rows + row) * kLanes + d % kLanes;
-    tile.stream.template ask<kLinesAside<Cell>>();
+    tile.stream.ask<kLinesAside<Cell>>();
     const __m512 low_keys = widen(keys + d * kPageTokens);
     const __m512 high_keys = widen(keys + d * kPageTokens + kVector);
 #pragma GCC unroll 12
@@ -63,10 +64,10 @@ static inline void score_block(const FloatTile<Cell>& tile, int64_t row, const C
 }
 
 template <typename Cell>
-void score(const FloatTile<Cell>& tile) {
+void score(const FloatTile& tile) {
   for (int64_t page = tile.page_begin; page < tile.page_end; ++page) {
-    const Cell* keys = tile.keys(page);
-    float* scores = tile.scores + page * kPageTokens - tile.span_first;
+    const Cell* keys = tile.keys<Cell>(page);
+    float* scores = tile.scores_of(0, page);
     for_even_blocks<kScoreRows>(tile.rows, [&]<int Rows>(int64_t row) {
       score_block<Rows>(tile, row, keys, scores + row * kScoreStride);
     });
@@ -76,23 +77,23 @@ void score(const FloatTile<Cell>& tile) {
 // Scores of one row become weights; its largest score and the sum of exp(score - largest) go to the partial. Weights
 // of keys out of sight are whatever they come to.
 template <typename Cell>
-void weights_of(const FloatTile<Cell>& tile, int64_t row) {
+void weights_of(const FloatTile& tile, int64_t row) {
   float* scores = tile.scores_of(row);
   const int64_t first = tile.first(row) - tile.span_first;
   const int64_t end = tile.last(row) + 1 - tile.span_first;
   const int64_t begin = first / kVector * kVector;
   __m512 largest = _mm512_set1_ps(-__builtin_inff());
   for (int64_t key = begin; key < end; key += kVector) {
-    largest = _mm512_mask_max_ps(largest, visible_lanes(key, first, end), largest, _mm512_loadu_ps(scores + key));
+    largest = _mm512_mask_max_ps(largest, lanes_within(key, first, end), largest, _mm512_loadu_ps(scores + key));
   }
   const float peak = _mm512_reduce_max_ps(largest) + 0.0f;  // of two zeros either could be the largest
   const __m512 shift = _mm512_set1_ps(peak);
   __m512 lanes = _mm512_setzero_ps();
   for (int64_t key = begin; key < end; key += kVector) {
     const __m512 p = exp(_mm512_sub_ps(_mm512_loadu_ps(scores + key), shift));
-    lanes = _mm512_mask_add_ps(lanes, visible_lanes(key, first, end), lanes, p);
+    lanes = _mm512_mask_add_ps(lanes, lanes_within(key, first, end), lanes, p);
     _mm512_storeu_ps(scores + key, p);
-    tile.stream.template ask<2 * kLinesAside<Cell>>();
+    tile.stream.ask<2 * kLinesAside<Cell>>();
   }
   tile.partial(row)[0] = peak;
   tile.partial(row)[1] = fold_lanes(lanes);
@@ -109,7 +110,7 @@ struct Run {
 // The keys of a run for `Rows` rows: a stretch of `Vectors` registers of head_dim
 // from d on, of which the last may be masked, onto the sums in the partials.
 template <int Rows, int Vectors, typename Cell>
-static inline void weigh_block(const FloatTile<Cell>& tile, int64_t d, const Run& run, const float* weights, float* sums) {
+static inline void weigh_block(const FloatTile& tile, int64_t d, const Run& run, const float* weights, float* sums) {
   const int64_t head_dim = tile.args.head_dim;
   const int64_t stride = kPartialValues + head_dim;
   const __mmask16 last_lanes = first_lanes(head_dim - d - (Vectors - 1) * kVector);
@@ -123,10 +124,10 @@ static inline void weigh_block(const FloatTile<Cell>& tile, int64_t d, const Run
     }
   }
   for (int64_t page = run.page_begin; page < run.page_end; ++page, weights += kPageTokens) {
-    const Cell* values = tile.values(page) + d;
+    const Cell* values = tile.values<Cell>(page) + d;
     for (int64_t key = run.begin; key < run.end; ++key) {
       const Cell* cells = values + key * head_dim;
-      tile.stream.template ask<2 * kLinesAside<Cell>>();
+      tile.stream.ask<2 * kLinesAside<Cell>>();
       __m512 value[Vectors];
 #pragma GCC unroll 4
       for (int v = 0; v < Vectors; ++v) {
@@ -152,12 +153,12 @@ static inline void weigh_block(const FloatTile<Cell>& tile, int64_t d, const Run
 
 // The keys of a run for `Rows` rows, all features.
 template <int Rows, typename Cell>
-static inline void weigh_run(const FloatTile<Cell>& tile, int64_t row, const Run& run) {
+static inline void weigh_run(const FloatTile& tile, int64_t row, const Run& run) {
   if (run.page_begin >= run.page_end || run.begin >= run.end) return;
-  const float* weights = tile.scores_of(row) + run.page_begin * kPageTokens - tile.span_first;
+  const float* weights = tile.scores_of(row, run.page_begin);
   const int64_t vectors = (tile.args.head_dim + kVector - 1) / kVector;
   for_blocks<kMostVectors>(0, vectors, [&]<int Vectors>(int64_t vector) {
-    weigh_block<Rows, Vectors>(tile, vector * kVector, run, weights, tile.partial(row) + kPartialValues);
+    weigh_block<Rows, Vectors, Cell>(tile, vector * kVector, run, weights, tile.sums_of(row));
   });
 }
 
@@ -166,7 +167,7 @@ static inline int64_t clip(int64_t key) { return key < 0 ? 0 : key > kPageTokens
 // `Rows` rows over a page of which not all see the same keys: what all see together, what lies before and behind it
 // row by row, so that every row has its keys in ascending order and no others.
 template <int Rows, typename Cell>
-static inline void weigh_ragged(const FloatTile<Cell>& tile, int64_t row, int64_t page) {
+static inline void weigh_ragged(const FloatTile& tile, int64_t row, int64_t page) {
   const int64_t page_key = page * kPageTokens;
   const int64_t end = clip(tile.last(row) + 1 - page_key);  // rows are in ascending position
   const int64_t begin = clip(tile.first(row + Rows - 1) - page_key);
@@ -174,39 +175,36 @@ static inline void weigh_ragged(const FloatTile<Cell>& tile, int64_t row, int64_
   for (int r = 0; Rows > 1 && r < Rows; ++r) {
     const int64_t last = clip(tile.last(row + r) + 1 - page_key);
     const int64_t first = clip(tile.first(row + r) - page_key);
-    weigh_run<1>(tile, row + r, {page, page + 1, first, last < begin ? last : begin});
+    weigh_run<1, Cell>(tile, row + r, {page, page + 1, first, last < begin ? last : begin});
   }
-  weigh_run<Rows>(tile, row, {page, page + 1, begin, end});
+  weigh_run<Rows, Cell>(tile, row, {page, page + 1, begin, end});
   for (int r = 0; Rows > 1 && r < Rows; ++r) {
-    weigh_run<1>(tile, row + r, {page, page + 1, shared_end, clip(tile.last(row + r) + 1 - page_key)});
+    weigh_run<1, Cell>(tile, row + r, {page, page + 1, shared_end, clip(tile.last(row + r) + 1 - page_key)});
   }
 }
 
 template <typename Cell>
-void weigh(const FloatTile<Cell>& tile) {
-  for (int64_t row = 0; row < tile.rows; ++row) {
-    float* sums = tile.partial(row) + kPartialValues;
-    for (int64_t d = 0; d < tile.args.head_dim; ++d) sums[d] = 0.0f;
-  }
+void weigh(const FloatTile& tile) {
+  tile.clear_sums();
   // The pages that every row sees whole are one run, whose sums stay in registers; before and behind it, page by page.
   const int64_t whole_end = (tile.last(0) + 1) / kPageTokens;
   const int64_t after_first = (tile.first(tile.rows - 1) + kPageTokens - 1) / kPageTokens;
   const int64_t whole_begin = after_first < tile.page_end ? after_first : tile.page_end;
   const int64_t ragged_begin = whole_begin < whole_end ? whole_end : whole_begin;
   for_even_blocks<kValueRows>(tile.rows, [&]<int Rows>(int64_t row) {
-    for (int64_t page = tile.page_begin; page < whole_begin; ++page) weigh_ragged<Rows>(tile, row, page);
-    weigh_run<Rows>(tile, row, {whole_begin, whole_end, 0, kPageTokens});
-    for (int64_t page = ragged_begin; page < tile.page_end; ++page) weigh_ragged<Rows>(tile, row, page);
+    for (int64_t page = tile.page_begin; page < whole_begin; ++page) weigh_ragged<Rows, Cell>(tile, row, page);
+    weigh_run<Rows, Cell>(tile, row, {whole_begin, whole_end, 0, kPageTokens});
+    for (int64_t page = ragged_begin; page < tile.page_end; ++page) weigh_ragged<Rows, Cell>(tile, row, page);
   });
 }
 
 template <typename Cell>
 void attend(const AttentionArgs& args) {
-  const FloatTile<Cell> tile(args);
-  prefetch_first(tile);
-  score(tile);
-  for (int64_t row = 0; row < tile.rows; ++row) weights_of(tile, row);
-  weigh(tile);
+  const FloatTile tile(args);
+  tile.prefetch_first();
+  score<Cell>(tile);
+  for (int64_t row = 0; row < tile.rows; ++row) weights_of<Cell>(tile, row);
+  weigh<Cell>(tile);
 }
 
 }  // namespace

@@ -1,12 +1,17 @@
 // Causal attention of a tile of rows over one span of an int8 KV cache, in integers: queries and weights as two bytes
 // each, multiplied with the cells as they lie. Keys in lanes for the scores, features in lanes for the values.
-#include "kernels/avx512vnni/attention_tile.h"
+#include "kernels/avx512vnni/attention_int8.h"
 #include "kernels/avx512vnni/codes.h"
 #include "kernels/avx512vnni/lanes.h"
 #include "kernels/avx512vnni/slots.h"
+#include "kernels/avx512vnni/stream.h"
+#include "kernels/paging/head.h"
 
 namespace honed::avx512vnni {
 namespace {
+
+using paging::for_even_blocks;
+using paging::Tile;
 
 constexpr int kScoreRows = 6;    // 24 sums of 16 keys, the high and the low bytes apart
 constexpr int kValueRows = 3;    // 24 sums of 16 features, likewise
@@ -30,7 +35,7 @@ static inline __m512 whole(Lanes high, Lanes low) {
 
 // What is kept of q: the bytes of its codes, and for each row what the offset of the keys is corrected by and the
 // step, all of it in scratch.
-struct IntegerTile : Tile<int8_t> {
+struct IntegerTile : Tile {
   int64_t quads;
   int32_t* high;         // [quads][rows] of four bytes
   int32_t* low;          // the same
@@ -39,32 +44,31 @@ struct IntegerTile : Tile<int8_t> {
   mutable Stream stream{*this};
 
   explicit IntegerTile(const AttentionArgs& args) : Tile(args), quads((args.head_dim + kQuad - 1) / kQuad) {
-    high = reinterpret_cast<int32_t*>(args.scratch);
+    high = reinterpret_cast<int32_t*>(q);
     low = high + quads * rows;
     corrections = low + quads * rows;
     factors = reinterpret_cast<float*>(corrections + 2 * key_groups(args.head_dim) * rows);
     for (int64_t row = 0; row < rows; ++row) take_q(row);
   }
 
-  const float* scales(const int8_t* cells) const {
-    return reinterpret_cast<const float*>(cells + int8_scales_offset(args.head_dim));
-  }
+  const float* key_scales(int64_t page) const { return paging::scales_of(keys<int8_t>(page), args.head_dim); }
+  const float* value_scales(int64_t page) const { return paging::scales_of(values<int8_t>(page), args.head_dim); }
   // The codes of a row's weights lie over its scores, page after page, and behind those the steps of the pages.
   int8_t* weight_codes(int64_t row) const { return reinterpret_cast<int8_t*>(scores_of(row)); }
   float* steps_of(int64_t row) const { return reinterpret_cast<float*>(weight_codes(row) + kSpanPages * kCodeBytes); }
 
  private:
   void take_q(int64_t row) const {
-    const float* q = q_of(row);
+    const float* source = query(row);
     const float limit = static_cast<float>(kQueryCodes);
-    const float most = largest_magnitude(q, args.head_dim);
+    const float most = largest_magnitude(source, args.head_dim);
     const __m512 inverse = _mm512_set1_ps(most > 0.0f ? limit / most : 0.0f);
     for (int64_t group = 0; group < key_groups(args.head_dim); ++group) {
       __m512i high_sum = _mm512_setzero_si512();
       __m512i low_sum = _mm512_setzero_si512();
       const int64_t end = (group + 1) * kKeyGroup < args.head_dim ? (group + 1) * kKeyGroup : args.head_dim;
       for (int64_t d = group * kKeyGroup; d < end; d += kVector) {
-        const __m512i codes = codes_of(q + d, end - d, inverse, limit);
+        const __m512i codes = codes_of(source + d, end - d, inverse, limit);
         const __m512i upper = _mm512_srai_epi32(_mm512_add_epi32(codes, _mm512_set1_epi32(64)), 7);
         const __m512i lower = _mm512_sub_epi32(codes, _mm512_slli_epi32(upper, 7));
         high_sum = _mm512_add_epi32(high_sum, upper);
@@ -88,12 +92,14 @@ struct IntegerTile : Tile<int8_t> {
 
 // Scaled scores of the 32 keys of one page for `Rows` rows, those out of sight among them.
 template <int Rows>
-static inline void score_block(const IntegerTile& tile, int64_t row, const int8_t* keys, float* scores) {
+static inline void score_block(const IntegerTile& tile, int64_t row, int64_t page) {
   // The instruction multiplies unsigned by signed bytes: keys go in with 128 added, and that much of q goes out.
   const __m512i offset = _mm512_set1_epi8(-128);
   const int32_t* high_q = tile.high + row;
   const int32_t* low_q = tile.low + row;
-  const float* key_scales = tile.scales(keys);
+  const int8_t* keys = tile.keys<int8_t>(page);
+  const float* key_scales = tile.key_scales(page);
+  float* scores = tile.scores_of(row, page);
   for (int64_t group = 0; group < key_groups(tile.args.head_dim); ++group, key_scales += kPageTokens) {
     const int32_t* corrections = tile.corrections + 2 * group * tile.rows + row;
     Lanes high[2 * Rows];
@@ -138,11 +144,7 @@ static inline void score_block(const IntegerTile& tile, int64_t row, const int8_
 
 void score(const IntegerTile& tile) {
   for (int64_t page = tile.page_begin; page < tile.page_end; ++page) {
-    const int8_t* keys = tile.keys(page);
-    float* scores = tile.scores + page * kPageTokens - tile.span_first;
-    for_even_blocks<kScoreRows>(tile.rows, [&]<int Rows>(int64_t row) {
-      score_block<Rows>(tile, row, keys, scores + row * kScoreStride);
-    });
+    for_even_blocks<kScoreRows>(tile.rows, [&]<int Rows>(int64_t row) { score_block<Rows>(tile, row, page); });
   }
 }
 
@@ -178,7 +180,7 @@ struct Row {
   template <bool Whole>
   __mmask16 visible(int64_t key) const {
     if constexpr (Whole) return 0xffff;
-    return static_cast<__mmask16>(first_lanes(end - key) & ~first_lanes(first - key));
+    return lanes_within(key, first, end);
   }
 };
 
@@ -208,7 +210,7 @@ void weights_of(const IntegerTile& tile, int64_t index) {
   __m512 largest[kSpanPages];  // of the weights of each page
   for (__m512& weights : largest) weights = _mm512_setzero_ps();
   row.for_pages([&]<bool Whole>(int64_t page) {
-    const float* value_scales = tile.scales(tile.values(tile.span_first / kPageTokens + page));
+    const float* value_scales = tile.value_scales(tile.span_first / kPageTokens + page);
     __m512 weight[2];
 #pragma GCC unroll 2
     for (int v = 0; v < 2; ++v) {
@@ -293,7 +295,7 @@ static inline void weigh_block(const IntegerTile& tile, int64_t d, int64_t row, 
 #pragma GCC unroll 3
   for (int r = 0; r < Rows; ++r) {
     const __m512 step = _mm512_set1_ps(tile.steps_of(row + r)[index]);
-    float* sums = tile.partial(row) + kPartialValues + r * stride + d;
+    float* sums = tile.sums_of(row) + r * stride + d;
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) {
       const __m512 sum = whole(high[r * Vectors + v], low[r * Vectors + v]);
@@ -308,14 +310,11 @@ static inline void weigh_block(const IntegerTile& tile, int64_t d, int64_t row, 
 }
 
 void weigh(const IntegerTile& tile) {
-  for (int64_t row = 0; row < tile.rows; ++row) {
-    float* sums = tile.partial(row) + kPartialValues;
-    for (int64_t d = 0; d < tile.args.head_dim; ++d) sums[d] = 0.0f;
-  }
+  tile.clear_sums();
   const int64_t vectors = (tile.args.head_dim + kVector - 1) / kVector;
   for (int64_t page = tile.page_begin; page < tile.page_end; ++page) {
     const int64_t index = page - tile.span_first / kPageTokens;
-    const int8_t* values = tile.values(page);
+    const int8_t* values = tile.values<int8_t>(page);
     for_even_blocks<kValueRows>(tile.rows, [&]<int Rows>(int64_t row) {
       for_blocks<kMostVectors>(0, vectors, [&]<int Vectors>(int64_t vector) {
         weigh_block<Rows, Vectors>(tile, vector * kVector, row, values, index);
@@ -328,7 +327,7 @@ void weigh(const IntegerTile& tile) {
 
 void attend_int8(const AttentionArgs& args) {
   const IntegerTile tile(args);
-  prefetch_first(tile);
+  tile.prefetch_first();
   score(tile);
   for (int64_t row = 0; row < tile.rows; ++row) weights_of(tile, row);
   weigh(tile);

@@ -13,7 +13,6 @@ void fill_avx512vnni(KernelTable& table) {
   table.matmul_int4 = avx512vnni::matmul_int4;
   table.matmul_blocks = avx512vnni::matmul_blocks;
   table.matmul_codebook = avx512vnni::matmul_codebook;
-  table.rope_kv = avx512vnni::rope_kv;
   table.attention = avx512vnni::attention;
   table.attention_merge = avx512vnni::attention_merge;
   table.gated = avx512vnni::gated;

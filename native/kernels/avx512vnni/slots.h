@@ -1,5 +1,5 @@
-// The functions of this folder that fill_avx512vnni puts into the table. embed and add stay those of the set
-// below: they copy or wait for memory, and wider registers gain nothing there.
+// The functions of this folder that fill_avx512vnni puts into the table. embed, rope_kv and add stay those of the
+// set below: they copy, scatter or wait for memory, and wider registers gain nothing there.
 #pragma once
 
 #include "cpu/kernel_table.h"
@@ -14,7 +14,6 @@ void matmul_int8(const MatmulArgs& args);
 void matmul_int4(const MatmulArgs& args);
 void matmul_blocks(const MatmulArgs& args);
 void matmul_codebook(const MatmulArgs& args);
-void rope_kv(const RopeKvArgs& args);
 void attention(const AttentionArgs& args);
 void attention_merge(const AttentionMergeArgs& args);
 void gated(const GatedArgs& args);

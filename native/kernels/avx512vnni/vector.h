@@ -27,6 +27,12 @@ static inline __mmask16 first_lanes(int64_t count) {
   return count <= 0 ? __mmask16{0} : static_cast<__mmask16>((1u << count) - 1u);
 }
 
+// Of the sixteen places from `at` on those in [first, end).
+static inline __mmask16 lanes_within(int64_t at, int64_t first, int64_t end) {
+  if (at >= first && at + kVector <= end) return __mmask16{0xffff};
+  return static_cast<__mmask16>(first_lanes(end - at) & ~first_lanes(first - at));
+}
+
 // See "exp(x), everywhere" in kernel_table.h. The operand order of max and min is that of the portable code.
 static inline __m512 exp(__m512 x) {
   x = _mm512_max_ps(x, _mm512_set1_ps(-87.33654f));

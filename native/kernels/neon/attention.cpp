@@ -1,9 +1,10 @@
 // Causal attention of a tile of rows over one span of the paged KV cache: keys in lanes for the scores, features in
 // lanes for the values. Every page is read once and serves all rows while it is in the first cache, and every vector
 // of it serves as many rows as there are registers.
-#include "kernels/neon/attention_tile.h"
+#include "kernels/neon/attention_int8.h"
 #include "kernels/neon/cells.h"
 #include "kernels/neon/slots.h"
+#include "kernels/neon/softmax.h"
 
 namespace honed::neon {
 namespace {
@@ -69,7 +70,7 @@ void score(const Tile& tile) {
   for (int64_t page = tile.page_begin; page < tile.page_end; ++page) {
     const Cell* keys = tile.keys<Cell>(page);
     const Cell* next = tile.after_keys<Cell>(page);
-    float* scores = tile.scores + page * kPageTokens - tile.span_first;
+    float* scores = tile.scores_of(0, page);
     for_even_blocks<kMostRows>(tile.rows, [&]<int Rows>(int64_t row) {
       constexpr int kVectors = kVectorsOf<Rows>;
       for (int64_t slot = 0; slot < kPageTokens; slot += kVectors * kVector) {
@@ -137,8 +138,8 @@ template <int Rows, typename Cell>
 static inline void weigh_run(const Tile& tile, int64_t row, const Run& run) {
   if (run.page_begin >= run.page_end || run.begin >= run.end) return;
   const int64_t head_dim = tile.args.head_dim;
-  const float* weights = tile.scores_of(row) + run.page_begin * kPageTokens - tile.span_first;
-  float* sums = tile.partial(row) + kPartialValues;
+  const float* weights = tile.scores_of(row, run.page_begin);
+  float* sums = tile.sums_of(row);
   for (int64_t d = 0; d < head_dim; d += kVectorsOf<Rows> * kVector) {
     const int64_t left = (head_dim - d + kVector - 1) / kVector;
     with_count<kVectorsOf<Rows>>(left, [&]<int Vectors>() {
@@ -171,10 +172,7 @@ static inline void weigh_ragged(const Tile& tile, int64_t row, int64_t page) {
 
 template <typename Cell>
 void weigh(const Tile& tile) {
-  for (int64_t row = 0; row < tile.rows; ++row) {
-    float* sums = tile.partial(row) + kPartialValues;
-    for (int64_t d = 0; d < tile.args.head_dim; ++d) sums[d] = 0.0f;
-  }
+  tile.clear_sums();
   // The pages that every row sees whole are one run, whose sums stay in registers; before and behind it, page by page.
   const int64_t whole_end = (tile.last(0) + 1) / kPageTokens;
   const int64_t after_first = (tile.first(tile.rows - 1) + kPageTokens - 1) / kPageTokens;
@@ -190,9 +188,7 @@ void weigh(const Tile& tile) {
 template <typename Cell>
 void attend(const AttentionArgs& args) {
   const Tile tile(args);
-  for (int64_t page = tile.page_begin; page < tile.page_end && page < tile.page_begin + kAhead; ++page) {
-    prefetch(tile.keys<Cell>(page), 0, args.head_dim * kPageTokens);
-  }
+  tile.prefetch_first();
   gather_q(tile);
   score<Cell>(tile);
   for (int64_t row = 0; row < tile.rows; ++row) weights_of(tile, row);

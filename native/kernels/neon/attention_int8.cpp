@@ -4,9 +4,11 @@
 // are 0.
 #include <utility>
 
-#include "kernels/neon/attention_tile.h"
+#include "kernels/neon/attention_int8.h"
 #include "kernels/neon/cells.h"
 #include "kernels/neon/slots.h"
+#include "kernels/neon/softmax.h"
+#include "kernels/paging/head.h"
 
 namespace honed::neon {
 namespace {
@@ -177,9 +179,9 @@ void score(const Tile& tile) {
   for (int64_t page = tile.page_begin; page < tile.page_end; ++page) {
     const int8_t* keys = tile.keys<int8_t>(page);
     const int8_t* next = tile.after_keys<int8_t>(page);
-    const float* scales = scales_of(keys, tile.args.head_dim);
-    prefetch(scales_of(next, tile.args.head_dim), 0, key_groups(tile.args.head_dim) * kPageTokens);
-    float* scores = tile.scores + page * kPageTokens - tile.span_first;
+    const float* scales = paging::scales_of(keys, tile.args.head_dim);
+    prefetch(paging::scales_of(next, tile.args.head_dim), 0, key_groups(tile.args.head_dim) * kPageTokens);
+    float* scores = tile.scores_of(0, page);
     for_even_blocks<kMostRows>(tile.rows, [&]<int Rows>(int64_t row) {
       constexpr int kVectors = kVectorsOf<Rows>;
       for (int64_t slot = 0; slot < kPageTokens; slot += kVectors * kVector) {
@@ -189,17 +191,13 @@ void score(const Tile& tile) {
   }
 }
 
-static inline float* weights_in(const Tile& tile, int64_t row, int64_t page) {
-  return tile.scores_of(row) + page * kPageTokens - tile.span_first;
-}
-
 static inline float& weight_step(const Tile& tile, int64_t row, int64_t page) {
   return tile.scores_of(row)[kWeightSteps + page - tile.span_first / kPageTokens];
 }
 
 // The weights of one row and page, times the scales of their values, become codes, in their place: two pairs of planes.
 void encode_weights(const Tile& tile, int64_t row, int64_t page, const float* scales) {
-  float* weights = weights_in(tile, row, page);
+  float* weights = tile.scores_of(row, page);
   const int64_t first = tile.first(row) - page * kPageTokens;
   const int64_t end = tile.last(row) + 1 - page * kPageTokens;
   const bool whole = first <= 0 && end >= kPageTokens;
@@ -245,7 +243,7 @@ static inline void weigh_block(const Tile& tile, int64_t row, int64_t page, cons
   Products<Rows, Vectors> products;
   clear(products);
   const int64_t quad_bytes = tile.args.head_dim * 4;
-  const int8_t* planes = reinterpret_cast<const int8_t*>(weights_in(tile, row, page));
+  const int8_t* planes = reinterpret_cast<const int8_t*>(tile.scores_of(row, page));
   const int8_t* cells = values + d * 4;
   const auto load = [&](int64_t i, int64_t v) __attribute__((always_inline)) {
     const int8_t* place = cells + i * quad_bytes + v * kVectorBytes;
@@ -256,7 +254,7 @@ static inline void weigh_block(const Tile& tile, int64_t row, int64_t page, cons
     add_quads<4>(load, planes, kScoreStride * 4, products);
   }
   const float* steps = &weight_step(tile, row, page);
-  float* sums = tile.partial(row) + kPartialValues + d;
+  float* sums = tile.sums_of(row) + d;
   const int64_t stride = kPartialValues + tile.args.head_dim;
   unrolled<Rows>([&]<int r>() __attribute__((always_inline)) {
     const float step = steps[r * kScoreStride];
@@ -270,15 +268,12 @@ static inline void weigh_block(const Tile& tile, int64_t row, int64_t page, cons
 
 void weigh(const Tile& tile) {
   const int64_t head_dim = tile.args.head_dim;
-  for (int64_t row = 0; row < tile.rows; ++row) {
-    float* sums = tile.partial(row) + kPartialValues;
-    for (int64_t d = 0; d < head_dim; ++d) sums[d] = 0.0f;
-  }
+  tile.clear_sums();
   for (int64_t page = tile.page_begin; page < tile.page_end; ++page) {
     const int8_t* values = tile.values<int8_t>(page);
     const int8_t* next = tile.after_values<int8_t>(page);
-    prefetch(scales_of(next, head_dim), 0, kPageTokens);
-    for (int64_t row = 0; row < tile.rows; ++row) encode_weights(tile, row, page, scales_of(values, head_dim));
+    prefetch(paging::scales_of(next, head_dim), 0, kPageTokens);
+    for (int64_t row = 0; row < tile.rows; ++row) encode_weights(tile, row, page, paging::scales_of(values, head_dim));
     for_even_blocks<kMostRows>(tile.rows, [&]<int Rows>(int64_t row) {
       for (int64_t d = 0; d < head_dim; d += kVectorsOf<Rows> * kVector) {
         const int64_t left = (head_dim - d + kVector - 1) / kVector;
@@ -294,11 +289,7 @@ void weigh(const Tile& tile) {
 
 void attend_int8(const AttentionArgs& args) {
   const Tile tile(args);
-  for (int64_t page = tile.page_begin; page < tile.page_end && page < tile.page_begin + kAhead; ++page) {
-    const int8_t* keys = tile.keys<int8_t>(page);
-    prefetch(keys, 0, int8_scales_offset(args.head_dim));
-    prefetch(scales_of(keys, args.head_dim), 0, key_groups(args.head_dim) * kPageTokens);
-  }
+  tile.prefetch_first();
   for (int64_t row = 0; row < tile.rows; ++row) encode_query(tile, row);
   score(tile);
   for (int64_t row = 0; row < tile.rows; ++row) weights_of(tile, row);

@@ -18,14 +18,6 @@ static inline float32x4_t widen_first(const Cell* cells, int64_t count) {
   return widen(padded);
 }
 
-// The scales of an int8 head of a page.
-static inline const float* scales_of(const int8_t* cells, int64_t head_dim) {
-  return reinterpret_cast<const float*>(cells + int8_scales_offset(head_dim));
-}
-static inline float* scales_of(int8_t* cells, int64_t head_dim) {
-  return reinterpret_cast<float*>(cells + int8_scales_offset(head_dim));
-}
-
 static inline float largest_magnitude(const float* x, int64_t count) {
   float32x4_t largest = vdupq_n_f32(0.0f);
   for (int64_t i = 0; i < count; i += kVector) largest = vmaxq_f32(largest, vabsq_f32(load_first(x + i, count - i)));

@@ -1,4 +1,5 @@
 // Causal attention over one span of the paged KV cache, row by row and head by head, and the fold over spans.
+#include "kernels/paging/head.h"
 #include "kernels/portable/cells.h"
 #include "kernels/portable/slots.h"
 
@@ -45,7 +46,7 @@ void score<int8_t>(const AttentionArgs& args, const Sight& sight, const float* q
   for (int64_t key = sight.first; key <= sight.last; ++key) {
     const int8_t* keys = page_of<int8_t>(args, args.cache.keys, key);
     const int64_t slot = key % kPageTokens;
-    const float* key_scales = scales_of(keys, args.head_dim) + slot;
+    const float* key_scales = paging::scales_of(keys, args.head_dim) + slot;
     float dot = 0.0f;
     for (int64_t group = 0; group < key_groups(args.head_dim); ++group) {
       int32_t sum = 0;
@@ -95,7 +96,7 @@ void weigh_values<int8_t>(const AttentionArgs& args, const Sight& sight, const f
     const int64_t page_last = first / kPageTokens * kPageTokens + kPageTokens - 1;
     const int64_t last = page_last < sight.last ? page_last : sight.last;
     const int8_t* values = page_of<int8_t>(args, args.cache.values, first);
-    const float* scales = scales_of(values, args.head_dim);
+    const float* scales = paging::scales_of(values, args.head_dim);
     float weights[kPageTokens];
     int16_t codes[kPageTokens];
     for (int64_t key = first; key <= last; ++key) weights[key - first] = p[key - sight.first] * scales[key % kPageTokens];

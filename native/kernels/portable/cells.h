@@ -14,14 +14,6 @@ static inline uint16_t bf16_from_f32(float value) {
   return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
-// The scales of an int8 head of a page.
-static inline const float* scales_of(const int8_t* cells, int64_t head_dim) {
-  return reinterpret_cast<const float*>(cells + int8_scales_offset(head_dim));
-}
-static inline float* scales_of(int8_t* cells, int64_t head_dim) {
-  return reinterpret_cast<float*>(cells + int8_scales_offset(head_dim));
-}
-
 // Where feature d of the token in `slot` lies among the cells of a head of a page: see KvLayer.
 template <typename Cell>
 static inline int64_t key_cell(int64_t slot, int64_t d) {
