@@ -40,6 +40,7 @@ Executor::Executor(std::shared_ptr<const Plan> plan, std::shared_ptr<Cache> cach
   scratch_bytes_ = (floats * 4 + 127) / 64 * 64;
   scratch_ = AlignedBuffer(static_cast<std::size_t>(scratch_bytes_ * threads_.count()), PageSize::small);
   seconds_.assign(plan_->ops.size(), 0.0);
+  stretches_ = stretches();
 }
 
 float* Executor::scratch(int thread) const {

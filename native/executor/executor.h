@@ -59,6 +59,7 @@ class Executor {
   const Weight& weight(const Op& op, int which) const;
   const float* vector_or_null(const Op& op, int which) const;
   float* scratch(int thread) const;
+  std::vector<Stretch> stretches() const;
 
   std::unique_lock<std::mutex> claim();  // std::logic_error while another thread runs
   void run_ops(const Batch& batch, float* logits);
@@ -69,6 +70,7 @@ class Executor {
   void quantize(const Op& op, const Step& step);
   void rms_norm_quantize(const Op& op, const Step& step);
   void matmul(const Op& op, const Step& step);
+  void expect_matmul_after(const Step& step);
   void rope_kv(const Op& op, const Step& step);
   void attention(const Op& op, const Step& step);
   void gated(const Op& op, const Step& step);
@@ -84,7 +86,8 @@ class Executor {
   std::shared_ptr<Cache> cache_;
   BatchLimits limits_;
   KernelTable kernels_;
-  Threads threads_;
+  std::vector<Stretch> stretches_;  // [ops][threads]: of the matmul that follows an op, what each thread reads first
+  Threads threads_;                 // after the stretches, which its workers look at until they end
   Arena arena_;
   Rotary rotary_;
   AttentionMemory attention_;

@@ -13,7 +13,9 @@ constexpr int64_t kRowsOfStream = 16;
 constexpr int64_t kBytesOfRowBlock = 128 << 10;
 constexpr int64_t kMostRowsOfBlock = 256;
 constexpr int64_t kBytesOfChunk = 384 << 10;
-constexpr int64_t kPiecesOfThread = 4;
+constexpr int64_t kPiecesOfThread = 8;
+// Asked for by a thread that waits: as much as the second cache keeps beside what is being read.
+constexpr int64_t kBytesOfStretch = 256 << 10;
 
 int64_t rows_of_block(int64_t rows, int64_t row_bytes) {
   if (rows <= kRowsOfStream) return rows;
@@ -21,7 +23,38 @@ int64_t rows_of_block(int64_t rows, int64_t row_bytes) {
   return std::clamp(fit, kRowsOfStream, kMostRowsOfBlock);
 }
 
+int64_t chunks_of_stream(int64_t panels, int64_t threads) { return std::min(panels, threads * kPiecesOfThread); }
+
 }  // namespace
+
+// Parts as `matmul` makes them of few rows: of many, weights are read again and again from the second cache.
+std::vector<Stretch> Executor::stretches() const {
+  const int64_t threads = threads_.count();
+  std::vector<Stretch> all(plan_->ops.size() * static_cast<std::size_t>(threads), Stretch{nullptr, 0});
+  if (threads == 1) return all;
+  const Op* next = nullptr;
+  // Twice from the end: the last ops are followed by the first matmul of the next step.
+  for (std::size_t i = 2 * plan_->ops.size(); i-- > 0;) {
+    const std::size_t index = i % plan_->ops.size();
+    if (next != nullptr) {
+      const Weight& w = weight(*next, 0);
+      const int64_t panels = w.rows / kPanelColumns;
+      const int64_t chunks = chunks_of_stream(panels, threads);
+      for (int64_t thread = 0; thread < threads; ++thread) {
+        const int64_t first = threads_.part_begin(thread, chunks) * panels / chunks;
+        const int64_t end = threads_.part_begin(thread + 1, chunks) * panels / chunks;
+        all[index * static_cast<std::size_t>(threads) + static_cast<std::size_t>(thread)] = {
+            w.panels + first * w.panel_bytes, std::min(kBytesOfStretch, (end - first) * w.panel_bytes)};
+      }
+    }
+    if (plan_->ops[index].code == OpCode::matmul) next = &plan_->ops[index];
+  }
+  return all;
+}
+
+void Executor::expect_matmul_after(const Step& step) {
+  threads_.expect(stretches_.data() + step.op * static_cast<std::size_t>(threads_.count()));
+}
 
 void Executor::matmul(const Op& op, const Step& step) {
   const int64_t count = row_count(op.output, step);
@@ -60,9 +93,11 @@ void Executor::matmul(const Op& op, const Step& step) {
                                       : w.kind == WeightKind::blocks     ? kernels_.matmul_blocks
                                                                          : kernels_.matmul_codebook;
   if (threads_.count() == 1 && count <= kRowsOfStream) return kernel(args);
+  if (count <= kRowsOfStream) expect_matmul_after(step);
+  else threads_.expect(nullptr);
   const int64_t block = rows_of_block(count, x.row_bytes);
   const int64_t blocks = (count + block - 1) / block;
-  const int64_t wanted = (threads_.count() * kPiecesOfThread + blocks - 1) / blocks;
+  const int64_t wanted = (chunks_of_stream(args.panel_end, threads_.count()) + blocks - 1) / blocks;
   // Over several blocks of rows a chunk stays in the second cache, beside the activations of a block.
   const int64_t cached = blocks == 1 ? 1 : (args.panel_end * w.panel_bytes + kBytesOfChunk - 1) / kBytesOfChunk;
   const int64_t chunks = std::min(args.panel_end, std::max(wanted, cached));

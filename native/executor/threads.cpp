@@ -1,5 +1,5 @@
 // Waiting is a short spin, since the next op of a decode step follows within microseconds, and then sleep in the
-// kernel, so that an idle or crowded machine is not kept busy.
+// kernel, so that an idle or crowded machine is not kept busy. Who spins asks for what it will read next.
 #include "executor/threads.h"
 
 #include <unistd.h>
@@ -54,22 +54,6 @@ int64_t take_from(std::atomic<uint64_t>& range, bool last) {
   return -1;
 }
 
-// Returns once `value` is no longer `old`.
-template <typename T>
-void wait_while(const std::atomic<T>& value, T old, int64_t spin_nanoseconds) {
-  if (value.load(std::memory_order_acquire) != old) return;
-  if (spin_nanoseconds > 0) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::nanoseconds(spin_nanoseconds);
-    do {
-      for (int i = 0; i < 32; ++i) {
-        if (value.load(std::memory_order_acquire) != old) return;
-        pause();
-      }
-    } while (std::chrono::steady_clock::now() < end);
-  }
-  value.wait(old, std::memory_order_acquire);
-}
-
 }  // namespace
 
 Threads::Threads(int count)
@@ -105,6 +89,25 @@ Threads::~Threads() {
   for (auto& worker : *workers_) worker.join();
 }
 
+// Returns once `value` is no longer `old`.
+template <typename T>
+void Threads::wait_while(const std::atomic<T>& value, T old, int thread) {
+  if (value.load(std::memory_order_acquire) != old) return;
+  if (spin_nanoseconds_ > 0) {
+    const Stretch* expected = expected_.load(std::memory_order_acquire);
+    if (expected != nullptr) expected += thread;
+    Lookahead& lookahead = parts_[static_cast<std::size_t>(thread)].lookahead;
+    const auto end = std::chrono::steady_clock::now() + std::chrono::nanoseconds(spin_nanoseconds_);
+    do {
+      for (int i = 0; i < 32; ++i) {
+        if (value.load(std::memory_order_acquire) != old) return;
+        if (!lookahead.ask(expected)) pause();
+      }
+    } while (std::chrono::steady_clock::now() < end);
+  }
+  value.wait(old, std::memory_order_acquire);
+}
+
 void Threads::share(Call call, const void* context, int64_t tasks) {
   if (getpid() != process_) {
     throw std::logic_error("the threads of this executor belong to the process that made it; make one after fork");
@@ -117,7 +120,7 @@ void Threads::share(Call call, const void* context, int64_t tasks) {
   tasks_ = tasks;
   finished_.store(0, std::memory_order_relaxed);
   for (int64_t thread = 0; thread < count_; ++thread) {
-    const uint64_t range = range_of(thread * tasks / count_, (thread + 1) * tasks / count_);
+    const uint64_t range = range_of(part_begin(thread, tasks), part_begin(thread + 1, tasks));
     parts_[static_cast<std::size_t>(thread)].range.store(range, std::memory_order_release);
   }
   generation_.fetch_add(1, std::memory_order_release);
@@ -127,7 +130,7 @@ void Threads::share(Call call, const void* context, int64_t tasks) {
   // next work. Sleeping, where it comes to that, also frees this processor for a worker that lost its own.
   for (int64_t done = finished_.load(std::memory_order_acquire); done != tasks;
        done = finished_.load(std::memory_order_acquire)) {
-    wait_while(finished_, done, spin_nanoseconds_);
+    wait_while(finished_, done, 0);
   }
 }
 
@@ -155,7 +158,7 @@ int64_t Threads::take(int thread) {
 
 void Threads::work(int thread) {
   for (int seen = 0;;) {
-    wait_while(generation_, seen, spin_nanoseconds_);
+    wait_while(generation_, seen, thread);
     seen = generation_.load(std::memory_order_acquire);
     if (stopping_.load(std::memory_order_relaxed)) return;
     take_tasks(thread);

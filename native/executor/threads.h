@@ -11,6 +11,8 @@
 
 #include <sys/types.h>
 
+#include "executor/lookahead.h"
+
 namespace honed {
 
 class Threads {
@@ -22,6 +24,13 @@ class Threads {
   Threads& operator=(const Threads&) = delete;
 
   int count() const { return count_; }
+
+  // Where the part of a thread begins, of tasks that are shared out; that of thread `count()` is their end.
+  int64_t part_begin(int64_t thread, int64_t tasks) const { return thread * tasks / count_; }
+
+  // What each thread asks for while it waits from now on: of_threads[count()], which must outlive this object; null for
+  // nothing.
+  void expect(const Stretch* of_threads) { expected_.store(of_threads, std::memory_order_release); }
 
   // fn(task, thread) once for each task in [0, tasks), at most 2^32 - 1 of them. Each thread begins with a part of its
   // own and goes through it in order, so that what its tasks read stays one ascending stream; who is done takes the
@@ -45,13 +54,15 @@ class Threads {
   void take_tasks(int thread);
   int64_t take(int thread);  // a task, or -1 where none is left
   void work(int thread);
+  template <typename T>
+  void wait_while(const std::atomic<T>& value, T old, int thread);
 
   int count_;
   int64_t spin_nanoseconds_;
   pid_t process_;
-  // Tasks of one thread that nobody has taken yet: [first, end), `first` in the low half.
   struct alignas(64) Part {
-    std::atomic<uint64_t> range{0};
+    std::atomic<uint64_t> range{0};  // tasks that nobody has taken yet: [first, end), `first` in the low half
+    Lookahead lookahead;
   };
 
   // The work at hand. Written by the caller before any part; read only by who has taken a task, which keeps the work,
@@ -59,7 +70,8 @@ class Threads {
   Call call_ = nullptr;
   const void* context_ = nullptr;
   int64_t tasks_ = 0;
-  alignas(64) std::atomic<int> generation_{0};    // a change wakes the workers
+  alignas(64) std::atomic<int> generation_{0};  // a change wakes the workers
+  std::atomic<const Stretch*> expected_{nullptr};
   std::unique_ptr<Part[]> parts_;                 // of each thread
   alignas(64) std::atomic<int64_t> finished_{0};  // tasks that are done
   std::atomic<bool> stopping_{false};

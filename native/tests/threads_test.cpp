@@ -53,6 +53,41 @@ bool numbers_are_in_range(honed::Threads& pool) {
   return ok;
 }
 
+// Each line of a stretch once, from its first, and again for another stretch.
+bool asks_for_each_line_once() {
+  const std::vector<std::byte> memory(1000);
+  const honed::Stretch stretches[] = {{memory.data(), 1000}, {memory.data() + 64, 64}, {nullptr, 0}};
+  honed::Lookahead lookahead;
+  const auto lines = [&](const honed::Stretch* stretch) {
+    int count = 0;
+    while (count < 100 && lookahead.ask(stretch)) ++count;
+    return count;
+  };
+  return lines(&stretches[0]) == 16 && lines(&stretches[0]) == 0 && lines(&stretches[1]) == 1 &&
+         lines(&stretches[2]) == 0 && lines(&stretches[0]) == 16 && lines(nullptr) == 0;
+}
+
+// Nothing changes by what the threads are told to expect, memory that does not exist among it.
+bool each_task_once_while_expecting(honed::Threads& pool, const std::vector<honed::Stretch>& real,
+                                    const std::vector<honed::Stretch>& none) {
+  bool ok = true;
+  for (int round = 0; round < 100; ++round) {
+    pool.expect(round % 3 == 0 ? real.data() : round % 3 == 1 ? none.data() : nullptr);
+    ok = each_task_once(pool, round) && ok;
+  }
+  pool.expect(nullptr);
+  return ok;
+}
+
+// The parts of all threads are the tasks, one after the other.
+bool parts_are_the_tasks(const honed::Threads& pool) {
+  bool ok = pool.part_begin(0, 17) == 0 && pool.part_begin(pool.count(), 17) == 17;
+  for (int thread = 0; thread < pool.count(); ++thread) {
+    ok = ok && pool.part_begin(thread, 17) <= pool.part_begin(thread + 1, 17);
+  }
+  return ok;
+}
+
 bool refuses(int count) {
   try {
     const honed::Threads pool(count);
@@ -70,16 +105,22 @@ int fail(const char* what, int count) {
 }  // namespace
 
 int main() {
+  const std::vector<std::byte> memory(1 << 16);
+  const std::vector<honed::Stretch> real(8, {memory.data(), 1 << 16});
+  const std::vector<honed::Stretch> none(8, {nullptr, 1 << 16});
   for (const int count : {1, 2, 3, 8}) {
     honed::Threads pool(count);
     for (int round = 0; round < 200; ++round) {
       if (!numbers_are_in_range(pool)) return fail("numbers of threads", count);
       if (!each_task_once(pool, round)) return fail("each task once", count);
     }
+    if (!each_task_once_while_expecting(pool, real, none)) return fail("each task once while expecting", count);
+    if (!parts_are_the_tasks(pool)) return fail("parts", count);
     if (count > 1 && !nobody_waits_for_a_held_thread(pool)) return fail("a held thread", count);
     std::this_thread::sleep_for(std::chrono::milliseconds(5));  // longer than the spin: the workers sleep
     if (!each_task_once(pool, 1000)) return fail("each task once after sleep", count);
   }
+  if (!asks_for_each_line_once()) return fail("asking for each line once", 1);
   for (const int count : {-1, 0, 1025}) {
     if (!refuses(count)) return fail("refusal", count);
   }
