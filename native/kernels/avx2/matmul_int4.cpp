@@ -122,30 +122,31 @@ inline __m256 add_group(__m256i dots, int32_t sum, const Scale& w, const float* 
 }
 
 template <Int4Offset Offset>
-int64_t group_bytes(const MatmulArgs& args) {
-  const int64_t bytes = args.group / kBlock * kBlockBytes + kPanelColumns * 2;
+int64_t group_bytes(int64_t blocks) {
+  const int64_t bytes = blocks * kBlockBytes + kPanelColumns * 2;
   if constexpr (Offset == Int4Offset::zero_point) return bytes + kPanelColumns;
   return Offset == Int4Offset::minimum ? bytes + kPanelColumns * 2 : bytes;
 }
 
-template <int Rows, Int4Offset Offset, Scales Activations>
+// Blocks: of a group, 0 where that is known only now.
+template <int Rows, Int4Offset Offset, Scales Activations, int Blocks>
 void run_rows(const MatmulArgs& args, int64_t row, int64_t panel) {
   const Block<Rows> x = block_of<Rows>(args, row);
   const uint8_t* group = static_cast<const uint8_t*>(args.panels) + panel * args.panel_bytes;
-  const int64_t blocks = args.group / kBlock;
+  const int64_t blocks = Blocks != 0 ? Blocks : args.group / kBlock;
   constexpr int Vectors = Rows <= 1 ? kPanelVectors : kTileVectors;
   __m256 result[Rows][kPanelVectors];
   for (int r = 0; r < Rows; ++r) {
     for (int v = 0; v < kPanelVectors; ++v) result[r][v] = _mm256_setzero_ps();
   }
-  for (int64_t g = 0; g < args.k_padded / args.group; ++g) {
+  for (int64_t g = 0; g < args.k_padded / (blocks * kBlock); ++g) {
     int32_t sums[Rows] = {};
     for (int r = 0; r < Rows; ++r) {
       for (int64_t b = 0; b < blocks; ++b) sums[r] += x.sums[r][g * blocks + b];
     }
     for (int first = 0; first < kPanelVectors; first += Vectors) {
       __m256i dots[Rows][Vectors];
-      dot_group(x, g * args.group, group, blocks, first, dots);
+      dot_group(x, g * blocks * kBlock, group, blocks, first, dots);
       for (int v = 0; v < Vectors; ++v) {
         const Scale w = scale_of<Offset>(group + blocks * kBlockBytes, (first + v) * kVector);
         for (int r = 0; r < Rows; ++r) {
@@ -154,7 +155,7 @@ void run_rows(const MatmulArgs& args, int64_t row, int64_t panel) {
         }
       }
     }
-    group += group_bytes<Offset>(args);
+    group += group_bytes<Offset>(blocks);
   }
   for (int r = 0; r < Rows; ++r) {
     if constexpr (Activations == Scales::row) {
@@ -164,23 +165,21 @@ void run_rows(const MatmulArgs& args, int64_t row, int64_t panel) {
   }
 }
 
-template <Int4Offset Offset, Scales Activations>
+template <Int4Offset Offset, Scales Activations, int Blocks>
 void run_panels(const MatmulArgs& args) {
   for (int64_t panel = args.panel_begin; panel < args.panel_end; ++panel) {
     int64_t row = args.row_begin;
-    for (; row + 4 <= args.row_end; row += 4) run_rows<4, Offset, Activations>(args, row, panel);
-    for (; row + 2 <= args.row_end; row += 2) run_rows<2, Offset, Activations>(args, row, panel);
-    for (; row < args.row_end; ++row) run_rows<1, Offset, Activations>(args, row, panel);
+    for (; row + 4 <= args.row_end; row += 4) run_rows<4, Offset, Activations, Blocks>(args, row, panel);
+    for (; row + 2 <= args.row_end; row += 2) run_rows<2, Offset, Activations, Blocks>(args, row, panel);
+    for (; row < args.row_end; ++row) run_rows<1, Offset, Activations, Blocks>(args, row, panel);
   }
 }
 
 template <Int4Offset Offset>
 void run(const MatmulArgs& args) {
-  if (args.activation_group == 0) {
-    run_panels<Offset, Scales::row>(args);
-  } else {
-    run_panels<Offset, Scales::group>(args);
-  }
+  if (args.activation_group == 0) return run_panels<Offset, Scales::row, 0>(args);
+  if (args.group == kBlock) return run_panels<Offset, Scales::group, 1>(args);
+  return run_panels<Offset, Scales::group, 0>(args);
 }
 
 }  // namespace

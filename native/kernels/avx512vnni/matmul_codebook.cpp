@@ -9,19 +9,19 @@
 namespace honed::avx512vnni {
 namespace {
 
-constexpr int kMostRows = 6;  // 12 integer and 12 float accumulators
+constexpr int kMostRows = 6;                    // 12 integer and 12 float accumulators
 constexpr int64_t kCellBytes = 64;              // 16 columns of two quads
 constexpr int64_t kHalfBytes = 4 * kCellBytes;  // of one block
 constexpr int64_t kBlockBytes = 2 * kHalfBytes;
 
 template <int Rows>
-[[gnu::always_inline]] inline void start(const MatmulArgs& args, const char* x, int64_t g, Dots<Rows>& dots) {
-  const int64_t blocks = args.group / kBlock;
+[[gnu::always_inline]] inline void start(const MatmulArgs& args, const char* x, int64_t g, int64_t blocks,
+                                         Dots<Rows>& dots) {
 #pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r) {
     const auto* sums = reinterpret_cast<const int32_t*>(x + r * args.x_row_bytes + args.sums_offset) + g * blocks;
-    int32_t sum = 0;
-    for (int64_t block = 0; block < blocks; ++block) sum += sums[block];
+    int32_t sum = sums[0];
+    for (int64_t block = 1; block < blocks; ++block) sum += sums[block];
     dots.low[r] = dots.high[r] = _mm512_set1_epi32(-128 * sum);
   }
 }
@@ -63,7 +63,7 @@ template <int Rows, Ahead Lines>
   }
 }
 
-template <int Rows>
+template <int Rows, bool InGroups>
 [[gnu::always_inline]] inline void accumulate(const MatmulArgs& args, const uint8_t* scales, const char* x, int64_t g,
                                               const Dots<Rows>& dots, PanelResult* result) {
   const __m512 low_scale = f16_to_f32(scales);
@@ -72,7 +72,7 @@ template <int Rows>
   for (int r = 0; r < Rows; ++r) {
     __m512 low = _mm512_cvtepi32_ps(dots.low[r]);
     __m512 high = _mm512_cvtepi32_ps(dots.high[r]);
-    if (args.activation_group != 0) {
+    if constexpr (InGroups) {
       const auto* x_scales = reinterpret_cast<const float*>(x + r * args.x_row_bytes + args.scales_offset);
       const __m512 x_scale = _mm512_set1_ps(x_scales[g]);
       low = _mm512_mul_ps(low, x_scale);
@@ -83,28 +83,30 @@ template <int Rows>
   }
 }
 
-template <int Rows, Ahead Lines>
+// Blocks: of a group, 0 where that is known only now.
+template <int Rows, Ahead Lines, bool InGroups, int Blocks>
 void multiply_rows(const MatmulArgs& args, __m512i table, int64_t row, int64_t panel) {
   const char* x = static_cast<const char*>(args.x) + row * args.x_row_bytes;
   const uint8_t* bytes = static_cast<const uint8_t*>(args.panels) + panel * args.panel_bytes;
+  const int64_t blocks = Blocks != 0 ? Blocks : args.group / kBlock;
   PanelResult result[Rows];
 #pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r) result[r] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
-  for (int64_t g = 0; g < args.k_padded / args.group; ++g) {
+  for (int64_t g = 0; g < args.k_padded / (blocks * kBlock); ++g) {
     Dots<Rows> dots;
-    prefetch_even<Lines>(bytes + args.group / kBlock * kBlockBytes + args.panel_bytes);  // the scales
-    start(args, x, g, dots);
-    for (int64_t k = 0; k < args.group; k += kBlock) {
-      const int8_t* activations = reinterpret_cast<const int8_t*>(x) + g * args.group + k;
+    prefetch_even<Lines>(bytes + blocks * kBlockBytes + args.panel_bytes);  // the scales
+    start(args, x, g, blocks, dots);
+    for (int64_t block = 0; block < blocks; ++block) {
+      const int8_t* activations = reinterpret_cast<const int8_t*>(x) + (g * blocks + block) * kBlock;
       add_block<Rows, Lines>(activations, args.x_row_bytes, bytes, args.panel_bytes, table, dots);
       bytes += kBlockBytes;
     }
-    accumulate(args, bytes, x, g, dots, result);
+    accumulate<Rows, InGroups>(args, bytes, x, g, dots, result);
     bytes += kPanelColumns * 2;
   }
 #pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r) {
-    if (args.activation_group == 0) {
+    if constexpr (!InGroups) {
       const auto* x_scales = reinterpret_cast<const float*>(x + r * args.x_row_bytes + args.scales_offset);
       const __m512 x_scale = _mm512_set1_ps(x_scales[0]);
       result[r] = {_mm512_mul_ps(result[r].low, x_scale), _mm512_mul_ps(result[r].high, x_scale)};
@@ -120,7 +122,9 @@ void matmul_codebook(const MatmulArgs& args) {
   const __m512i table = _mm512_xor_si512(_mm512_broadcast_i32x4(values), _mm512_set1_epi8(-128));
   for (int64_t panel = args.panel_begin; panel < args.panel_end; ++panel) {
     for_blocks_streaming<kMostRows>(args.row_begin, args.row_end, [&]<int Rows, Ahead Lines>(int64_t row) {
-      multiply_rows<Rows, Lines>(args, table, row, panel);
+      if (args.activation_group == 0) return multiply_rows<Rows, Lines, false, 0>(args, table, row, panel);
+      if (args.group == kBlock) return multiply_rows<Rows, Lines, true, 1>(args, table, row, panel);
+      return multiply_rows<Rows, Lines, true, 0>(args, table, row, panel);
     });
   }
 }

@@ -123,17 +123,18 @@ template <int Rows, Int4Offset Offset, bool InGroups>
   }
 }
 
-template <int Rows, Ahead Lines, Int4Offset Offset, bool InGroups>
+// Blocks: of a group, 0 where that is known only now, which costs groups of one block up to a quarter of the time.
+template <int Rows, Ahead Lines, Int4Offset Offset, bool InGroups, int Blocks>
 void multiply_rows(const MatmulArgs& args, int64_t row, int64_t panel) {
   const char* x = static_cast<const char*>(args.x) + row * args.x_row_bytes;
   const uint8_t* codes = static_cast<const uint8_t*>(args.panels) + panel * args.panel_bytes;
-  const int64_t blocks = args.group / kBlock;
+  const int64_t blocks = Blocks != 0 ? Blocks : args.group / kBlock;
   PanelResult result[Rows];
 #pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r) result[r] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
-  for (int64_t g = 0; g < args.k_padded / args.group; ++g) {
+  for (int64_t g = 0; g < args.k_padded / (blocks * kBlock); ++g) {
     const uint8_t* scales = codes + blocks * kBlockBytes;
-    const int8_t* activations = reinterpret_cast<const int8_t*>(x) + g * args.group;
+    const int8_t* activations = reinterpret_cast<const int8_t*>(x) + g * blocks * kBlock;
     Dots<Rows> dots;
     prefetch_even<Lines>(scales + args.panel_bytes);
     if constexpr (Offset != Int4Offset::symmetric) prefetch_odd<Lines>(scales + kPanelColumns * 2 + args.panel_bytes);
@@ -156,18 +157,19 @@ void multiply_rows(const MatmulArgs& args, int64_t row, int64_t panel) {
   }
 }
 
-template <Int4Offset Offset, bool InGroups>
+template <Int4Offset Offset, bool InGroups, int Blocks>
 void run(const MatmulArgs& args) {
   for (int64_t panel = args.panel_begin; panel < args.panel_end; ++panel) {
     for_blocks_streaming<kMostRows>(args.row_begin, args.row_end, [&]<int Rows, Ahead Lines>(int64_t row) {
-      multiply_rows<Rows, Lines, Offset, InGroups>(args, row, panel);
+      multiply_rows<Rows, Lines, Offset, InGroups, Blocks>(args, row, panel);
     });
   }
 }
 
 template <Int4Offset Offset>
 void run(const MatmulArgs& args) {
-  return args.activation_group == 0 ? run<Offset, false>(args) : run<Offset, true>(args);
+  if (args.activation_group == 0) return run<Offset, false, 0>(args);
+  return args.group == kBlock ? run<Offset, true, 1>(args) : run<Offset, true, 0>(args);
 }
 
 }  // namespace
