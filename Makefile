@@ -5,7 +5,8 @@ VENV := .venv
 DEV := .venv-dev
 SOURCES := $(shell find native -name '*.cpp' -o -name '*.h') CMakeLists.txt pyproject.toml
 
-.PHONY: demo test test-fast lint native native-tests test-neon test-avx512 test-amx bench bench-smollm2 bench-llama-1.1b bench-kernels clean
+.PHONY: demo test test-fast lint native native-tests test-neon test-avx512 test-amx \
+	bench bench-smollm2 bench-workloads bench-llama-1.1b bench-kernels clean
 
 demo: $(VENV)/installed
 	$(VENV)/bin/python -m honed.cli.main demo --out out/demo
@@ -58,11 +59,16 @@ LLAMA := out/bench/llama-1.1b-int8 out/bench/llama-1.1b-int4
 measure = $(VENV)/bin/python -m honed.cli.main bench $(1) --against $(PEERS) --runs $(RUNS) --minutes $(MINUTES) $(2) \
 	--out $(REPORTS)/$(3).json --page $(REPORTS)/$(3).md --plot $(REPORTS)/$(3).svg
 
-bench: bench-smollm2 bench-llama-1.1b
+bench: bench-smollm2 bench-workloads bench-llama-1.1b
 
 bench-smollm2: $(VENV)/installed $(SMOLLM2:=/honed.json)
 	mkdir -p $(REPORTS)
 	$(call measure,$(SMOLLM2),--kv auto$(comma)int8 --prompt-tokens 512 --new-tokens 64 --batch 1$(comma)16,smollm2)
+
+# The same model with short and long prompts and three sizes of a batch: half an hour a run with all systems.
+bench-workloads: $(VENV)/installed $(SMOLLM2:=/honed.json)
+	mkdir -p $(REPORTS)
+	$(call measure,$(SMOLLM2),--prompt-tokens 128$(comma)512$(comma)2048 --new-tokens 32 --batch 1$(comma)8$(comma)16,workloads)
 
 # A random model of a size whose weights no cache holds; shorter prompts, or most of an hour would be prefill.
 bench-llama-1.1b: $(VENV)/installed $(LLAMA:=/honed.json)
