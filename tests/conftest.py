@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,10 @@ import pytest
 from honed.errors import SourceError
 
 WORDS = "the a of to and in is it you that he was for on are with as his they be at one have this from or had by hot"
+
+# A shell without job control starts what it runs in the background with interrupts ignored, and processes that tests
+# start and interrupt would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
