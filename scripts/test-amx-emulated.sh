@@ -12,14 +12,14 @@ fi
 build=${BUILD:-build/amx-emulated}
 mkdir -p "$build"
 flags="-std=c++20 -O2 -Wall -Wextra -Werror -ffp-contract=off -fno-math-errno -Inative"
-flags="$flags -DHONED_HAVE_AVX512VNNI -DHONED_HAVE_AMX"
+flags="$flags -DHONED_HAVE_AVX512VNNI -DHONED_HAVE_AVX512BF16 -DHONED_HAVE_AMX"
 
 objects=
 for source in native/cpu/select.cpp native/cpu/features.cpp native/tests/kernels_test.cpp \
-  native/kernels/portable/*.cpp native/kernels/avx512vnni/*.cpp native/kernels/amx/*.cpp; do
+  native/kernels/portable/*.cpp native/kernels/avx512vnni/*.cpp native/kernels/avx512bf16/*.cpp native/kernels/amx/*.cpp; do
   object=$build/$(echo "$source" | tr / _).o
   shadow=
-  case $source in */avx512vnni/* | */amx/*) shadow=-Inative/tests/emulation ;; esac
+  case $source in */avx512vnni/* | */avx512bf16/* | */amx/*) shadow=-Inative/tests/emulation ;; esac
   # shellcheck disable=SC2086
   "$compiler" $flags $shadow -c "$source" -o "$object"
   objects="$objects $object"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The contract test over the avx512vnni kernels on a machine without AVX-512: their intrinsics are computed lane by
-# lane by native/tests/emulation/immintrin.h. Needs a C++20 compiler, nothing else. Arguments go to the test
+# The contract test over the avx512vnni and avx512bf16 kernels on a machine without AVX-512: their intrinsics are computed
+# lane by lane by native/tests/emulation/immintrin.h. Needs a C++20 compiler, nothing else. Arguments go to the test
 # (--quick, --slot NAME). CXX chooses the compiler, BUILD the folder for what it makes.
 set -eu
 cd "$(dirname "$0")/.."
@@ -11,14 +11,15 @@ if ! command -v "$compiler" >/dev/null; then
 fi
 build=${BUILD:-build/avx512-emulated}
 mkdir -p "$build"
-flags="-std=c++20 -O2 -Wall -Wextra -Werror -ffp-contract=off -fno-math-errno -Inative -DHONED_HAVE_AVX512VNNI"
+flags="-std=c++20 -O2 -Wall -Wextra -Werror -ffp-contract=off -fno-math-errno -Inative"
+flags="$flags -DHONED_HAVE_AVX512VNNI -DHONED_HAVE_AVX512BF16"
 
 objects=
 for source in native/cpu/select.cpp native/cpu/features.cpp native/tests/kernels_test.cpp \
-  native/kernels/portable/*.cpp native/kernels/avx512vnni/*.cpp; do
+  native/kernels/portable/*.cpp native/kernels/avx512vnni/*.cpp native/kernels/avx512bf16/*.cpp; do
   object=$build/$(echo "$source" | tr / _).o
   shadow=
-  case $source in */avx512vnni/*) shadow=-Inative/tests/emulation ;; esac
+  case $source in */avx512vnni/* | */avx512bf16/*) shadow=-Inative/tests/emulation ;; esac
   # shellcheck disable=SC2086
   "$compiler" $flags $shadow -c "$source" -o "$object"
   objects="$objects $object"
@@ -26,4 +27,4 @@ done
 # shellcheck disable=SC2086
 "$compiler" $objects -o "$build/kernels_test"
 # The machine does not announce the set, so the test must not ask for it.
-exec "$build/kernels_test" --unchecked --isa avx512vnni "$@"
+exec "$build/kernels_test" --unchecked "$@"

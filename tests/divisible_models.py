@@ -10,6 +10,8 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 
+from tiny_models import tiny_settings
+
 WORDS = "the a of to and in is it you that he was for on are with as his they be at one have this from or had by hot"
 SIZES: dict[str, Any] = {
     "hidden_size": 64,
@@ -40,6 +42,35 @@ def save_qwen2(directory: Path, **changes: Any) -> Path:
     torch.manual_seed(12)
     config = Qwen2Config(**{**SIZES, "vocab_size": _save_tokenizer(directory), "tie_word_embeddings": False, **changes})
     Qwen2ForCausalLM(config).to(torch.bfloat16).save_pretrained(directory)
+    return directory
+
+
+def save_gemma3(directory: Path, **changes: Any) -> Path:
+    """A Gemma 3 whose norms are not those that it begins with."""
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+    torch.manual_seed(13)
+    own = {"head_dim": 32, "sliding_window": 5, "sliding_window_pattern": 2, "query_pre_attn_scalar": 32}
+    config = Gemma3TextConfig(**{**SIZES, "vocab_size": _save_tokenizer(directory), **own, **changes})
+    model = Gemma3ForCausalLM(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 1:
+                parameter.add_(0.3 * torch.randn_like(parameter))
+    model.save_pretrained(directory)
+    return directory
+
+
+def save_family(directory: Path, kind: str, **changes: Any) -> Path:
+    """A model of any family of that size, float32, with what its config leaves out as transformers has it."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    torch.manual_seed(13)
+    fields = {**tiny_settings(kind, {}), "intermediate_size": 160, "vocab_size": _save_tokenizer(directory)}
+    width = {"gpt2": "n_embd"}.get(kind, "hidden_size")
+    fields |= {width: 64, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": None, **changes}
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **fields))
+    model.float().save_pretrained(directory)
     return directory
 
 

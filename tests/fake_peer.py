@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from honed.bench.contender import Contender
 from honed.bench.peers.base import Announce, Footprint, PeerError, Step
+from honed.bench.peers.own_tool import NoTool, OwnTool
 from honed.bench.workload import Workload, workload_prompts
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ interpreter: str | None = None
 
 
 class FakePeer:
-    """dtype: what is special about it. It has two variants, of which "quick" has the shorter steps."""
+    """dtype: what is special about it (see the code). It has two variants, of which "quick" has the shorter steps."""
 
     def __init__(self, name: str, dtype: str) -> None:
         self.name = name
@@ -50,6 +51,40 @@ class FakePeer:
             )
             for variant, step_s in (("quick", 0.002), ("late", 0.02))
         ]
+
+    def own_tool(self, contender: Contender, announce: Announce) -> OwnTool | NoTool:
+        """ "toolless" has none; that of "handicapped" is four times as fast as its adapter; that of "broken" fails."""
+        if self._dtype == "toolless":
+            return NoTool("fake has no benchmark of its own")
+        return OwnTool(
+            name="fake-bench",
+            function="fake_peer:measure_tool",
+            arguments={
+                "step_s": contender.arguments["step_s"] / (4 if self._dtype == "handicapped" else 1),
+                "sequences": len(contender.prompts),
+                "prompt_tokens": len(contender.prompts[0]),
+                "steps": contender.timed_tokens,
+                "fails": self._dtype == "broken",
+            },
+            interpreter=interpreter,
+            environment={"FAKE": "1"},
+        )
+
+
+def measure_tool(arguments: Mapping[str, Any], spawned: float) -> dict[str, float]:
+    """What the fake's own benchmark says: the same waiting, timed there."""
+    if arguments["fails"]:
+        raise PeerError("fake-bench: no such option")
+    times = []
+    for _ in range(arguments["steps"]):
+        begin = time.monotonic()
+        time.sleep(arguments["step_s"])
+        times.append(time.monotonic() - begin)
+    sequences = arguments["sequences"]
+    return {
+        "prefill_tok_s": sequences * arguments["prompt_tokens"] / times[0],
+        "decode_tok_s": sequences * (len(times) - 1) / sum(times[1:]),
+    }
 
 
 def open_runner(arguments: Mapping[str, Any]) -> FakeRunner:

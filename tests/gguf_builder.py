@@ -101,7 +101,9 @@ def random_arrays(architecture: str, seed: int = 0) -> dict[str, NDArray[np.floa
         if architecture == "qwen2":
             biases = zip("qkv", (queries, keys, keys), strict=True)
             arrays |= {f"{blk}.attn_{part}.bias": made(width) for part, width in biases}
-        if architecture == "qwen3":
+        if architecture in ("gemma2", "gemma3"):
+            arrays |= {f"{blk}.post_{half}_norm.weight": made(HIDDEN) for half in ("attention", "ffw")}
+        if architecture in ("qwen3", "gemma3"):
             arrays |= {f"{blk}.attn_{part}_norm.weight": made(HEAD_DIM) for part in "qk"}
     return arrays
 
@@ -125,7 +127,7 @@ def write_model(
     path: Path,
     architecture: str = "llama",
     *,
-    changed: Mapping[str, int | float | str | None] | None = None,
+    changed: Mapping[str, int | float | str | Sequence[Any] | None] | None = None,
     arrays: Arrays | None = None,
     kind: gguf.GGMLQuantizationType = gguf.GGMLQuantizationType.F32,
 ) -> Path:
@@ -134,12 +136,17 @@ def write_model(
     Matrices are quantized to `kind`, vectors stay F32, as converters do it.
     """
     writer = gguf.GGUFWriter(path, architecture)
-    for key, value in (settings(architecture) | dict(changed or {})).items():
+    keys: dict[str, int | float | str | Sequence[Any] | None] = {**settings(architecture), **(changed or {})}
+    for key, value in keys.items():
         full = architecture + key if key.startswith(".") else key
         if value is None or full == "general.architecture":
             continue
-        if isinstance(value, str):
+        if isinstance(value, bool):
+            writer.add_bool(full, value)
+        elif isinstance(value, str):
             writer.add_string(full, value)
+        elif isinstance(value, Sequence):
+            writer.add_array(full, value)
         elif isinstance(value, float):
             writer.add_float32(full, value)
         else:

@@ -1,17 +1,19 @@
 """A backend whose logits are a hash of the context that it reads back from its pages.
 
-Any mistake in page tables, positions, chunking or reuse of pages changes the tokens that come out, and writing to a
-page that another sequence holds, or reading one that was never written, shows as a wrong context.
+Any mistake in page tables, positions, chunking or reuse of pages changes the tokens that come out, and reading a page
+that was never written shows as a wrong context. Writing to a page that another sequence of the batch reads fails.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.backends.base import PAGE_TOKENS, Batch, PlainBatch
+from honed.backends.base import PAGE_TOKENS, Batch, Choice, PlainBatch, RowChoice
+from honed.runtime.sampling import choose_row
 
 VOCABULARY = 50
 """Ids that it knows."""
@@ -26,8 +28,11 @@ def logits_of(context: list[int]) -> NDArray[np.float32]:
 class HashBackend:
     """Implements Backend."""
 
-    def __init__(self, *, context: int = 512, pages: int = 16, step_tokens: int = 64) -> None:
+    def __init__(
+        self, *, context: int = 512, pages: int = 16, step_tokens: int = 64, window: int | None = None
+    ) -> None:
         self.context = context
+        self.window = window
         self.pages = pages
         self.step_tokens = step_tokens
         self.memory = np.full((pages, PAGE_TOKENS), -1, dtype=np.int32)
@@ -57,10 +62,15 @@ class HashBackend:
 
     def _logits(self, batch: Batch, index: int) -> NDArray[np.float32]:
         table = batch.page_tables[batch.sequences[index]]
-        context = self.memory[table].reshape(-1)[: batch.positions[index] + 1].tolist()
+        end = int(batch.positions[index]) + 1
+        context = self.memory[table].reshape(-1)[self._first_seen(end - 1) : end].tolist()
         if tuple(context) in self.poison:
             return np.full(VOCABULARY, np.nan, dtype=np.float32)
         return logits_of(context)
+
+    def _first_seen(self, position: int) -> int:
+        """The first position that a row sees."""
+        return 0 if self.window is None else max(0, position - self.window + 1)
 
     def _check(self, batch: Batch) -> None:
         count = batch.tokens.size
@@ -74,24 +84,43 @@ class HashBackend:
         assert batch.page_tables.min() >= 0
         assert batch.page_tables.max() < self.pages
         assert (np.diff(batch.selected) > 0).all()
-        used: list[int] = []
+        used: list[set[int]] = []
+        written: list[set[int]] = []
         for row in range(batch.page_tables.shape[0]):
             positions = batch.positions[batch.sequences == row]
             assert positions.size
             assert (np.diff(positions) == 1).all()
             assert positions[-1] < self.context
-            used += batch.page_tables[row, : positions[-1] // PAGE_TOKENS + 1].tolist()
-        assert len(used) == len(set(used)), "two sequences share a page"
+            first = self._first_seen(int(positions[0])) // PAGE_TOKENS
+            last = int(positions[-1]) // PAGE_TOKENS
+            used.append(set(batch.page_tables[row, first : last + 1].tolist()))
+            assert len(used[-1]) == last + 1 - first, "a sequence has a page twice"
+            written.append(set(batch.page_tables[row, positions[0] // PAGE_TOKENS : last + 1].tolist()))
+        for row, pages in enumerate(written):
+            assert not any(pages & other for index, other in enumerate(used) if index != row), (
+                "a shared page is written"
+            )
 
 
-class GreedyHashBackend(HashBackend):
-    """Implements GreedyBackend; counts how often it chose."""
+class ChoosingHashBackend(HashBackend):
+    """Implements ChoosingBackend; keeps what it was asked for."""
 
-    chosen = 0
+    choices = 64
 
-    def greedy(self, batch: Batch | PlainBatch) -> list[int] | None:
-        logits = self.forward(batch.as_arrays() if isinstance(batch, PlainBatch) else batch)
-        if not np.isfinite(logits).all():
-            return None
-        self.chosen += 1
-        return [int(token) for token in logits.argmax(axis=1)]
+    def __init__(
+        self, *, context: int = 512, pages: int = 16, step_tokens: int = 64, window: int | None = None
+    ) -> None:
+        super().__init__(context=context, pages=pages, step_tokens=step_tokens, window=window)
+        self.asked: list[list[RowChoice]] = []
+        self._computed: NDArray[np.float32] | None = None
+
+    def compute(self, batch: Batch | PlainBatch) -> None:
+        self._computed = self.forward(batch.as_arrays() if isinstance(batch, PlainBatch) else batch)
+        assert len(self._computed) <= self.choices
+
+    def choose(self, rows: Sequence[RowChoice]) -> list[Choice]:
+        assert self._computed is not None
+        assert len(rows) == len(self._computed)
+        self.asked.append(list(rows))
+        logits, self._computed = self._computed, None
+        return [choose_row(row, choice) for row, choice in zip(logits, rows, strict=True)]

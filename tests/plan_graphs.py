@@ -4,31 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from honed.encodings.int8 import Int8Scheme
+from honed.models.recorded import recorded as recorded_model
 from honed.models.registry import read_model
-from honed.plan import graph as g
-from honed.plan.formats import DenseFormat, Format, Int8Format
-from honed.plan.graph import Graph
+from honed.ops.graph import Graph
+from honed.plan.formats import DenseFormat, Format
 from honed.plan.legalize import legalize
-from honed.plan.record import record
-from tiny_models import FAMILIES, SIZES
+from tiny_models import tiny_config
 
 DENSE = DenseFormat("float32")
-BY_ROW = Int8Format(None, None)
-BY_GROUP = Int8Format(None, 32)
+BY_ROW = Int8Scheme(None, None)
+BY_GROUP = Int8Scheme(None, 32)
 
 
 def recorded(family: str = "llama2") -> Graph:
-    kind, settings = FAMILIES[family]
-    return record(read_model({**SIZES, **settings, "model_type": kind}))
+    return recorded_model(read_model(tiny_config(family)))
 
 
 def formats_of(graph: Graph, chosen: Mapping[str, Format] | None = None, default: Format = DENSE) -> dict[str, Format]:
     """The format of each matrix: that of the first key of `chosen` that is part of its name."""
     found: dict[str, Format] = {}
     for statement in graph:
-        if isinstance(statement.operation, g.Linear):
-            name = statement.operation.weight.name
-            found[name] = next((f for key, f in (chosen or {}).items() if key in name), default)
+        for weight in statement.operation.multiplied:
+            found[weight.name] = next((f for key, f in (chosen or {}).items() if key in weight.name), default)
     return found
 
 

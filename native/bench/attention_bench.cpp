@@ -89,7 +89,7 @@ struct Bench {
   int64_t page_count() const { return position / kPageTokens + 1; }
 
   static int64_t layers_for(const Options& options, int64_t position, KvType type) {
-    const Cache one(1, options.kv_heads, options.head_dim, 1, type);
+    const Cache one({{options.kv_heads, options.head_dim, options.head_dim}}, 1, type);
     return std::max<int64_t>(1, options.stream_bytes / (one.page_bytes() * (position / kPageTokens + 1)));
   }
 
@@ -99,7 +99,8 @@ struct Bench {
         rows(count),
         position(last),
         layers(std::min<int64_t>(layers_for(shape, last, type), 4096)),
-        cache(layers, shape.kv_heads, shape.head_dim, page_count(), type),
+        cache(std::vector<CacheShape>(static_cast<std::size_t>(layers), {shape.kv_heads, shape.head_dim, shape.head_dim}),
+              page_count(), type),
         tiles(last + 1) {
     const int64_t tokens = position + 1;
     qkv.resize(static_cast<std::size_t>(tokens * stride()));
@@ -119,7 +120,7 @@ struct Bench {
   void write(int64_t layer, int64_t begin, int64_t end) {
     table.rope_kv({qkv.data(), stride(), begin, end, positions.data(), sequences.data(), pages.data(), page_count(),
                    cos.data(), sin.data(), options.heads, options.kv_heads, options.head_dim, options.head_dim, nullptr,
-                   nullptr, 1e-5f, cache.layer(layer)});
+                   nullptr, 1e-5f, false, cache.layer(layer)});
   }
 
   // Of the next span, of the next kv head or of the next tile.
@@ -133,21 +134,39 @@ struct Bench {
   // As the executor does it on one thread.
   void attend(int64_t layer) {
     const int64_t first_row = position + 1 - rows;
-    const Batch batch{nullptr, positions.data() + first_row, sequences.data(), pages.data(), nullptr, rows, 1,
-                      page_count(), 0};
-    tiles.cut(batch, {options.heads, options.kv_heads, 0}, 1, {0, 0});
+    const Sight causal{kEveryKey, 0};
+    tiles.cut({rows, positions.data() + first_row, sequences.data(), nullptr},
+              {options.heads, options.kv_heads, causal}, 1, {0, 0});
     for (int64_t task = 0; task < tiles.tasks(); ++task) {
       const AttentionTile& tile = tiles.tile_of(task);
       const int64_t kv_head = task - tile.task_begin;
       const int64_t span_floats = tile.rows() * group() * (kPartialValues + options.head_dim);
-      AttentionMergeArgs merge{partials.data(), 1, span_floats, tile.rows(), group(), options.head_dim,
+      AttentionMergeArgs merge{partials.data(), 1, span_floats, tile.rows(), group(), options.head_dim, nullptr,
                                y.data() + (tile.row_begin * options.heads + kv_head * group()) * options.head_dim,
                                options.heads * options.head_dim};
       for (int64_t span = tile.span_begin; span < tile.span_end; ++span) {
         float* place = partials.data() + (span > tile.span_begin ? span_floats : 0);
-        table.attention({qkv.data(), stride(), tile.row_begin, tile.row_end, batch.positions[tile.row_begin],
-                         pages.data(), group(), kv_head, options.head_dim, span, 0, 0.125f, cache.layer(layer),
-                         scratch.data(), place, next_keys(tile, kv_head, span)});
+        table.attention({.q = qkv.data(),
+                         .q_stride = stride(),
+                         .row_begin = tile.row_begin,
+                         .row_end = tile.row_end,
+                         .first_position = positions[static_cast<std::size_t>(first_row + tile.row_begin)],
+                         .pages = pages.data(),
+                         .group = group(),
+                         .kv_head = kv_head,
+                         .head_dim = options.head_dim,
+                         .span = span,
+                         .before = causal.before,
+                         .after = causal.after,
+                         .keys = tile.keys,
+                         .scale = 0.125f,
+                         .soft_cap = 0.0f,
+                         .bias = nullptr,
+                         .reach = 0,
+                         .cache = cache.layer(layer),
+                         .scratch = scratch.data(),
+                         .partials = place,
+                         .next = next_keys(tile, kv_head, span)});
         merge.count = span > tile.span_begin ? 2 : 1;
         if (merge.count == 2 || tile.spans() == 1) table.attention_merge(merge);
       }

@@ -65,6 +65,8 @@ constexpr Mode kModes[] = {
     {"q5_k", &KernelTable::matmul_blocks, WeightKind::blocks, 32, 32, Int4Offset::symmetric, BlockForm::q5_k},
     {"q5_1", &KernelTable::matmul_blocks, WeightKind::blocks, 32, 32, Int4Offset::symmetric, BlockForm::q5_1},
     {"q6_k", &KernelTable::matmul_blocks, WeightKind::blocks, 32, 32, Int4Offset::symmetric, BlockForm::q6_k},
+    {"q2_k", &KernelTable::matmul_blocks, WeightKind::blocks, 32, 32, Int4Offset::symmetric, BlockForm::q2_k},
+    {"q3_k", &KernelTable::matmul_blocks, WeightKind::blocks, 32, 32, Int4Offset::symmetric, BlockForm::q3_k},
 };
 
 struct Options {

@@ -1,5 +1,6 @@
 #include "bindings/arrays.h"
 
+#include <cstring>
 #include <stdexcept>
 
 namespace honed::bindings {
@@ -64,6 +65,16 @@ void require_array(const AnyArray& array, const char* name, Element element, std
                                 std::to_string(dimensions));
   }
   require_c_order(array, name);
+}
+
+Operand::Operand(const AnyArray& array, const char* name, Element element, std::size_t dimensions)
+    : data_(array.data()) {
+  require_array(array, name, element, dimensions);
+  const auto bytes_of_element = static_cast<std::uintptr_t>(array.dtype().bits / 8);
+  if (array.nbytes() == 0 || reinterpret_cast<std::uintptr_t>(data_) % bytes_of_element == 0) return;
+  copy_ = AlignedBuffer(array.nbytes());
+  std::memcpy(copy_.data(), data_, array.nbytes());
+  data_ = copy_.data();
 }
 
 void require_size(const AnyArray& array, const char* name, std::size_t dimension, int64_t expected) {

@@ -14,4 +14,6 @@ NB_MODULE(_native, module) {
   honed::bindings::bind_plan(module);
   honed::bindings::bind_executor(module);
   honed::bindings::bind_machine(module);
+  honed::bindings::bind_rows(module);
+  honed::bindings::bind_mapped(module);
 }

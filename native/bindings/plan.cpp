@@ -1,13 +1,21 @@
-// Op, Slot and Plan.
+// Slot, Input and Plan. Ops come as their names and fields.
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include <limits>
+#include <map>
 #include <set>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
 
 #include "bindings/handles.h"
 #include "bindings/names.h"
+#include "executor/ops/table.h"
 #include "packing/plain.h"
 #include "plan/names.h"
 
@@ -23,49 +31,65 @@ int32_t narrow(const std::string& field, int64_t value) {
   return static_cast<int32_t>(value);
 }
 
-void require_at_most(const char* field, std::size_t count, std::size_t most) {
-  if (count > most) {
-    throw std::invalid_argument(std::string(field) + " has " + std::to_string(count) + " entries: at most " +
-                                std::to_string(most));
+using GivenOp = std::pair<std::string, nb::dict>;
+
+[[noreturn]] void reject_type(const std::string& what, nb::handle value, const char* expected) {
+  const nb::str type(value.type().attr("__name__"));
+  throw nb::type_error((what + " is of type " + type.c_str() + ": must be " + expected).c_str());
+}
+
+FieldValue field_value(const OpPlace& place, const std::string& name, nb::handle value) {
+  if (value.is_none()) return std::monostate{};
+  if (nb::isinstance<nb::float_>(value)) return nb::cast<double>(value);
+  if (nb::isinstance<nb::int_>(value) && !nb::isinstance<nb::bool_>(value)) {
+    int64_t integer = 0;
+    if (!nb::try_cast(value, integer)) place.reject(name, nb::str(value).c_str(), "must fit 64 bits");
+    return integer;
+  }
+  if (nb::isinstance<nb::tuple>(value)) {
+    std::vector<int64_t> numbers;
+    if (!nb::try_cast(value, numbers)) place.reject(name, "a tuple", "must be of integers that fit 64 bits");
+    return numbers;
+  }
+  std::string text;
+  if (nb::isinstance<nb::str>(value) && nb::try_cast(value, text)) return text;
+  reject_type(place.text() + name, value, "an int, a float, a str of characters, a tuple of int or None");
+}
+
+NamedOp op_of(std::size_t index, const GivenOp& given) {
+  const OpPlace place{index, given.first};
+  std::map<std::string, FieldValue> fields;
+  for (const auto& [key, value] : given.second) {
+    std::string name;
+    if (!nb::isinstance<nb::str>(key) || !nb::try_cast(key, name)) {
+      reject_type(place.text() + "a name of a field", key, "a str of characters");
+    }
+    fields.emplace(name, field_value(place, name, value));
+  }
+  try {
+    return read_op(index, given.first, std::move(fields));
+  } catch (const WrongFieldType& error) {
+    throw nb::type_error(error.what());
   }
 }
 
-void make_op(Op* self, const std::string& code, int64_t input, int64_t output, const std::vector<int64_t>& weights,
-             const std::vector<int64_t>& sizes, const std::vector<double>& scalars) {
-  require_at_most("weights", weights.size(), 3);
-  require_at_most("sizes", sizes.size(), 5);
-  require_at_most("scalars", scalars.size(), 2);
-  Op op{static_cast<OpCode>(index_of(kOpNames, "code", code)),
-        narrow("input", input),
-        narrow("output", output),
-        {kNoWeight, kNoWeight, kNoWeight},
-        {},
-        {}};
-  for (std::size_t i = 0; i < weights.size(); ++i) op.weights[i] = narrow("weights", weights[i]);
-  for (std::size_t i = 0; i < sizes.size(); ++i) op.sizes[i] = sizes[i];
-  for (std::size_t i = 0; i < scalars.size(); ++i) op.scalars[i] = static_cast<float>(scalars[i]);
-  new (self) Op(op);
-}
-
 void make_slot(Slot* self, const std::string& kind, const std::string& rows, int64_t width, int64_t activation_group,
-               int64_t stretch) {
+               int64_t stretch, int64_t copies, int64_t experts) {
   new (self) Slot{static_cast<SlotKind>(index_of(kSlotNames, "kind", kind)),
                   static_cast<Rows>(index_of(kRowsNames, "rows", rows)), width, activation_group,
-                  narrow("stretch", stretch)};
+                  narrow("stretch", stretch), copies, experts};
 }
 
-void make_plan(PlanHandle* self, const std::vector<Op>& ops, const std::vector<Slot>& slots,
-               const std::vector<WeightHandle>& weights, int64_t layers, int64_t kv_heads, int64_t head_dim,
-               int64_t vocabulary, int64_t logits) {
+void make_plan(PlanHandle* self, const std::vector<GivenOp>& ops, const std::vector<Slot>& slots,
+               const std::vector<WeightHandle>& weights, const std::vector<Input>& inputs,
+               const std::vector<std::pair<std::string, int64_t>>& outputs, const GivenShapes& caches) {
   auto plan = std::make_shared<Plan>();
-  plan->ops = ops;
+  for (std::size_t i = 0; i < ops.size(); ++i) plan->ops.push_back(op_of(i, ops[i]));
   plan->slots = slots;
   for (const auto& handle : weights) plan->weights.push_back(handle.weight);
-  plan->layers = layers;
-  plan->kv_heads = kv_heads;
-  plan->head_dim = head_dim;
-  plan->vocabulary = vocabulary;
-  plan->logits = logits;
+  plan->inputs = inputs;
+  for (const auto& [name, slot] : outputs) plan->outputs.push_back({name, slot});
+  plan->caches = cache_shapes(caches);
   validate(*plan);
   new (self) PlanHandle{std::move(plan)};
 }
@@ -83,14 +107,18 @@ int64_t plan_weight_bytes(const PlanHandle& self) {
 
 void bind_plan(nb::module_& module) {
   using nb::literals::operator""_a;
-  nb::class_<Op>(module, "Op").def("__init__", make_op, "code"_a, "input"_a = 0, "output"_a = 0,
-                                   "weights"_a = std::vector<int64_t>{}, "sizes"_a = std::vector<int64_t>{},
-                                   "scalars"_a = std::vector<double>{});
+  nb::list names;
+  for (const char* name : op_names()) names.append(name);
+  module.attr("OPS") = nb::tuple(names);
   nb::class_<Slot>(module, "Slot").def("__init__", make_slot, "kind"_a, "rows"_a, "width"_a, "activation_group"_a,
-                                       "stretch"_a);
+                                       "stretch"_a, "copies"_a = 1, "experts"_a = 0);
+  nb::class_<Input>(module, "Input")
+      .def_static("ids", [](const std::string& name, int64_t bound) { return Input{name, InputKind::ids, bound}; },
+                  "name"_a, "bound"_a)
+      .def_static("floats", [](const std::string& name, int64_t width) { return Input{name, InputKind::floats, width}; },
+                  "name"_a, "width"_a);
   nb::class_<PlanHandle>(module, "Plan")
-      .def("__init__", make_plan, "ops"_a, "slots"_a, "weights"_a, "layers"_a, "kv_heads"_a, "head_dim"_a,
-           "vocabulary"_a, "logits"_a)
+      .def("__init__", make_plan, "ops"_a, "slots"_a, "weights"_a, "inputs"_a, "outputs"_a, "caches"_a)
       .def_prop_ro("weight_bytes", plan_weight_bytes);
 }
 

@@ -12,6 +12,7 @@
 #include "bindings/handles.h"
 #include "bindings/names.h"
 #include "packing/blocks.h"
+#include "packing/checked.h"
 #include "packing/dense.h"
 #include "packing/int4.h"
 #include "packing/int8.h"
@@ -23,8 +24,9 @@ namespace honed::bindings {
 namespace {
 
 constexpr std::array kFloatNames{"float32", "bfloat16", "float16"};
-constexpr std::array kBlockNames{"Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"};
-constexpr std::array kFormNames{"Q4_K", "Q5_K", "Q5_1", "Q6_K"};
+constexpr std::array kBlockNames{"Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0",   "Q4_K",
+                                 "Q5_K", "Q6_K", "Q2_K", "Q3_K", "IQ4_NL", "IQ4_XS"};
+constexpr std::array kFormNames{"Q4_K", "Q5_K", "Q5_1", "Q6_K", "Q2_K", "Q3_K"};
 constexpr std::array kOffsetNames{"symmetric", "zero_point", "minimum"};
 
 FloatType float_type(const std::string& dtype) { return static_cast<FloatType>(index_of(kFloatNames, "dtype", dtype)); }
@@ -58,8 +60,8 @@ using Int4 = Locked<Int4Builder>;
 using Blocks = Locked<BlocksBuilder>;
 
 WeightHandle vector(const AnyArray& array) {
-  require_array(array, "values", Element::float32, 1);
-  return {make_vector(values<float>(array), size(array, 0))};
+  const Operand values(array, "values", Element::float32, 1);
+  return {make_vector(values.as<float>(), size(array, 0))};
 }
 
 WeightHandle table(const AnyArray& array, const std::string& dtype) {
@@ -75,79 +77,73 @@ WeightHandle block_table(const AnyArray& data, const std::string& type_name, int
   constexpr int kFirst = static_cast<int>(TableType::q4_0);
   const auto type = static_cast<TableType>(kFirst + static_cast<int>(index_of(kBlockNames, "type_name", type_name)));
   const TableBlock block = table_block(type);
-  require_size(data, "data", 1, width / block.values * block.bytes);
+  require_size(data, "data", 1, product("width", width / block.values, block.bytes));
   return {make_table(data.data(), type, size(data, 0), width, std::make_shared<AnyArray>(data))};
 }
 
 void place_dense(Dense& self, const AnyArray& array, const std::string& dtype, int64_t first, int64_t step) {
   const FloatType type = float_type(dtype);
-  require_array(array, "values", element_of(type), 2);
+  const Operand values(array, "values", element_of(type), 2);
   require_size(array, "values", 1, self.shape().k());
   const Placement placement{size(array, 0), first, step};
-  self.use([&](DenseBuilder& builder) { builder.place(array.data(), type, placement); });
+  self.use([&](DenseBuilder& builder) { builder.place(values.data(), type, placement); });
 }
 
 void place_int8(Int8& self, const AnyArray& codes, const AnyArray& scales, int64_t first, int64_t step) {
-  require_array(codes, "codes", Element::int8, 2);
+  const Operand bytes(codes, "codes", Element::int8, 2);
   require_size(codes, "codes", 1, self.shape().k());
   const Placement placement{size(codes, 0), first, step};
   if (self.shape().group() == 0) {
-    require_array(scales, "scales", Element::float32, 1);
+    const Operand factors(scales, "scales", Element::float32, 1);
     require_size(scales, "scales", 0, placement.rows);
-    self.use([&](Int8Builder& b) { b.place(values<int8_t>(codes), values<float>(scales), placement); });
+    self.use([&](Int8Builder& b) { b.place(bytes.as<int8_t>(), factors.as<float>(), placement); });
   } else {
-    require_array(scales, "scales", Element::float16, 2);
+    const Operand factors(scales, "scales", Element::float16, 2);
     require_size(scales, "scales", 0, placement.rows);
     require_size(scales, "scales", 1, self.shape().groups());
-    self.use([&](Int8Builder& b) { b.place(values<int8_t>(codes), values<uint16_t>(scales), placement); });
+    self.use([&](Int8Builder& b) { b.place(bytes.as<int8_t>(), factors.as<uint16_t>(), placement); });
   }
+}
+
+// An array [rows][columns] that may be missing.
+std::optional<Operand> matrix(const std::optional<AnyArray>& array, const char* name, Element element, int64_t rows,
+                              int64_t columns) {
+  if (!array) return std::nullopt;
+  std::optional<Operand> operand(std::in_place, *array, name, element, std::size_t{2});
+  require_size(*array, name, 0, rows);
+  require_size(*array, name, 1, columns);
+  return operand;
+}
+
+template <typename T>
+const T* values_or_null(const std::optional<Operand>& operand) {
+  return operand ? operand->as<T>() : nullptr;
 }
 
 void place_int4(Int4& self, const AnyArray& codes, const AnyArray& scales, const std::optional<AnyArray>& offsets,
                 int64_t first, int64_t step) {
-  require_array(codes, "codes", Element::uint8, 2);
+  const Operand bytes(codes, "codes", Element::uint8, 2);
   require_size(codes, "codes", 1, self.shape().k());
   const Placement placement{size(codes, 0), first, step};
-  require_array(scales, "scales", Element::float16, 2);
-  require_size(scales, "scales", 0, placement.rows);
-  require_size(scales, "scales", 1, self.shape().groups());
-  if (offsets) {
-    const bool bytes = self.shape().offset() == Int4Offset::zero_point;
-    require_array(*offsets, "offsets", bytes ? Element::uint8 : Element::float16, 2);
-    require_size(*offsets, "offsets", 0, placement.rows);
-    require_size(*offsets, "offsets", 1, self.shape().groups());
-  }
-  const void* pointer = offsets ? offsets->data() : nullptr;
+  const auto factors = matrix(scales, "scales", Element::float16, placement.rows, self.shape().groups());
+  const Element kind = self.shape().offset() == Int4Offset::zero_point ? Element::uint8 : Element::float16;
+  const auto shifts = matrix(offsets, "offsets", kind, placement.rows, self.shape().groups());
   self.use([&](Int4Builder& b) {
-    b.place(values<uint8_t>(codes), values<uint16_t>(scales), pointer, placement);
+    b.place(bytes.as<uint8_t>(), factors->as<uint16_t>(), values_or_null<std::byte>(shifts), placement);
   });
-}
-
-// An array [rows][columns] that may be missing.
-void require_matrix(const std::optional<AnyArray>& array, const char* name, Element element, int64_t rows,
-                    int64_t columns) {
-  if (!array) return;
-  require_array(*array, name, element, 2);
-  require_size(*array, name, 0, rows);
-  require_size(*array, name, 1, columns);
-}
-
-template <typename T>
-const T* values_or_null(const std::optional<AnyArray>& array) {
-  return array ? values<T>(*array) : nullptr;
 }
 
 void place_blocks(Blocks& self, const AnyArray& codes, const AnyArray& d, const std::optional<AnyArray>& m,
                   const std::optional<AnyArray>& levels, int64_t first, int64_t step) {
-  require_array(codes, "codes", Element::uint8, 2);
+  const Operand bytes(codes, "codes", Element::uint8, 2);
   const Placement placement{size(codes, 0), first, step};
   const BlocksBuilder& shape = self.shape();
   require_size(codes, "codes", 1, shape.k());
-  require_matrix(d, "d", Element::float16, placement.rows, shape.super_blocks());
-  require_matrix(m, "m", Element::float16, placement.rows, shape.super_blocks());
-  require_matrix(levels, "levels", Element::uint8, placement.rows, shape.k() / kBlock * 2);
-  const BlockRows rows{values<uint8_t>(codes), values<uint16_t>(d), values_or_null<uint16_t>(m),
-                       values_or_null<uint8_t>(levels)};
+  const auto factors = matrix(d, "d", Element::float16, placement.rows, shape.super_blocks());
+  const auto minimums = matrix(m, "m", Element::float16, placement.rows, shape.super_blocks());
+  const auto scales = matrix(levels, "levels", Element::uint8, placement.rows, shape.k() / kBlock * 2);
+  const BlockRows rows{bytes.as<uint8_t>(), factors->as<uint16_t>(), values_or_null<uint16_t>(minimums),
+                       values_or_null<uint8_t>(scales)};
   self.use([&](BlocksBuilder& builder) { builder.place(rows, placement); });
 }
 
@@ -158,7 +154,16 @@ WeightHandle finish(Locked<Builder>& self) {
 
 int64_t rows_of(const WeightHandle& self) { return self.weight->rows; }
 int64_t columns_of(const WeightHandle& self) { return self.weight->columns; }
-const char* kind_of(const WeightHandle& self) { return kWeightNames[static_cast<std::size_t>(self.weight->kind)]; }
+const char* kind_of(const WeightHandle& self) { return traits(self.weight->kind).name; }
+
+// What formats of Python say of their kernels: name, whether rows in front are quantized, whether rows are looked up.
+nb::dict matrix_formats() {
+  nb::dict formats;
+  for (const WeightTraits& kind : kWeightTraits) {
+    if (kind.is_matrix()) formats[kind.encoding] = nb::make_tuple(kind.quantizes(), kind.codes.has_value());
+  }
+  return formats;
+}
 
 WeightKind dense_kind(const std::string& dtype) {
   constexpr std::array kNames{"float32", "bfloat16"};
@@ -179,10 +184,10 @@ BlockForm block_form(const std::string& type_name) {
 }
 
 Codebook codebook_of(const AnyArray& array) {
-  require_array(array, "codebook", Element::int8, 1);
+  const Operand values(array, "codebook", Element::int8, 1);
   require_size(array, "codebook", 0, 16);
   Codebook codebook{};
-  std::copy_n(values<int8_t>(array), codebook.size(), codebook.begin());
+  std::copy_n(values.as<int8_t>(), codebook.size(), codebook.begin());
   return codebook;
 }
 
@@ -236,7 +241,7 @@ nb::object column_scales_of(nb::handle self) {
 
 WeightHandle borrow(Weight&& layout, const AnyArray& panels, const float* scales, int64_t count) {
   require_array(panels, "panels", Element::uint8, 1);
-  return {borrow_panels(std::move(layout), values<std::byte>(panels), size(panels, 0), scales, count,
+  return {borrow_panels(std::move(layout), static_cast<const std::byte*>(panels.data()), size(panels, 0), scales, count,
                         std::make_shared<AnyArray>(panels))};
 }
 
@@ -246,8 +251,8 @@ WeightHandle prepacked_dense(int64_t n, int64_t k, const std::string& dtype, con
 
 WeightHandle prepacked_int8(int64_t n, int64_t k, std::optional<int64_t> group, const AnyArray& panels,
                             const AnyArray& scales) {
-  require_array(scales, "column_scales", Element::float32, 1);
-  return borrow(int8_layout(n, k, given_group(group)), panels, values<float>(scales), size(scales, 0));
+  const Operand factors(scales, "column_scales", Element::float32, 1);
+  return borrow(int8_layout(n, k, given_group(group)), panels, factors.as<float>(), size(scales, 0));
 }
 
 WeightHandle prepacked_int4(int64_t n, int64_t k, int64_t group, const std::string& offset, const AnyArray& panels) {
@@ -274,6 +279,7 @@ void bind_weights(nb::module_& module) {
       .def_prop_ro("columns", columns_of)
       .def_prop_ro("data", data_of)
       .def_prop_ro("column_scales", column_scales_of);
+  module.attr("MATRIX_FORMATS") = matrix_formats();
   module.def("vector", vector, array("values"));
   module.def("table", table, array("values"), "dtype"_a);
   module.def("block_table", block_table, array("data"), "type_name"_a, "width"_a);

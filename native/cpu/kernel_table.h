@@ -12,17 +12,9 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cpu/panel_layout.h"
+
 namespace honed {
-
-// ---- layout constants ---------------------------------------------------------------------------
-
-inline constexpr int kPanelColumns = 32;  // output columns of one packed panel, streamed in sequence
-inline constexpr int kTileColumns = 16;   // columns of one register or tile: half a panel
-inline constexpr int kTileDepth = 64;     // k that int8 with one scale a column is padded to: 16 quads of 4 k
-inline constexpr int kBlock = 32;         // k of the smallest group; activation sums are kept per block
-inline constexpr int kPageTokens = 32;    // keys of one KV page
-inline constexpr int kSpanTokens = 256;   // keys of one span of attention, whatever the threads and the batch
-inline constexpr int kLanes = 16;         // partial sums of every float reduction (lane j takes j mod 16)
 
 enum class Epilogue : int32_t {
   store = 0,           // y = result
@@ -31,36 +23,11 @@ enum class Epilogue : int32_t {
   gated_gelu_tanh = 3  // the same with gelu (tanh form)
 };
 
-enum class Activation : int32_t { silu = 0, gelu_tanh = 1 };
-
-// How an int4 group stores its offset. w = scale * (code - zero)  or  w = scale * code + minimum.
-enum class Int4Offset : int32_t {
-  symmetric = 0,   // zero is 8 everywhere, nothing stored
-  zero_point = 1,  // one uint8 per group and column
-  minimum = 2      // one fp16 per group and column
-};
-
-// GGUF blocks whose scales are products, kept as factors: as fp16 d (and m) of a super-block of `depth` k, and, but for
-// q5_1, as a byte of each group. Codes are unsigned, from 0 to `largest`; w = d * level * (code - zero), or with a minimum
-// w = d * level * code - m * minimum level, of q5_1 d * code + m.
-enum class BlockForm : int32_t { q4_k = 0, q5_k = 1, q5_1 = 2, q6_k = 3 };
-
-struct BlockShape {
-  int64_t depth;         // k of a super-block
-  int64_t head_bytes;    // 32 fp16 d, then where there is a minimum 32 fp16 m
-  int64_t code_bytes;    // of 32 k of a panel: as an int4 block, or bytes [2 halves][8 quads][16][4 k]
-  int64_t level_bytes;   // behind them: two rows of 32 bytes, or nothing
-  int64_t group;         // k that share a level
-  int32_t largest, zero;
-  bool minimum;
-};
-
-inline constexpr BlockShape kBlockShapes[] = {
-    {256, 128, 512, 64, 32, 15, 0, true},    // q4_k: a row of uint8 scales, a row of uint8 minimums
-    {256, 128, 1024, 64, 32, 31, 0, true},   // q5_k: the same
-    {32, 128, 1024, 0, 32, 31, 0, true},     // q5_1
-    {256, 64, 1024, 64, 16, 63, 32, false},  // q6_k: int8 scales of the first 16 k, then of the second
-};
+// In this order of operations; relu is x where it is greater than 0, and 0 elsewhere:
+//   silu       x / (1 + exp(-x))
+//   gelu_tanh  x / (1 + exp(-2 * t)), t = 0.7978845608f * fma(0.044715f * x * x, x, x)
+//   gelu       fma(h, erf(x * 0.70710678f), h), h = 0.5f * x
+enum class Activation : int32_t { silu = 0, gelu_tanh = 1, gelu = 2, tanh = 3, relu = 4 };
 
 // ---- matmul -------------------------------------------------------------------------------------
 //
@@ -105,10 +72,10 @@ inline constexpr BlockShape kBlockShapes[] = {
 //   codebook                as int4 without minimum, dot_g over codebook[code]
 //   blocks (activation_group 32), for each group in ascending k, scale_g that of its 32 k
 //                           acc = fma(float(dot_g) * scale_g, d * float(level), acc), then, if minimum,
-//                           acc = fma(float(sum_g) * scale_g, -(m * float(minimum level)), acc);
+//                           acc = fma(float(sum_g) * scale_g, -(m * float(minimum level)), acc), sum_g of the group;
 //                           of q5_1 d and m stand in place of the products
 //   dot_g is exact int32 with the zero point already subtracted.
-//   then + bias, then the epilogue. silu(g) * u is (g / (1 + exp(-g))) * u;
+//   then + bias, then the epilogue: add is y + result * factor, the product rounded; silu(g) * u is (g / (1 + exp(-g))) * u;
 //   gelu_tanh(g) * u is (g / (1 + exp(-2 * t))) * u, t = 0.7978845608f * fma(0.044715f * g * g, g, g).
 struct MatmulArgs {
   const void* x;          // f32 rows, or quantized activation rows
@@ -133,6 +100,7 @@ struct MatmulArgs {
 
   float* y;               // output column 0 of row 0
   int64_t y_stride;       // floats between rows
+  float factor = 1.0f;    // of what the epilogue add adds
 };
 
 // ---- the other slots ----------------------------------------------------------------------------
@@ -140,20 +108,44 @@ struct MatmulArgs {
 enum class TableType : int32_t {
   f32 = 0, bf16 = 1, f16 = 2,  // slot embed
   // Blocks as they lie in a GGUF file, slot embed_blocks. src/honed/encodings/gguf_formats.py has the bytes of each.
-  q4_0 = 3, q4_1 = 4, q5_0 = 5, q5_1 = 6, q8_0 = 7, q4_k = 8, q5_k = 9, q6_k = 10
+  q4_0 = 3, q4_1 = 4, q5_0 = 5, q5_1 = 6, q8_0 = 7, q4_k = 8, q5_k = 9, q6_k = 10, q2_k = 11, q3_k = 12, iq4_nl = 13,
+  iq4_xs = 14
 };
 
 // y[t] = table[token[t]] widened to f32. Tokens are already checked against the table. Of blocks, in ggml's order:
 //   q4_0, q5_0, q8_0  d * code, the code signed (less 8, less 16, as it is)
 //   q4_1, q5_1        (d * code) + m
-//   q4_k, q5_k        ((d * scale) * code) - (m * minimum)
-//   q6_k              (d * scale) * (code - 32)
+//   q2_k, q4_k, q5_k  ((d * scale) * code) - (m * minimum)
+//   q3_k, q6_k        (d * scale) * code, the code signed (less 4, less 32)
+//   iq4_nl, iq4_xs    d * value, (d * scale) * value, of the sixteen values of ggml's kvalues_iq4nl
 struct EmbedArgs {
   const int32_t* tokens;
   int64_t row_begin, row_end;
   const void* table;
   TableType type;
   int64_t width;  // of blocks a multiple of their values
+  float* y;
+  int64_t y_stride;
+};
+
+// y[t, k] = w[token[t], k] * factors[k], of a matrix of panels: the columns that a matmul gives are the entries that are
+// looked up. Tokens are already checked against the columns. In this order, `code` being that of a codebook's value:
+//   int8, codebook, and int4 without minimum   w = (code - zero) * scale
+//   int4 with minimum                          w = code * scale + minimum
+// Factors are powers of two, so whatever they undo is undone exactly.
+enum class PanelCodes : int32_t { int8 = 0, int4 = 1, codebook = 2 };
+struct EmbedPackedArgs {
+  const int32_t* tokens;
+  int64_t row_begin, row_end;
+  const void* panels;
+  int64_t panel_bytes;
+  int64_t width;  // k of the matrix
+  PanelCodes codes;
+  const float* column_scales;  // as in MatmulArgs, and so are the next three
+  const int8_t* codebook;
+  int64_t group;
+  Int4Offset offset;
+  const float* factors;  // [width]
   float* y;
   int64_t y_stride;
 };
@@ -165,6 +157,20 @@ struct RmsNormArgs {
   int64_t x_stride;
   int64_t row_begin, row_end;
   const float* weight;
+  int64_t width;
+  float eps;
+  float* y;  // may equal x
+  int64_t y_stride;
+};
+
+// Sums as in RmsNormArgs: mean = (lanes j of lane + x) / width; c = x - mean;
+// r = 1 / sqrt((lanes j of fma(c, c, lane)) / width + eps); y = fma(c * r, weight, bias), without bias (c * r) * weight.
+struct LayerNormArgs {
+  const float* x;
+  int64_t x_stride;
+  int64_t row_begin, row_end;
+  const float* weight;
+  const float* bias;  // or null
   int64_t width;
   float eps;
   float* y;  // may equal x
@@ -197,6 +203,9 @@ enum class KvType : int32_t { f32 = 0, bf16 = 1, int8 = 2 };
 // keys + p * page_bytes + h * head_bytes, its values likewise:
 //   keys    [head_dim][32] cells: tokens in lanes, so that a dot product needs no fold
 //   values  [32][head_dim] cells
+// bf16 has them in pairs, as instructions that multiply pairs want them:
+//   keys    [head_dim / 2, up][32][2] cells: feature 2 i + j of token t at [i][t][j]; one past head_dim is zero
+//   values  [16][head_dim][2] cells: token 2 i + j, feature d at [i][d][j]
 // int8 has them in fours, as instructions that multiply bytes want them, and the scales int8_scales_offset bytes behind
 // the start:
 //   keys    [head_dim / 4, up][32][4] cells: feature 4 i + j of token t at [i][t][j]; those past head_dim mean nothing;
@@ -213,8 +222,9 @@ struct KvLayer {
   KvType type;
 };
 
-// Rotates the heads of q and k in place of their qkv row (rotate-half over rotary_dim), after an RMS norm
-// of each head where q_norm / k_norm are given, and writes k and v to the page of the token.
+// Rotates the heads of q and k in place of their qkv row, over their first rotary_dim features, after an RMS norm
+// of each head where q_norm / k_norm are given, and writes k and v to the page of the token. Features i and
+// i + rotary_dim / 2 are a pair, or 2 i and 2 i + 1 where pairs are interleaved:
 //   t = x2 * sin; y1 = fma(x1, cos, -t);  t = x1 * sin; y2 = fma(x2, cos, t)
 struct RopeKvArgs {
   float* qkv;  // row: q [heads * head_dim], k [kv_heads * head_dim], v [kv_heads * head_dim]
@@ -230,18 +240,26 @@ struct RopeKvArgs {
   const float* q_norm;            // [head_dim] or null
   const float* k_norm;
   float eps;
+  bool interleaved;
   KvLayer cache;
 };
 
-// Causal attention of a tile: rows [row_begin, row_end), which are consecutive positions of one sequence, and the query
-// heads of one kv head, over one span: of the keys (position - window, position] that a row sees, window 0 meaning all,
-// those in [span * kSpanTokens, (span + 1) * kSpanTokens). Every row sees at least one of them; no other key or value
-// has any influence, and a page in which no row of the tile sees a key is not read. With keys k and values v of the
-// cache, widened to f32:
+// Attention of a tile: rows [row_begin, row_end), which are consecutive positions of one sequence, and the query heads of
+// one kv head, over one span: of the keys [position - before, position + after] that a row sees, as far as the sequence
+// has them, those in [span * kSpanTokens, (span + 1) * kSpanTokens). Every row sees at least one of them; no other key or
+// value has any influence, and a page in which no row of the tile sees a key is not read. With keys k and values v of
+// the cache, widened to f32:
 //   score_j = (acc over d ascending of fma(q[d], k[d], acc)) * scale
+// and then, where it is asked for,
+//   score_j = soft_cap * tanh(score_j / soft_cap)
+//   score_j = score_j + bias of the head and the distance j - position, clamped to [-reach, reach]
 //   m = max score + 0
 //   p_j = exp(score_j - m); sum = 16 lanes over absolute j mod 16 ascending, folded as in RmsNormArgs
 //   o[d] = acc over j ascending of fma(p_j, v[j][d], acc), from 0
+// Of a bfloat16 cache q[d] and p_j are rounded to bfloat16 too (p_j before it is summed), and both products go through
+// pairs, the odd one of a pair first: d in the order 1, 0, 3, 2, ..., of odd head_dim with a last q of zero; j in the order
+// 1, 0, 3, 2, ... of the keys of the sequence, where one of a pair is in sight the other with p and v of zero. All of it
+// with denormals flushed, operands and results (see kernels/shared/flush.h): that is what VDPBF16PS gives.
 // Of an int8 cache both products are of integers, so in any order; codes are made as those of QuantizeArgs, with
 // another largest one, and fine enough to add no error worth naming to that of the cache:
 //   c = codes of q within kQueryCodes, q_step = max |q| / kQueryCodes
@@ -266,6 +284,7 @@ struct AttentionNext {
   int64_t kv_head;
   int64_t page_begin, page_end;
 };
+inline constexpr int64_t kEveryKey = int64_t{1} << 48;  // more keys than any sequence has
 struct AttentionArgs {
   const float* q;  // of row 0: [heads * head_dim]
   int64_t q_stride;
@@ -275,8 +294,12 @@ struct AttentionArgs {
   int64_t group;           // query heads of one kv head
   int64_t kv_head, head_dim;
   int64_t span;
-  int64_t window;
+  int64_t before, after;  // keys that a row sees behind its position and ahead of it; kEveryKey: all
+  int64_t keys;           // of the sequence, more than any row's position
   float scale;
+  float soft_cap;     // 0: none
+  const float* bias;  // of query head 0: [heads][2 * reach + 1], that of distance -reach first; or null
+  int64_t reach;
   KvLayer cache;
   float* scratch;   // this thread's own: rows * group * (kScoreStride + head_dim up to a multiple of 16) floats
   float* partials;  // [rows][group] partials, one after the other
@@ -287,13 +310,26 @@ struct AttentionArgs {
 //   state = partial 0; for i = 1 .. count - 1: m = max(m_state, m_i); a = exp(m_state - m); b = exp(m_i - m);
 //   sum = fma(sum_state, a, sum_i * b); o[d] = fma(o_state[d], a, o_i[d] * b); m_state = m
 //   y[d] = o[d] / sum
-// Folding all at once or, the state being kept, one after the other gives the same bits.
+// Folding all at once or, the state being kept, one after the other gives the same bits. With the last span sinks may be
+// given, the scores of keys that have no value: one more partial with the sink of the head as m, sum 1 and o 0.
 struct AttentionMergeArgs {
   float* partials;  // [count] times span_stride floats: [rows][group] partials
   int64_t count;
   int64_t span_stride;
   int64_t rows, group, head_dim;
+  const float* sinks;  // [group], or null
   float* y;  // first query head of the kv head, of the first row
+  int64_t y_stride;
+};
+
+// y[row, i] = activation(x[row, i])
+struct ActivateArgs {
+  const float* x;
+  int64_t x_stride;
+  int64_t row_begin, row_end;
+  int64_t width;
+  Activation activation;
+  float* y;  // may equal x
   int64_t y_stride;
 };
 
@@ -318,6 +354,51 @@ struct AddArgs {
   int64_t y_stride;
 };
 
+// Of each row the `chosen` greatest of x[row, e], of equal ones those of the lower number (zeros of either sign are
+// equal), to numbers, in ascending number, and what each of them counts, to weights:
+//   softmax            exp(x[e] - m) / sum, m = max of x; sum = acc over all e ascending of acc + exp(x[e] - m), from 0
+//   softmax_of_chosen  the same, the sum over those that are chosen
+//   sigmoid            1 / (1 + exp(-x[e]))
+// Of whatever values the numbers are different, and under `experts`.
+inline constexpr int64_t kMostExperts = 1 << 10;
+enum class Scoring : int32_t { softmax = 0, softmax_of_chosen = 1, sigmoid = 2 };
+struct RouteArgs {
+  const float* x;
+  int64_t x_stride;
+  int64_t row_begin, row_end;
+  int64_t experts, chosen;  // at most kMostExperts, at most experts
+  Scoring scoring;
+  int32_t* numbers;  // of row 0
+  float* weights;
+  int64_t y_stride;  // of both
+};
+
+// y[row] = acc over j ascending of fma(weights[row, j], x[places[row, j]], acc), the first one weights[row, 0] * x; or
+// y + that.
+struct CombineArgs {
+  const float* x;
+  int64_t x_stride;
+  const int32_t* places;  // of row 0
+  const float* weights;
+  int64_t routing_stride;  // of both
+  int64_t row_begin, row_end;
+  int64_t chosen, width;
+  bool add;
+  float* y;
+  int64_t y_stride;
+};
+
+// y = x * factor
+struct ScaleArgs {
+  const float* x;
+  int64_t x_stride;
+  int64_t row_begin, row_end;
+  int64_t width;
+  float factor;
+  float* y;  // may equal x
+  int64_t y_stride;
+};
+
 // The greatest of x[row, c] for c in [column_begin, column_end), the first one among equals (zeros of either sign are
 // equal), to choices[row], and whether all of them are finite. Where they are not, column and value mean nothing.
 struct Choice {
@@ -333,6 +414,20 @@ struct ArgmaxArgs {
   Choice* choices;                   // of row 0
 };
 
+// weights[i] = exp((x[i] - greatest) / temperature) of x widened to double, and their sums one by one: sums[b] of those
+// before place b * kSumBlock, and behind these, at sums[(count + kSumBlock - 1) / kSumBlock], of all. x is finite, none
+// over `greatest`. All in double: e = (x - greatest) / temperature, the division left out where temperature is 1;
+// c = max(e, -700); n = round_to_even(c * (1 / ln 2)); r = (c - n * 0x1.62e42feep-1) - n * 0x1.a39ef35793c76p-33;
+// p = 1 / 13!; p = p * r + 1 / k!, k from 12 down to 0, product and sum each rounded; 0 where e < -700, else p * 2^n.
+inline constexpr int kSumBlock = 512;
+struct ExpWeightsArgs {
+  const float* x;
+  int64_t count;  // at least one
+  double greatest, temperature;
+  double* weights;
+  double* sums;
+};
+
 // exp(x), everywhere: x clamped to [-87.33654f, 88.0f] (a score of -infinity gives exactly 0 where
 // masked, since masked keys are skipped, not exponentiated); n = round_to_even(x * 1.44269504f);
 // r = fma(n, -0.693359375f, x); r = fma(n, 2.12194440e-4f, r);
@@ -340,31 +435,30 @@ struct ArgmaxArgs {
 // p = fma(p, r, 4.1665795894e-2f); p = fma(p, r, 1.6666665459e-1f); p = fma(p, r, 5.0000001201e-1f);
 // p = fma(p, r * r, r) + 1; result = p * 2^n, by adding n to the exponent (two steps never needed).
 // Coefficients: S. Moshier, Cephes, expf.
+//
+// erf(x) and tanh(x), everywhere: x clamped to [-limit, limit]; s = x * x; (x * top(s)) / bottom(s), polynomials by fma
+// from the highest power down, p = fma(p, s, next). Within 4e-7 and 3e-7 of the functions. Coefficients: Eigen.
+struct ErfTerms {
+  static constexpr float limit = 4.0f;
+  static constexpr float top[] = {-2.72614225801306e-10f, 2.77068142495902e-08f,  -2.10102402082508e-06f,
+                                  -5.69250639462346e-05f, -7.34990630326855e-04f, -2.95459980854025e-03f,
+                                  -1.60960333262415e-02f};
+  static constexpr float bottom[] = {-1.45660718464996e-05f, -2.13374055278905e-04f, -1.68282697438203e-03f,
+                                     -7.37332916720468e-03f, -1.42647390514189e-02f};
+};
+struct TanhTerms {
+  static constexpr float limit = 7.90531110763549805f;
+  static constexpr float top[] = {-2.76076847742355e-16f, 2.00018790482477e-13f, -8.60467152213735e-11f,
+                                  5.12229709037114e-08f,  1.48572235717979e-05f, 6.37261928875436e-04f,
+                                  4.89352455891786e-03f};
+  static constexpr float bottom[] = {1.19825839466702e-06f, 1.18534705686654e-04f, 2.26843463243900e-03f,
+                                     4.89352518554385e-03f};
+};
 
 struct KernelTable {
   const char* isa;
-  void (*embed)(const EmbedArgs&);
-  void (*embed_blocks)(const EmbedArgs&);
-  void (*rms_norm)(const RmsNormArgs&);
-  void (*quantize)(const QuantizeArgs&);
-  void (*matmul_f32)(const MatmulArgs&);
-  void (*matmul_bf16)(const MatmulArgs&);
-  void (*matmul_int8)(const MatmulArgs&);
-  void (*matmul_int4)(const MatmulArgs&);
-  void (*matmul_blocks)(const MatmulArgs&);
-  void (*matmul_codebook)(const MatmulArgs&);
-  void (*rope_kv)(const RopeKvArgs&);
-  void (*attention)(const AttentionArgs&);
-  void (*attention_merge)(const AttentionMergeArgs&);
-  void (*gated)(const GatedArgs&);
-  void (*add)(const AddArgs&);
-  void (*argmax)(const ArgmaxArgs&);
-
-  // Probes of the machine's limits, for the benchmark's fractions. `integer_peak` runs the fastest int8
-  // multiply-add of the set from registers `iterations` times and returns how many multiply-adds that was;
-  // `read_memory` reads `bytes` (a multiple of 256, aligned to 64) once and returns a value that depends on them.
-  int64_t (*integer_peak)(int64_t iterations);
-  uint64_t (*read_memory)(const void* data, int64_t bytes);
+#define HONED_SLOT(name, result, arguments) result(*name) arguments;
+#include "kernels/slots.def"
 };
 
 // Each overrides the slots that it has; compiled with the flags of its own instruction set, so none may
@@ -375,6 +469,9 @@ void fill_avx2(KernelTable& table);
 #endif
 #if defined(HONED_HAVE_AVX512VNNI)
 void fill_avx512vnni(KernelTable& table);
+#endif
+#if defined(HONED_HAVE_AVX512BF16)
+void fill_avx512bf16(KernelTable& table);  // keeps the attention that it finds, for caches that are not bfloat16
 #endif
 #if defined(HONED_HAVE_AMX)
 void fill_amx(KernelTable& table);  // keeps the matmuls that it finds, for few rows

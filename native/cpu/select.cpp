@@ -8,6 +8,9 @@
 #include <stdexcept>
 
 #include "cpu/features.h"
+#if defined(HONED_HAVE_AVX512BF16)
+#include "kernels/avx512bf16/slots.h"
+#endif
 
 namespace honed {
 namespace {
@@ -26,6 +29,11 @@ bool runs_avx2(const Features& f) { return f.avx2 && f.fma && f.f16c; }
 #if defined(HONED_HAVE_AVX512VNNI)
 bool runs_avx512vnni(const Features& f) {
   return f.avx2 && f.fma && f.f16c && f.avx512f && f.avx512bw && f.avx512vl && f.avx512dq && f.avx512vnni;
+}
+#endif
+#if defined(HONED_HAVE_AVX512BF16)
+bool runs_avx512bf16(const Features& f) {
+  return runs_avx512vnni(f) && f.avx512bf16 && avx512bf16::multiplies_as_fma();
 }
 #endif
 #if defined(HONED_HAVE_AMX)
@@ -48,6 +56,9 @@ constexpr InstructionSet kSets[] = {
 #if defined(HONED_HAVE_AVX512VNNI)
     {"avx512vnni", runs_avx512vnni, fill_avx512vnni},
 #endif
+#if defined(HONED_HAVE_AVX512BF16)
+    {"avx512bf16", runs_avx512bf16, fill_avx512bf16},
+#endif
 #if defined(HONED_HAVE_AMX)
     {"amx", runs_amx, fill_amx},
 #endif
@@ -59,7 +70,7 @@ constexpr InstructionSet kSets[] = {
 #endif
 };
 
-constexpr std::array kNames{"portable", "avx2", "avx512vnni", "amx", "neon", "neon_i8mm"};
+constexpr std::array kNames{"portable", "avx2", "avx512vnni", "avx512bf16", "amx", "neon", "neon_i8mm"};
 
 std::string joined(const std::vector<std::string>& names) {
   std::string text;
@@ -83,28 +94,9 @@ std::string joined(const std::vector<std::string>& names) {
 }
 
 void require_every_slot(const KernelTable& table) {
-  const std::pair<const char*, bool> slots[] = {
-      {"embed", table.embed != nullptr},
-      {"embed_blocks", table.embed_blocks != nullptr},
-      {"rms_norm", table.rms_norm != nullptr},
-      {"quantize", table.quantize != nullptr},
-      {"matmul_f32", table.matmul_f32 != nullptr},
-      {"matmul_bf16", table.matmul_bf16 != nullptr},
-      {"matmul_int8", table.matmul_int8 != nullptr},
-      {"matmul_int4", table.matmul_int4 != nullptr},
-      {"matmul_blocks", table.matmul_blocks != nullptr},
-      {"matmul_codebook", table.matmul_codebook != nullptr},
-      {"rope_kv", table.rope_kv != nullptr},
-      {"attention", table.attention != nullptr},
-      {"gated", table.gated != nullptr},
-      {"add", table.add != nullptr},
-      {"argmax", table.argmax != nullptr},
-      {"integer_peak", table.integer_peak != nullptr},
-      {"read_memory", table.read_memory != nullptr},
-  };
-  for (const auto& [slot, filled] : slots) {
-    if (!filled) throw std::logic_error(std::string("kernel slot ") + slot + " is empty in " + table.isa);
-  }
+#define HONED_SLOT(name, result, arguments) \
+  if (table.name == nullptr) throw std::logic_error(std::string("kernel slot " #name " is empty in ") + table.isa);
+#include "kernels/slots.def"
 }
 
 }  // namespace

@@ -128,7 +128,7 @@ std::vector<CpuCache> cpu_caches() {
 int default_threads() {
   const int allowed = allowed_cpus();
   const auto quota = cgroup_cpu_quota();
-  return quota ? std::clamp(static_cast<int>(*quota), 1, allowed) : allowed;
+  return quota ? static_cast<int>(std::clamp(*quota, 1.0, static_cast<double>(allowed))) : allowed;
 }
 
 }  // namespace honed

@@ -10,6 +10,7 @@ namespace {
 
 constexpr int64_t kAlignment = 64;
 constexpr int64_t kMostRows = int64_t{1} << 20;
+constexpr int64_t kRoutingBytes = 12;  // of an expert: its number, weight and place (executor/ops/routing.h)
 constexpr int64_t kMostBytes = int64_t{1} << 42;
 
 void check_rows(const char* name, int64_t rows) {
@@ -25,21 +26,27 @@ Arena::Arena(const Plan& plan, int64_t max_tokens, int64_t max_selected) {
   check_rows("max_tokens", max_tokens);
   check_rows("max_selected", max_selected);
   std::vector<int64_t> stretches(plan.slots.size(), 0);
-  // The logits slot needs none: the last op writes where the caller wants them.
-  const auto logits = static_cast<std::size_t>(plan.ops.back().output);
   slots_.resize(plan.slots.size());
+  for (std::size_t i = 0; i < plan.outputs.size(); ++i) {
+    slots_[static_cast<std::size_t>(plan.outputs[i].slot)].output = i;
+  }
   for (std::size_t i = 0; i < plan.slots.size(); ++i) {
     const Slot& slot = plan.slots[i];
     SlotMemory& memory = slots_[i];
+    if (memory.output) {
+      memory.row_bytes = slot.width * 4;
+      continue;
+    }
     if (slot.kind == SlotKind::quantized) {
       memory.layout = quantized_row(slot.width, slot.activation_group);
       memory.row_bytes = memory.layout.bytes;
+    } else if (slot.kind == SlotKind::routing) {
+      memory.row_bytes = (slot.width * kRoutingBytes + kAlignment - 1) / kAlignment * kAlignment;
     } else {
       memory.row_bytes = (slot.width * 4 + kAlignment - 1) / kAlignment * kAlignment;
     }
-    if (i == logits) continue;
     int64_t& stretch = stretches[static_cast<std::size_t>(slot.stretch)];
-    stretch = std::max(stretch, memory.row_bytes * (slot.rows == Rows::tokens ? max_tokens : max_selected));
+    stretch = std::max(stretch, memory.row_bytes * slot.copies * (slot.rows == Rows::selected ? max_selected : max_tokens));
   }
   std::vector<int64_t> offsets(stretches.size(), 0);
   int64_t total = 0;
@@ -53,7 +60,7 @@ Arena::Arena(const Plan& plan, int64_t max_tokens, int64_t max_selected) {
   }
   buffer_ = AlignedBuffer(static_cast<std::size_t>(std::max(total, kAlignment)));
   for (std::size_t i = 0; i < plan.slots.size(); ++i) {
-    if (i != logits) slots_[i].data = buffer_.data() + offsets[static_cast<std::size_t>(plan.slots[i].stretch)];
+    if (!slots_[i].output) slots_[i].data = buffer_.data() + offsets[static_cast<std::size_t>(plan.slots[i].stretch)];
   }
 }
 

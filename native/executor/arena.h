@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "plan/plan.h"
@@ -12,7 +13,8 @@ namespace honed {
 struct SlotMemory {
   std::byte* data = nullptr;
   int64_t row_bytes = 0;
-  QuantizedRow layout{};  // quantized slots
+  QuantizedRow layout{};              // quantized slots
+  std::optional<std::size_t> output;  // of the plan, whose rows go where the caller wants them: no memory here
 };
 
 class Arena {
@@ -20,7 +22,7 @@ class Arena {
   // `plan` is already validated. Throws std::invalid_argument where the sizes are out of range.
   Arena(const Plan& plan, int64_t max_tokens, int64_t max_selected);
 
-  const SlotMemory& slot(int32_t index) const { return slots_[static_cast<std::size_t>(index)]; }
+  const SlotMemory& slot(SlotNumber index) const { return slots_[static_cast<std::size_t>(index)]; }
   int64_t bytes() const { return static_cast<int64_t>(buffer_.size()); }
 
  private:

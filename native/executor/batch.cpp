@@ -10,17 +10,21 @@
 namespace honed {
 namespace {
 
+// Of page tables: those of no columns take no memory, however many they are, and a flag is kept for each.
+constexpr int64_t kMostTables = int64_t{1} << 20;
+
 [[noreturn]] void reject(const std::string& entry, int64_t value, const std::string& expected) {
   throw std::invalid_argument("batch: " + entry + " = " + std::to_string(value) + ": " + expected);
 }
 
-std::string at(const char* name, int64_t index) { return std::string(name) + "[" + std::to_string(index) + "]"; }
+std::string at(const std::string& name, int64_t index) { return name + "[" + std::to_string(index) + "]"; }
 
 void check_counts(const Batch& b, const BatchLimits& limits) {
-  if (b.rows < 1) reject("tokens", b.rows, "a batch must have at least one token row");
+  if (b.rows < 1) reject("token rows", b.rows, "a batch must have at least one");
   if (b.rows > limits.max_tokens) {
     reject("token rows", b.rows, "at most max_tokens = " + std::to_string(limits.max_tokens));
   }
+  if (b.tables > kMostTables) reject("page_tables", b.tables, "at most " + std::to_string(kMostTables) + " rows");
   if (b.selected_rows > limits.max_selected) {
     reject("selected rows", b.selected_rows, "at most max_selected = " + std::to_string(limits.max_selected));
   }
@@ -47,22 +51,38 @@ void check_earlier_pages(const Batch& b, const BatchLimits& limits, int64_t i) {
   for (int64_t position = 0; position < b.positions[i]; position += kPageTokens) page_of(b, limits, i, position);
 }
 
-void check_row(const Batch& b, const BatchLimits& limits, int64_t i, std::vector<bool>& seen) {
-  if (b.tokens[i] < 0 || b.tokens[i] >= limits.vocabulary) {
-    reject(at("tokens", i), b.tokens[i], "must be from 0 to " + std::to_string(limits.vocabulary - 1));
+// Whether row i goes on with the sequence of the row before it, where it must then stand behind it.
+bool continues(const Batch& b, int64_t i) {
+  if (i == 0 || b.sequences[i] != b.sequences[i - 1]) return false;
+  if (b.positions[i] != int64_t{b.positions[i - 1]} + 1) {
+    reject(at("positions", i), b.positions[i],
+           "must follow " + std::to_string(b.positions[i - 1]) + ", the position before it in the sequence");
   }
+  return true;
+}
+
+void check_ids(const Input& input, const int32_t* ids, int64_t rows) {
+  for (int64_t i = 0; i < rows; ++i) {
+    if (ids[i] < 0 || ids[i] >= input.size) {
+      reject(at(input.name, i), ids[i], "must be from 0 to " + std::to_string(input.size - 1));
+    }
+  }
+}
+
+void check_start(const Batch& b, const BatchLimits& limits, int64_t i) {
+  if (b.positions[i] < 0) reject(at("positions", i), b.positions[i], "must not be negative");
+  if (limits.from_zero && b.positions[i] != 0) {
+    reject(at("positions", i), b.positions[i], "must be 0: a sequence is run whole, by a plan that keeps no keys of it");
+  }
+}
+
+// Of a plan with caches, where a sequence is a row of page_tables.
+void check_row(const Batch& b, const BatchLimits& limits, int64_t i, std::vector<bool>& seen) {
   if (b.sequences[i] < 0 || b.sequences[i] >= b.tables) {
     reject(at("sequences", i), b.sequences[i], "must be a row of page_tables, which has " + std::to_string(b.tables));
   }
-  if (b.positions[i] < 0) reject(at("positions", i), b.positions[i], "must not be negative");
-  const bool continues = i > 0 && b.sequences[i] == b.sequences[i - 1];
-  if (continues) {
-    if (b.positions[i] != int64_t{b.positions[i - 1]} + 1) {
-      reject(at("positions", i), b.positions[i],
-             "must follow " + std::to_string(b.positions[i - 1]) + ", the position before it in the sequence");
-    }
-    return;
-  }
+  if (continues(b, i)) return;
+  check_start(b, limits, i);
   const auto sequence = static_cast<std::size_t>(b.sequences[i]);
   if (seen[sequence]) reject(at("sequences", i), b.sequences[i], "the rows of a sequence must stand back to back");
   seen[sequence] = true;
@@ -93,10 +113,8 @@ void check_selected(const Batch& b) {
   }
 }
 
-}  // namespace
-
-void check_batch(const Batch& batch, const BatchLimits& limits) {
-  check_counts(batch, limits);
+// Every row writes its place in the pages, and reads those before it.
+void check_paged_rows(const Batch& batch, const BatchLimits& limits) {
   std::vector<bool> seen(static_cast<std::size_t>(batch.tables), false);
   std::vector<int64_t> cells(static_cast<std::size_t>(batch.rows));
   int64_t highest = 0;
@@ -111,6 +129,33 @@ void check_batch(const Batch& batch, const BatchLimits& limits) {
     reject("positions", highest, "the cache has room for " + std::to_string(limits.pages * kPageTokens) + " positions");
   }
   check_distinct(cells);
+}
+
+// Of a plan without caches.
+void check_rows(const Batch& b, const BatchLimits& limits) {
+  for (int64_t i = 0; i < b.rows; ++i) {
+    if (continues(b, i)) continue;
+    const int64_t next = i == 0 ? 0 : int64_t{b.sequences[i - 1]} + 1;
+    if (b.sequences[i] != next) {
+      reject(at("sequences", i), b.sequences[i], "must be " + std::to_string(next) + ": sequences are counted from 0");
+    }
+    check_start(b, limits, i);
+  }
+}
+
+}  // namespace
+
+void check_batch(const Batch& batch, const BatchLimits& limits) {
+  check_counts(batch, limits);
+  for (std::size_t i = 0; i < limits.inputs.size(); ++i) {
+    const Input& input = limits.inputs[i];
+    if (input.kind == InputKind::ids) check_ids(input, static_cast<const int32_t*>(batch.inputs[i]), batch.rows);
+  }
+  if (limits.pages > 0) {
+    check_paged_rows(batch, limits);
+  } else {
+    check_rows(batch, limits);
+  }
   check_selected(batch);
 }
 

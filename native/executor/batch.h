@@ -2,19 +2,22 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
+
+#include "plan/plan.h"
 
 namespace honed {
 
-// Tokens of several sequences back to back. Arrays are the caller's and outlive the step.
+// Rows of several sequences back to back. Arrays are the caller's and outlive the step.
 struct Batch {
-  const int32_t* tokens;       // [rows]
-  const int32_t* positions;    // [rows]
-  const int32_t* sequences;    // [rows], rows of page_tables
-  const int32_t* page_tables;  // [tables][pages_per_table]
-  const int32_t* selected;     // [selected_rows], ascending
+  std::vector<const void*> inputs;  // of the plan, in its order: int32 [rows], or float [rows][width]
+  const int32_t* positions;         // [rows]
+  const int32_t* sequences;         // [rows], rows of page_tables; of a plan without caches numbers in order
+  const int32_t* page_tables;       // [tables][pages_per_table]
+  const int32_t* selected;          // [selected_rows], ascending
   int64_t rows;
-  int64_t tables;
+  int64_t tables;  // 0 for a plan without caches
   int64_t pages_per_table;
   int64_t selected_rows;  // 0 for a chunk of a prompt that is not its last
 };
@@ -22,8 +25,9 @@ struct Batch {
 struct BatchLimits {
   int64_t max_tokens;
   int64_t max_selected;
-  int64_t vocabulary;
-  int64_t pages;
+  int64_t pages;   // of the cache; 0 where the plan has none
+  bool from_zero;  // sequences start at position 0: no keys of earlier steps are kept for some attention
+  std::span<const Input> inputs;
 };
 
 // Throws std::invalid_argument naming the entry.

@@ -3,14 +3,21 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace honed {
+
+class Needs;
+class Threads;
 
 // What a thread reads first, and in ascending order, in work that is still to come.
 struct Stretch {
   const std::byte* first;
   int64_t bytes;
 };
+
+// [ops][threads]: what each thread reads first of the next panels that are streamed after an op, in a step of few rows.
+std::vector<Stretch> stretches_after_ops(const Needs& needs, const Threads& threads);
 
 // How far one thread has got with asking. Only that thread uses it.
 class Lookahead {

@@ -4,27 +4,33 @@
 #include <cstdint>
 #include <vector>
 
+#include "executor/needs.h"
 #include "executor/threads.h"
-#include "plan/plan.h"
 
 namespace honed {
 
+// [rows][half] each.
+struct RotaryTable {
+  const float* cos;
+  const float* sin;
+};
+
 class Rotary {
  public:
-  explicit Rotary(const Plan& plan);
+  explicit Rotary(const Needs& needs);
 
   // Fills the tables for the rows of a step: cos(float(position) * inv_freq) in double, rounded, times the factor.
   void prepare(const int32_t* positions, int64_t rows, Threads& threads);
 
-  // [rows][rotary_dim / 2] for the rope_kv op with this index in the plan.
-  const float* cos(std::size_t op) const { return tables_[table_of_op_[op]].cos.data(); }
-  const float* sin(std::size_t op) const { return tables_[table_of_op_[op]].sin.data(); }
+  // Of the op with this index in the plan, which has asked for one.
+  RotaryTable table(std::size_t op) const {
+    const Table& table = tables_[table_of_op_[op]];
+    return {table.cos.data(), table.sin.data()};
+  }
 
  private:
   struct Table {
-    const float* inv_freq;
-    int64_t half;
-    float factor;
+    Rotation rotation;
     std::vector<float> cos;
     std::vector<float> sin;
   };

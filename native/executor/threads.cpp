@@ -8,6 +8,7 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 
 #include "cpu/topology.h"
 
@@ -68,13 +69,23 @@ Threads::Threads(int count)
     for (int thread = 1; thread < count_; ++thread) {
       workers_->emplace_back([this, thread] { work(thread); });
     }
+  } catch (const std::system_error& error) {
+    const std::size_t made = workers_->size() + 1;
+    stop();
+    throw std::runtime_error("threads = " + std::to_string(count_) + ": the system gives this process " +
+                             std::to_string(made) + " (" + error.code().message() +
+                             "): ask for fewer, or raise the limits on processes and memory");
   } catch (...) {
-    stopping_.store(true, std::memory_order_relaxed);
-    generation_.fetch_add(1, std::memory_order_release);
-    generation_.notify_all();
-    for (auto& worker : *workers_) worker.join();
+    stop();
     throw;
   }
+}
+
+void Threads::stop() {
+  stopping_.store(true, std::memory_order_relaxed);
+  generation_.fetch_add(1, std::memory_order_release);
+  generation_.notify_all();
+  for (auto& worker : *workers_) worker.join();
 }
 
 Threads::~Threads() {
@@ -83,10 +94,7 @@ Threads::~Threads() {
     static_cast<void>(workers_.release());
     return;
   }
-  stopping_.store(true, std::memory_order_relaxed);
-  generation_.fetch_add(1, std::memory_order_release);
-  generation_.notify_all();
-  for (auto& worker : *workers_) worker.join();
+  stop();
 }
 
 // Returns once `value` is no longer `old`.

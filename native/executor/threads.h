@@ -54,6 +54,7 @@ class Threads {
   void take_tasks(int thread);
   int64_t take(int thread);  // a task, or -1 where none is left
   void work(int thread);
+  void stop();  // ends and joins the workers that were made
   template <typename T>
   void wait_while(const std::atomic<T>& value, T old, int thread);
 
@@ -70,10 +71,10 @@ class Threads {
   Call call_ = nullptr;
   const void* context_ = nullptr;
   int64_t tasks_ = 0;
-  alignas(64) std::atomic<int> generation_{0};  // a change wakes the workers
-  std::atomic<const Stretch*> expected_{nullptr};
-  std::unique_ptr<Part[]> parts_;                 // of each thread
-  alignas(64) std::atomic<int64_t> finished_{0};  // tasks that are done
+  alignas(64) std::atomic<int> generation_{0};     // a change wakes the workers
+  std::atomic<const Stretch*> expected_{nullptr};  // of each thread, or null
+  std::unique_ptr<Part[]> parts_;                  // of each thread
+  alignas(64) std::atomic<int64_t> finished_{0};   // tasks that are done
   std::atomic<bool> stopping_{false};
   std::unique_ptr<std::vector<std::thread>> workers_;
 };

@@ -1,40 +1,36 @@
 #include "executor/tiles.h"
 
-#include <algorithm>
-
-#include "cpu/kernel_table.h"
-
 namespace honed {
 namespace {
 
 // A tile is split when a kv head of it is more than this part of what a thread has to do.
 constexpr int64_t kPartsOfThread = 4;
 
-int64_t keys_of(int64_t position, int64_t window) {
-  return window > 0 ? std::min(window, position + 1) : position + 1;
-}
-
 }  // namespace
 
-void AttentionTiles::cut(const Batch& batch, const AttentionShape& shape, int threads, const SplitRoom& room) {
+void AttentionTiles::cut(const AttentionRows& rows, const AttentionShape& shape, int threads, const SplitRoom& room) {
   tiles_.clear();
   work_ = 0;
   const int64_t most = most_rows(shape.group());
-  for (int64_t row = 0; row < batch.rows; ++row) {
-    const int64_t position = batch.positions[row];
-    const int64_t keys = keys_of(position, shape.window);
-    const int64_t span_begin = (position + 1 - keys) / kSpanTokens;
-    const int64_t span_end = position / kSpanTokens + 1;
-    work_ += keys * shape.heads;
+  const Sight& sight = shape.sight;
+  for (int64_t row = 0; row < rows.count; ++row) {
+    const int64_t position = rows.positions[row];
+    const int64_t keys = rows.keys == nullptr ? kEveryKey : rows.keys[row];
+    const int64_t first_key = sight.first(position);
+    const int64_t last_key = sight.last(position, keys);
+    const int64_t span_begin = first_key / kSpanTokens;
+    const int64_t span_end = last_key / kSpanTokens + 1;
+    work_ += (last_key + 1 - first_key) * shape.heads;
     if (!tiles_.empty()) {
       AttentionTile& last = tiles_.back();
-      if (last.rows() < most && batch.sequences[last.row_begin] == batch.sequences[row] &&
+      if (last.rows() < most && rows.sequences[last.row_begin] == rows.sequences[row] &&
           last.span_begin == span_begin && last.span_end == span_end) {
         last.row_end = row + 1;
+        last.last_key = last_key;
         continue;
       }
     }
-    tiles_.push_back({row, row + 1, span_begin, span_end, 0, false, 0, 0});
+    tiles_.push_back({row, row + 1, keys, first_key, last_key, span_begin, span_end, 0, false, 0, 0});
   }
   if (threads > 1) split_large(shape, threads, room);
   tasks_ = 0;

@@ -2,16 +2,19 @@
 // its spans. None of it changes a result.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
-#include "executor/batch.h"
+#include "cpu/kernel_table.h"
 
 namespace honed {
 
 // Consecutive rows of one sequence that see the same spans of keys.
 struct AttentionTile {
   int64_t row_begin, row_end;
+  int64_t keys;                 // of the sequence
+  int64_t first_key, last_key;  // the first one that any row sees, and the last one
   int64_t span_begin, span_end;
   int64_t task_begin;     // of its tasks: kv_heads, or kv_heads * spans where split
   bool split;             // each span of a kv head is a task of its own
@@ -21,8 +24,24 @@ struct AttentionTile {
   int64_t spans() const { return span_end - span_begin; }
 };
 
+// Which keys of its sequence a row sees, by its position: itself, and so many before and after it; kEveryKey: all.
+struct Sight {
+  int64_t before, after;
+  int64_t first(int64_t position) const { return std::max<int64_t>(position - before, 0); }
+  int64_t last(int64_t position, int64_t keys) const { return std::min(position + after, keys - 1); }
+};
+
+// The rows of a step.
+struct AttentionRows {
+  int64_t count;
+  const int32_t* positions;  // [count]
+  const int32_t* sequences;  // [count], equal for rows of one
+  const int32_t* keys;       // [count], of the sequence; null: no row sees any behind its position
+};
+
 struct AttentionShape {
-  int64_t heads, kv_heads, window;  // window 0: all keys
+  int64_t heads, kv_heads;
+  Sight sight;
   int64_t group() const { return heads / kv_heads; }
 };
 
@@ -42,9 +61,9 @@ class AttentionTiles {
 
   static int64_t most_rows(int64_t group) { return group < kTileRows ? kTileRows / group : 1; }
 
-  // Tiles of a checked batch for `threads` threads. Where more than one shares the work, a tile that is a large part of
-  // it is split, as long as there is room.
-  void cut(const Batch& batch, const AttentionShape& shape, int threads, const SplitRoom& room);
+  // Tiles of the rows of a checked batch for `threads` threads. Where more than one shares the work, a tile that is a
+  // large part of it is split, as long as there is room.
+  void cut(const AttentionRows& rows, const AttentionShape& shape, int threads, const SplitRoom& room);
 
   int64_t tasks() const { return tasks_; }
   int64_t work() const { return work_; }  // pairs of a query and a key, of all heads

@@ -95,7 +95,7 @@ void BlocksBuilder::pack_row(const BlockRows& rows, int64_t row, int64_t column)
       if (rows.m != nullptr) std::memcpy(to + kPanelColumns * 2 + in_panel * 2, rows.m + super, 2);
       to += shape_.head_bytes;
     }
-    pack_codes(rows.codes + row * k + first, form_ == BlockForm::q4_k, to + cell);
+    pack_codes(rows.codes + row * k + first, shape_.nibbles, to + cell);
     to += shape_.code_bytes;
     if (rows.levels != nullptr) {
       const uint8_t* levels = rows.levels + (row * k + first) / kBlock * 2;

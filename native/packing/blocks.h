@@ -19,7 +19,7 @@ struct BlockRows {
   const uint8_t* codes;   // [rows][k]
   const uint16_t* d;      // f16 bits, [rows][super_blocks()]
   const uint16_t* m;      // the same
-  const uint8_t* levels;  // [rows][k / 32][2]: scale and minimum, of q6_k the int8 scales of the first and the second 16
+  const uint8_t* levels;  // [rows][k / 32][2]: scale and minimum, or where groups are of 16 the levels of both
 };
 
 class BlocksBuilder {

@@ -57,7 +57,8 @@ void pack_as(const void* values, const Placement& placement, Weight& weight, Thr
 
 Weight dense_layout(int64_t n, int64_t k, WeightKind kind) {
   const int64_t element = kind == WeightKind::dense_f32 ? 4 : 2;
-  return weight_layout(kind, Columns(n, k, kMostDepth), k, k * kPanelColumns * element);
+  const Columns columns(n, k, kMostDepth);
+  return weight_layout(kind, columns, k, k * kPanelColumns * element);
 }
 
 DenseBuilder::DenseBuilder(int64_t n, int64_t k, WeightKind kind, int threads)

@@ -45,9 +45,10 @@ int64_t bytes_of_group(int64_t group, Int4Offset offset) {
 }  // namespace
 
 Weight int4_layout(int64_t n, int64_t k, int64_t group, Int4Offset offset) {
+  const Columns columns(n, k, kMostDepth);
   const int64_t groups = (k + checked_group(group) - 1) / group;
   const int64_t panel_bytes = groups * bytes_of_group(group, offset);
-  Weight weight = weight_layout(WeightKind::int4, Columns(n, k, kMostDepth), groups * group, panel_bytes);
+  Weight weight = weight_layout(WeightKind::int4, columns, groups * group, panel_bytes);
   weight.group = group;
   weight.offset = offset;
   return weight;

@@ -9,7 +9,7 @@ namespace honed {
 inline constexpr int64_t kMostColumns = int64_t{1} << 24;
 inline constexpr int64_t kMostDepth = int64_t{1} << 24;
 // The byte order of packed panels; a cached packed form with another number is not read.
-inline constexpr int kLayoutVersion = 2;
+inline constexpr int kLayoutVersion = 3;
 
 // Row r goes to column first + (r / 16) * 16 * tile_step + r % 16.
 struct Placement {

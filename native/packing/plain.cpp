@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "packing/checked.h"
 #include "packing/placement.h"
 #include "packing/weight_shell.h"
 
@@ -13,7 +14,7 @@ namespace {
 
 int64_t table_bytes(const Weight& weight) {
   const TableBlock block = table_block(weight.table_type);
-  return weight.rows * (weight.columns / block.values) * block.bytes;
+  return product("bytes of a table", product("values of a table", weight.rows, weight.columns / block.values), block.bytes);
 }
 
 void require(bool ok, const char* field, int64_t value, int64_t most) {
@@ -38,6 +39,10 @@ TableBlock table_block(TableType type) {
     case TableType::q4_k: return {256, 144};
     case TableType::q5_k: return {256, 176};
     case TableType::q6_k: return {256, 210};
+    case TableType::q2_k: return {256, 84};
+    case TableType::q3_k: return {256, 110};
+    case TableType::iq4_nl: return {32, 18};
+    case TableType::iq4_xs: return {256, 136};
   }
   throw std::invalid_argument("table type = " + std::to_string(static_cast<int>(type)) + ": is not known");
 }

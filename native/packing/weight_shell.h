@@ -5,12 +5,14 @@
 #include <stdexcept>
 #include <utility>
 
+#include "packing/checked.h"
 #include "packing/placement.h"
 #include "plan/weight.h"
 
 namespace honed {
 
-// A packed matrix without its panels.
+// A packed matrix without its panels. `columns` is made before the other two are computed: its check of n and k is what
+// keeps them small.
 inline Weight weight_layout(WeightKind kind, const Columns& columns, int64_t k_padded, int64_t panel_bytes) {
   Weight weight{};
   weight.kind = kind;
@@ -21,7 +23,9 @@ inline Weight weight_layout(WeightKind kind, const Columns& columns, int64_t k_p
   return weight;
 }
 
-inline int64_t panels_bytes(const Weight& weight) { return weight.rows / kPanelColumns * weight.panel_bytes; }
+inline int64_t panels_bytes(const Weight& weight) {
+  return product("bytes of panels", weight.rows / kPanelColumns, weight.panel_bytes);
+}
 
 // With panels to be written. They are zero, so columns never placed and the padding of k need no writing.
 inline std::shared_ptr<Weight> with_panels(Weight&& layout) {

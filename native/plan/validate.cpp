@@ -1,22 +1,14 @@
-// Rejects every plan whose ops could read or write outside their slots, weights or cache, or read what no op wrote.
-// The checks of one op are in validate_ops.cpp; here are those of the whole.
+// The checks of a plan as a whole; those of each op are its own, in executor/ops/.
 #include <algorithm>
+#include <set>
 #include <stdexcept>
 #include <string>
 
-#include "plan/op_check.h"
+#include "plan/check.h"
+#include "plan/limits.h"
 
 namespace honed {
 namespace {
-
-// Generous bounds under which no product of sizes overflows.
-constexpr int64_t kMostOps = 1 << 20;
-constexpr int64_t kMostSlots = 1 << 20;
-constexpr int64_t kMostWidth = 1 << 24;
-constexpr int64_t kMostLayers = 1 << 12;
-constexpr int64_t kMostHeads = 1 << 12;
-constexpr int64_t kMostHeadDim = 1 << 12;
-constexpr int64_t kMostVocabulary = (int64_t{1} << 31) - 1;
 
 void require(bool ok, const std::string& field, int64_t value, const std::string& expected) {
   if (!ok) throw std::invalid_argument("plan: " + field + " = " + std::to_string(value) + ": " + expected);
@@ -32,53 +24,97 @@ void check_slot(const Plan& plan, std::size_t index) {
   const std::string name = "slot " + std::to_string(index) + " ";
   const auto kind = static_cast<int64_t>(slot.kind);
   const auto rows = static_cast<int64_t>(slot.rows);
-  require(kind == 0 || kind == 1, name + "kind", kind, "must be 0 (f32) or 1 (quantized)");
-  require(rows == 0 || rows == 1, name + "rows", rows, "must be 0 (tokens) or 1 (selected)");
+  require(kind >= 0 && kind <= 2, name + "kind", kind, "must be 0 (f32), 1 (quantized) or 2 (routing)");
+  require(rows >= 0 && rows <= 2, name + "rows", rows, "must be 0 (tokens), 1 (selected) or 2 (sequences)");
   require_range(name + "width", slot.width, 1, kMostWidth);
   require_range(name + "stretch", slot.stretch, 0, static_cast<int64_t>(plan.slots.size()) - 1);
   const int64_t group = slot.activation_group;
-  if (slot.kind == SlotKind::f32) {
-    require(group == 0, name + "activation_group", group, "must be 0 for an f32 slot");
+  require_range(name + "copies", slot.copies, 1, slot.kind == SlotKind::routing ? 1 : kMostChosen);
+  if (slot.kind == SlotKind::routing) {
+    require_range(name + "experts", slot.experts, 1, kMostExperts);
+    require_range(name + "width", slot.width, 1, std::min(slot.experts, kMostChosen));
+  } else {
+    require(slot.experts == 0, name + "experts", slot.experts, "must be 0 for a slot that is no routing");
+  }
+  if (slot.kind != SlotKind::quantized) {
+    require(group == 0, name + "activation_group", group, "must be 0 for a slot that is not quantized");
   } else {
     require(group == 0 || group == 32 || group == 64 || group == 128, name + "activation_group", group,
             "must be 0, 32, 64 or 128");
   }
 }
 
+// Names are how a batch gives inputs and gets outputs.
+void check_name(const std::string& what, const std::string& name, std::set<std::string>& taken) {
+  if (name.empty()) throw std::invalid_argument("plan: " + what + " name is empty: must be a word");
+  if (!taken.insert(name).second) throw std::invalid_argument("plan: " + what + " name = '" + name + "': is taken");
+}
+
+void check_inputs(const Plan& plan) {
+  require_range("inputs", static_cast<int64_t>(plan.inputs.size()), 0, kMostNames);
+  std::set<std::string> taken;
+  for (const Input& input : plan.inputs) {
+    check_name("input", input.name, taken);
+    const std::string of = "input '" + input.name + "' ";
+    const bool ids = input.kind == InputKind::ids;
+    require(ids || input.name != kPositions, of + "kind", static_cast<int64_t>(input.kind), "must be ids, positions are");
+    require_range(of + (ids ? "bound" : "width"), input.size, 1, ids ? kMostIds : kMostWidth);
+  }
+}
+
+void check_outputs(const Plan& plan, const Contents& contents) {
+  require_range("outputs", static_cast<int64_t>(plan.outputs.size()), 1, kMostNames);
+  std::set<std::string> taken;
+  std::set<SlotNumber> slots;
+  for (const Output& output : plan.outputs) {
+    check_name("output", output.name, taken);
+    const std::string of = "output '" + output.name + "' slot";
+    require_range(of, output.slot, 0, static_cast<int64_t>(plan.slots.size()) - 1);
+    const Slot& slot = plan.slot_of(output);
+    require(slot.kind == SlotKind::f32 && slot.copies == 1, of, output.slot, "must be an f32 slot without copies");
+    require(slots.insert(output.slot).second, of, output.slot, "is another output too");
+    const int64_t written = contents.columns_written(output.slot);
+    require(written == slot.width, of, output.slot,
+            "the ops must write all " + std::to_string(slot.width) + " columns of it, not " + std::to_string(written));
+  }
+}
+
+void check_cache(const Plan& plan, std::size_t index) {
+  const CacheShape& shape = plan.caches[index];
+  const std::string name = "cache " + std::to_string(index) + " ";
+  require_range(name + "kv_heads", shape.kv_heads, 1, kMostHeads);
+  require_range(name + "key_width", shape.key_width, 1, kMostHeadDim);
+  require(shape.value_width == shape.key_width, name + "value_width", shape.value_width,
+          "must be the key_width " + std::to_string(shape.key_width));
+}
+
 void check_sizes(const Plan& plan) {
   require_range("ops", static_cast<int64_t>(plan.ops.size()), 1, kMostOps);
   require_range("slots", static_cast<int64_t>(plan.slots.size()), 1, kMostSlots);
-  require_range("layers", plan.layers, 1, kMostLayers);
-  require_range("kv_heads", plan.kv_heads, 1, kMostHeads);
-  require_range("head_dim", plan.head_dim, 1, kMostHeadDim);
-  require_range("vocabulary", plan.vocabulary, 1, kMostVocabulary);
-  require_range("logits", plan.logits, 1, kMostWidth);
+  require_range("caches", static_cast<int64_t>(plan.caches.size()), 0, kMostCaches);
+  for (std::size_t i = 0; i < plan.caches.size(); ++i) check_cache(plan, i);
+  check_inputs(plan);
   for (std::size_t i = 0; i < plan.slots.size(); ++i) check_slot(plan, i);
   for (std::size_t i = 0; i < plan.weights.size(); ++i) {
     require(plan.weights[i] != nullptr, "weight", static_cast<int64_t>(i), "is missing");
   }
 }
 
-void check_logits(const Plan& plan, const Contents& contents) {
-  const int32_t output = plan.ops.back().output;  // in range: its op was checked
-  const Slot& slot = plan.slots[static_cast<std::size_t>(output)];
-  const std::string name = "slot " + std::to_string(output) + " (the output of the last op) ";
-  require(slot.kind == SlotKind::f32, name + "kind", static_cast<int64_t>(slot.kind), "logits must be an f32 slot");
-  require(slot.rows == Rows::selected, name + "rows", static_cast<int64_t>(slot.rows),
-          "logits must be of selected rows");
-  require(slot.width == plan.logits, name + "width", slot.width, "must equal logits = " + std::to_string(plan.logits));
-  const int64_t written = contents.columns_written(output);
-  require(written == plan.logits, name + "columns written", written,
-          "the ops must write all " + std::to_string(plan.logits) + " logits");
-}
-
 }  // namespace
+
+bool Plan::has_rows(Rows rows) const {
+  return std::any_of(slots.begin(), slots.end(), [&](const Slot& slot) { return slot.rows == rows; });
+}
 
 void validate(const Plan& plan) {
   check_sizes(plan);
   Contents contents(plan);
-  for (std::size_t i = 0; i < plan.ops.size(); ++i) OpCheck(plan, i, contents).check();
-  check_logits(plan, contents);
+  for (std::size_t i = 0; i < plan.ops.size(); ++i) {
+    const NamedOp& named = plan.ops[i];
+    Check check({i, named.name}, plan, contents);
+    named.op->check(check);
+  }
+  check_outputs(plan, contents);
 }
 
 }  // namespace honed

@@ -9,13 +9,9 @@
 #include <vector>
 
 #include "cpu/kernel_table.h"
+#include "plan/weight_kind.h"
 
 namespace honed {
-
-enum class WeightKind : int32_t {
-  vector = 0, table = 1, dense_f32 = 2, dense_bf16 = 3, int8 = 4, int4 = 5, blocks = 6,
-  codebook = 7
-};
 
 // Small pages are for memory of which little may ever be touched, as the pages of a KV cache.
 enum class PageSize : int32_t { huge = 0, small = 1 };

@@ -17,11 +17,16 @@
 
 #include "cpu/kernel_table.h"
 #include "cpu/select.h"
+#include "tests/contract/activations.h"
 #include "tests/contract/attention.h"
 #include "tests/contract/blocks.h"
 #include "tests/contract/check.h"
+#include "tests/contract/embed_packed.h"
+#include "tests/contract/exp_weights.h"
+#include "tests/contract/experts.h"
 #include "tests/contract/matmul.h"
 #include "tests/contract/matmul_blocks.h"
+#include "tests/contract/norms.h"
 #include "tests/contract/paged.h"
 #include "tests/contract/rows.h"
 #if defined(HONED_HAVE_AMX)
@@ -49,24 +54,8 @@ Address function_of(const KernelTable& table) {
 }
 
 constexpr SlotTest kSlots[] = {
-    {"embed", contract::test_embed, function_of<&KernelTable::embed>},
-    {"embed_blocks", contract::test_embed_blocks, function_of<&KernelTable::embed_blocks>},
-    {"rms_norm", contract::test_rms_norm, function_of<&KernelTable::rms_norm>},
-    {"quantize", contract::test_quantize, function_of<&KernelTable::quantize>},
-    {"matmul_f32", contract::test_matmul_f32, function_of<&KernelTable::matmul_f32>},
-    {"matmul_bf16", contract::test_matmul_bf16, function_of<&KernelTable::matmul_bf16>},
-    {"matmul_int8", contract::test_matmul_int8, function_of<&KernelTable::matmul_int8>},
-    {"matmul_int4", contract::test_matmul_int4, function_of<&KernelTable::matmul_int4>},
-    {"matmul_blocks", contract::test_matmul_blocks, function_of<&KernelTable::matmul_blocks>},
-    {"matmul_codebook", contract::test_matmul_codebook, function_of<&KernelTable::matmul_codebook>},
-    {"rope_kv", contract::test_rope_kv, function_of<&KernelTable::rope_kv>},
-    {"attention", contract::test_attention, function_of<&KernelTable::attention>},
-    {"attention_merge", contract::test_attention_merge, function_of<&KernelTable::attention_merge>},
-    {"gated", contract::test_gated, function_of<&KernelTable::gated>},
-    {"add", contract::test_add, function_of<&KernelTable::add>},
-    {"argmax", contract::test_argmax, function_of<&KernelTable::argmax>},
-    {"integer_peak", contract::test_integer_peak, function_of<&KernelTable::integer_peak>},
-    {"read_memory", contract::test_read_memory, function_of<&KernelTable::read_memory>},
+#define HONED_SLOT(name, result, arguments) {#name, contract::test_##name, function_of<&KernelTable::name>},
+#include "kernels/slots.def"
 };
 
 struct Options {
@@ -114,6 +103,9 @@ std::vector<KernelTable> compiled_tables() {
 #if defined(HONED_HAVE_AVX512VNNI)
   layer("avx512vnni", honed::fill_avx512vnni);
 #endif
+#if defined(HONED_HAVE_AVX512BF16)
+  layer("avx512bf16", honed::fill_avx512bf16);
+#endif
 #if defined(HONED_HAVE_AMX)
   layer("amx", honed::fill_amx);
 #endif
@@ -141,9 +133,11 @@ std::vector<KernelTable> tables_to_test(const Options& options) {
   const std::vector<std::string> names = honed::available_isas();
   for (auto name = names.rbegin(); name != names.rend(); ++name) tables.push_back(honed::select_kernels(*name));
 #if defined(HONED_HAVE_AMX)
-  if (names.front() == "avx512vnni") {
+  if (names.front().starts_with("avx512")) {
     emulated::trap_tile_instructions(report_crash);
-    tables.push_back(compiled_tables().back());
+    KernelTable table = tables.back();
+    honed::fill_amx(table);
+    tables.push_back(table);
   }
 #endif
   return tables;

@@ -1,5 +1,5 @@
-// Which sets are offered on processors that this one need not be: features() and request_tiles() are those below, not
-// those of cpu/features.cpp. Tables are made and no kernel of them is run.
+// Which sets are offered on processors that this one need not be: features(), request_tiles() and
+// multiplies_as_fma() are those below. Tables are made and no kernel of them is run.
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -9,11 +9,13 @@
 
 #include "cpu/features.h"
 #include "cpu/select.h"
+#include "kernels/avx512bf16/slots.h"
 
 namespace {
 
 honed::Features processor;
 int refusal = 0;
+bool as_fma = true;
 int failures = 0;
 
 void expect(bool holds, const char* what) {
@@ -40,6 +42,7 @@ namespace honed {
 
 const Features& features() { return processor; }
 int request_tiles() { return refusal; }
+bool avx512bf16::multiplies_as_fma() { return as_fma; }
 
 }  // namespace honed
 
@@ -53,6 +56,16 @@ int main() {
   expect(available_isas().front() == "avx512vnni", "avx512vnni without tiles");
   expect(contains(error_of("amx"), "isa = 'amx' is not on this machine; available here: avx512vnni"), "no tiles");
 
+#if defined(HONED_HAVE_AVX512BF16)
+  p.avx512bf16 = true;
+  expect(available_isas().front() == "avx512bf16", "products of pairs where there are some");
+  expect(honed::select_kernels("avx512bf16").attention != honed::select_kernels("avx512vnni").attention,
+         "an attention of its own");
+  as_fma = false;
+  expect(available_isas().front() == "avx512vnni", "not where they are no fused multiply-adds");
+  as_fma = true;
+  p.avx512bf16 = false;
+#endif
   p.amx_tile = p.amx_int8 = true;
   expect(available_isas().front() == "amx", "amx is the best set where there are tiles");
   const honed::KernelTable best = honed::select_kernels("amx");

@@ -6,35 +6,66 @@ with honed.load("smollm2") as model:
     print(model.generate("The capital of France is", max_tokens=24).text)
 """
 
-from __future__ import annotations
-
-import importlib
 import sys
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
 
+# Nothing more is imported here, not even the future of annotations: Ctrl-C is not answered before the command line
+# has begun to run.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from honed import errors as errors
     from honed.api.compress import compress as compress
+    from honed.api.embed import TextEncoder as TextEncoder
     from honed.api.evaluate import evaluate as evaluate
+    from honed.api.evaluate_encoder import evaluate_encoder as evaluate_encoder
     from honed.api.generation import Generation as Generation
     from honed.api.language_model import LanguageModel as LanguageModel
     from honed.api.load import load as load
-
-__version__ = "0.1.0"
+    from honed.api.pipeline import pipeline as pipeline
+    from honed.api.pipeline import set_seed as set_seed
+    from honed.backends.options import RunOptions as RunOptions
+    from honed.runtime.options import SamplingOptions as SamplingOptions
+    from honed.runtime.request import Sampling as Sampling
+    from honed.version import __version__ as __version__
 
 _HOMES = {
+    "__version__": "honed.version",
+    "RunOptions": "honed.backends.options",
+    "Sampling": "honed.runtime.request",
+    "SamplingOptions": "honed.runtime.options",
     "Generation": "honed.api.generation",
     "LanguageModel": "honed.api.language_model",
+    "TextEncoder": "honed.api.embed",
     "compress": "honed.api.compress",
     "evaluate": "honed.api.evaluate",
+    "evaluate_encoder": "honed.api.evaluate_encoder",
     "load": "honed.api.load",
+    "pipeline": "honed.api.pipeline",
+    "set_seed": "honed.api.pipeline",
 }
 
-__all__ = ["Generation", "LanguageModel", "__version__", "compress", "errors", "evaluate", "load"]
+__all__ = [
+    "Generation",
+    "LanguageModel",
+    "RunOptions",
+    "Sampling",
+    "SamplingOptions",
+    "TextEncoder",
+    "__version__",
+    "compress",
+    "errors",
+    "evaluate",
+    "evaluate_encoder",
+    "load",
+    "pipeline",
+    "set_seed",
+]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
+    import importlib
+
     if name == "errors":
         return importlib.import_module("honed.errors")
     if name not in _HOMES:
@@ -48,7 +79,7 @@ def __dir__() -> list[str]:
     return __all__
 
 
-class _Package(ModuleType):
+class _Package(type(sys)):  # type: ignore[misc]
     """Keeps `honed.compress` and `honed.evaluate` the verbs that they are documented to be.
 
     Both are names of folders too, and importing a folder binds it in its parent. `from honed.compress.x import y`
@@ -56,7 +87,7 @@ class _Package(ModuleType):
     """
 
     def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _HOMES and isinstance(value, ModuleType)):
+        if not (name in _HOMES and isinstance(value, type(sys))):
             super().__setattr__(name, value)
 
 

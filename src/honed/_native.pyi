@@ -5,6 +5,7 @@ taken too, it is one of that type and shape, as `memoryview.cast` makes it. Bad 
 ValueError, wrong types TypeError; none of the functions may crash the process for any input.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -13,15 +14,27 @@ from numpy.typing import NDArray
 PAGE_TOKENS: int
 PANEL_COLUMNS: int
 LAYOUT_VERSION: int
+OPS: tuple[str, ...]
+MATRIX_FORMATS: dict[str, tuple[bool, bool]]
+"""Of each format of matrices: whether rows in front of it are quantized, and whether its rows can be looked up."""
 
 Bytes = NDArray[np.uint8] | memoryview
 Int32s = NDArray[np.int32] | memoryview
+
+def watch_map(data: Bytes, name: str) -> int:
+    """Has a fault of the system at an address within `data` (SIGBUS: the file was cut short, the disk is gone) reported
+    as one line with `name`, and the process ended with status 1. Other faults go where they went before.
+
+    The result is for `unwatch_map`; -1 where no more can be watched. `data` must stay mapped until then.
+    """
+
+def unwatch_map(number: int) -> None: ...
 
 class Weight:
     """An opaque weight that a plan can refer to."""
 
     @property
-    def kind(self) -> str: ...  # vector, table, dense_f32, dense_bf16, int8, int4, blocks, codebook
+    def kind(self) -> str: ...  # as in native/plan/weight_kinds.def
     @property
     def nbytes(self) -> int: ...
     @property
@@ -42,8 +55,8 @@ def table(values: NDArray[Any] | memoryview, dtype: Literal["float32", "bfloat16
     """Borrows a matrix [rows, width] for row look-ups; a mapped file stays mapped. bfloat16 is uint16 bits."""
 
 def block_table(data: NDArray[np.uint8], type_name: str, width: int) -> Weight:
-    """Borrows the blocks of a GGUF file, [rows, bytes of a row], for row look-ups: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K,
-    Q5_K or Q6_K."""
+    """Borrows the blocks of a GGUF file, [rows, bytes of a row], for row look-ups: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K,
+    Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL or IQ4_XS."""
 
 # Builders of packed matrices with n columns (output features; padded to panels of 32 with zeros) and depth k.
 # `place` puts the rows of a weight at packed columns: row r of the array goes to packed column
@@ -107,7 +120,11 @@ class BlocksBuilder:
     """GGUF blocks whose scales are products (BlockForm in native/cpu/kernel_table.h)."""
 
     def __init__(
-        self, n: int, k: int, type_name: Literal["Q4_K", "Q5_K", "Q5_1", "Q6_K"], threads: int = 1
+        self,
+        n: int,
+        k: int,
+        type_name: Literal["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q5_1", "Q6_K"],
+        threads: int = 1,
     ) -> None: ...
     def place(
         self,
@@ -118,8 +135,9 @@ class BlocksBuilder:
         first_column: int,
         tile_step: int,
     ) -> None:
-        """codes [rows, k], of Q6_K 32 more than its values; d and m (not Q6_K) [rows, super-blocks]; levels (not Q5_1)
-        [rows, k / 32 * 2]: of each 32 inputs scale and minimum, of Q6_K the int8 scales of the first and second 16."""
+        """codes [rows, k], of Q6_K 32 more than its values, of Q3_K 4; d and m (not Q3_K, Q6_K) [rows, super-blocks];
+        levels (not Q5_1) [rows, k / 32 * 2]: of each 32 inputs scale and minimum; of Q3_K and Q6_K the int8 scales of
+        the first and second 16, of Q2_K scale | minimum << 4 of each."""
     def finish(self) -> Weight: ...
 
 # Matrices whose panels were packed before, by a builder of the same arguments and the same LAYOUT_VERSION: the panels
@@ -138,56 +156,63 @@ def prepacked_int4(
 def prepacked_codebook(
     n: int, k: int, group: int, codebook: NDArray[np.int8] | memoryview, panels: Bytes
 ) -> Weight: ...
-def prepacked_blocks(n: int, k: int, type_name: Literal["Q4_K", "Q5_K", "Q5_1", "Q6_K"], panels: Bytes) -> Weight: ...
-
-class Op:
-    """One record of native/plan/op.h, which says what each field means."""
-
-    def __init__(
-        self,
-        code: str,  # the names of OpCode
-        input: int = 0,  # noqa: A002
-        output: int = 0,
-        weights: list[int] = ...,  # up to 3, missing ones are none
-        sizes: list[int] = ...,  # up to 5
-        scalars: list[float] = ...,  # up to 2
-    ) -> None: ...
+def prepacked_blocks(
+    n: int, k: int, type_name: Literal["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q5_1", "Q6_K"], panels: Bytes
+) -> Weight: ...
 
 class Slot:
     def __init__(
         self,
-        kind: Literal["f32", "quantized"],
-        rows: Literal["tokens", "selected"],
+        kind: Literal["f32", "quantized", "routing"],
+        rows: Literal["tokens", "selected", "sequences"],
         width: int,
         activation_group: int,  # quantized: 0 for one scale a row
         stretch: int,
+        copies: int = 1,  # rows for each row of the space: one for each expert that it goes to
+        experts: int = 0,  # routing: how many there are
     ) -> None: ...
 
+class Input:
+    """What a batch gives for each of its tokens."""
+
+    @staticmethod
+    def ids(name: str, bound: int) -> Input:
+        """A number from 0 to below `bound`. The input named `positions` is the positions of the batch, not given
+        again."""
+    @staticmethod
+    def floats(name: str, width: int) -> Input:
+        """A row of floats."""
+
 class Plan:
-    """Validated when made: ValueError names op, field, value and what would be right."""
+    """Validated when made: ValueError, or TypeError for a field of a wrong type, names op, field, value and what would
+    be right.
+
+    ops: the name of each, of OPS, and all of its fields, which are those that its file in native/executor/ops/ reads.
+    outputs: names, and the slots whose rows `Executor.run` gives under them.
+    caches: kv_heads, key_width and value_width of each.
+    """
 
     def __init__(
         self,
-        ops: list[Op],
+        ops: Sequence[tuple[str, dict[str, int | float | str | tuple[int, ...] | None]]],
         slots: list[Slot],
         weights: list[Weight],
-        layers: int,
-        kv_heads: int,
-        head_dim: int,
-        vocabulary: int,
-        logits: int,
+        inputs: list[Input],
+        outputs: list[tuple[str, int]],
+        caches: list[tuple[int, int, int]],
     ) -> None: ...
     @property
     def weight_bytes(self) -> int: ...
 
 class Cache:
-    """KV pages of all layers; memory is taken from the system at first touch."""
+    """Pages of all caches of a plan; memory is taken from the system at first touch.
+
+    shapes: kv_heads, key_width and value_width of each cache.
+    """
 
     def __init__(
         self,
-        layers: int,
-        kv_heads: int,
-        head_dim: int,
+        shapes: list[tuple[int, int, int]],
         pages: int,
         dtype: Literal["float32", "bfloat16", "int8"] = "float32",
     ) -> None: ...
@@ -198,9 +223,20 @@ class Cache:
     @property
     def page_bytes(self) -> int: ...
 
+_Chosen = tuple[Any, ...]
+
 class Executor:
+    """cache: with the shapes of the plan's; None for a plan without caches, whose sequences are run whole, and counted
+    from 0 in `sequences`."""
+
     def __init__(
-        self, plan: Plan, cache: Cache, max_tokens: int, max_selected: int, threads: int, isa: str | None = None
+        self,
+        plan: Plan,
+        cache: Cache | None,
+        max_tokens: int,
+        max_selected: int,
+        threads: int,
+        isa: str | None = None,
     ) -> None: ...
     @property
     def isa(self) -> str: ...
@@ -210,26 +246,39 @@ class Executor:
     def arena_bytes(self) -> int: ...
     def run(
         self,
-        tokens: NDArray[np.int32],
+        inputs: dict[str, NDArray[np.int32] | NDArray[np.float32]],
         positions: NDArray[np.int32],
         sequences: NDArray[np.int32],
-        page_tables: NDArray[np.int32],
-        selected: NDArray[np.int32],
-    ) -> NDArray[np.float32]:
-        """Logits [R, logits]; a fresh array. Every index is checked before anything runs. The GIL is released."""
-    def run_greedy(
+        page_tables: NDArray[np.int32] | None,
+        selected: NDArray[np.int32] | None,
+    ) -> dict[str, NDArray[np.float32]]:
+        """The rows of each output, [rows, its width], fresh arrays.
+
+        inputs: those of the plan by name, ids int32 [T], floats float32 [T, width]. page_tables: None for a plan
+        without caches; selected: None for one without selected rows. Every index is checked before anything runs. The
+        GIL is released."""
+    def compute(
         self,
-        tokens: Int32s,
+        inputs: dict[str, Int32s] | dict[str, NDArray[np.float32]],
         positions: Int32s,
         sequences: Int32s,
-        page_tables: Int32s,
-        selected: Int32s,
-    ) -> list[int] | None:
-        """Column of the greatest logit of each selected row, the first among equals; the logits are not copied out.
-        None where a row has logits that are not finite: `run` gives them. Checks and GIL as `run`."""
+        page_tables: Int32s | None,
+        selected: Int32s | None,
+    ) -> None:
+        """`run` for a plan with one output, of selected rows: they are kept as logits for `choose`. Checks and GIL as
+        `run`."""
+    def choose(self, rows: Sequence[Any]) -> tuple[list[int], dict[int, _Chosen]]:
+        """The token of each row of the last `compute`, chosen as `rows` say: objects with the fields of
+        `honed.backends.base.RowChoice`. Beside the tokens, by row, what there is to say of one: (logprob, top, rank)
+        where logprobs were asked for, or why there is no token (it is -1 then): ("not finite", how many, the first
+        place, its value), ("none allowed",), ("bad token", field, token). The GIL is released, and taken to read
+        `rows`."""
     def timings(self) -> list[tuple[str, float]]:
-        """(op code, seconds) of each op of the last run, when profiling is on."""
+        """(name, seconds) of each op of the last run, when profiling is on."""
     def set_profiling(self, on: bool) -> None: ...
+
+def column_squares(rows: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Of each column of [rows, columns] the sum of the squares, added in the order of the rows."""
 
 def features() -> dict[str, Any]:
     """Instruction sets found (cpuid and xgetbv), cores, caches, CPUs allowed by affinity and cgroup quota."""

@@ -6,21 +6,21 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from gguf import GGMLQuantizationType
 
 import honed
-import honed.api.compress as compress_module
 from divisible_models import save_llama, save_qwen2
+from gguf_builder import write_model
 from honed.api.compress import Progress, compress
 from honed.checkpoints.artifact.checkpoint import Artifact
-from honed.checkpoints.huggingface.checkpoint import Directory, dense_weight
+from honed.checkpoints.huggingface.checkpoint import dense_weight
+from honed.checkpoints.huggingface.directory import Directory
 from honed.encodings.codebook import TABLES, Codebook
 from honed.errors import ArtifactError, FormatError, ParameterError, UnsupportedError
 
@@ -59,15 +59,16 @@ def logits(model: Any) -> torch.Tensor:
 
 
 def expected_logits(source: Path, artifact: Path) -> torch.Tensor:
-    """transformers on the weights that we decode, the head dense as other tools have it."""
+    """transformers on the weights that we decode, of a portable one the head dense as other tools have it."""
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
     state = model.state_dict()
-    opened = Artifact(Directory(artifact))
+    opened = Artifact(artifact)
+    portable = set(opened.names) if opened.manifest["portable"] else set()
     for name in opened.names:
         # Smoothing moves factors between the last norm and the head: for other tools, those of the shards.
-        of_shards = name in ("lm_head.weight", "model.norm.weight")
+        of_shards = name in {"lm_head.weight", "model.norm.weight", "model.embed_tokens.weight"} & portable
         weight = dense_weight(Directory(artifact), name) if of_shards else opened.weight(name)
         state[name].copy_(torch.from_numpy(weight.decode()))
     return logits(model)
@@ -78,7 +79,7 @@ def test_a_codebook_is_ours_alone(llama: Path, tmp_path: Path) -> None:
 
     out = tmp_path / "out"
     report = compress(llama, "nf4", out=out, threads=1)
-    artifact = Artifact(Directory(out))
+    artifact = Artifact(out)
     name = "model.layers.0.mlp.up_proj.weight"
     weight = artifact.weight(name)
     assert isinstance(weight, Codebook)
@@ -104,7 +105,7 @@ def test_transformers_reads_the_same_weights(
 
     source = request.getfixturevalue(family)
     out = tmp_path / "out"
-    compress(source, recipe, out=out, threads=1)
+    compress(source, recipe, out=out, portable=True, threads=1)
     theirs = logits(AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32))
     ours = expected_logits(source, out)
     # Zero points are decoded in the float16 of the scales there, everything else is exact.
@@ -113,15 +114,93 @@ def test_transformers_reads_the_same_weights(
     ids = tokenizer("the of to")["input_ids"]
     assert ids == AutoTokenizer.from_pretrained(source)("the of to")["input_ids"]
     if family == "llama":  # for qwen2 transformers has a class of its own, which takes no word tokenizer
-        assert ids == Artifact(Directory(out)).tokenizer().encode("the of to")
+        assert ids == Artifact(out).tokenizer().encode("the of to")
     assert tokenizer.apply_chat_template([{"role": "user", "content": "the of"}], tokenize=False) == "the of"
+
+
+def test_transformers_reads_an_untied_model_that_is_stored_once(qwen: Path, tmp_path: Path) -> None:
+    """Nothing in it is ours alone: the encoded head is a linear layer like the others."""
+    from transformers import AutoModelForCausalLM
+
+    compress(qwen, "int8", out=tmp_path / "out", threads=1)
+    theirs = logits(AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.float32))
+    ours = expected_logits(qwen, tmp_path / "out")
+    assert (theirs - ours).abs().max() <= 1e-5 * ours.abs().max()
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "Every weight is stored once." in card
+    assert "- transformers with compressed-tensors: the same weights." in card
+
+
+def test_transformers_refuses_a_table_that_it_could_not_look_up_in(llama: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    compress(llama, "int8", out=tmp_path / "out", threads=1)
+    with pytest.raises(ValueError, match=r"(?s)honed alone; compress --portable"):
+        AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "no other tool" in card
+    assert "`honed compress --portable`" in card
+
+
+def test_bytes_are_those_of_the_encodings_and_the_tokenizer(tmp_path: Path) -> None:
+    source = save_llama(tmp_path / "source", vocab_size=6000, hidden_size=256, intermediate_size=1024)
+    for recipe in ("int8", "int4", "nf4"):
+        out = tmp_path / recipe
+        compress(source, recipe, out=out, threads=1)
+        artifact = Artifact(out)
+        weights = sum(artifact.scheme(name).nbytes(artifact.weight(name).shape) for name in artifact.names)
+        tokenizer = (out / "tokenizer.json").stat().st_size
+        total = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+        assert total == pytest.approx(weights + tokenizer, rel=0.01), recipe
+
+
+def test_a_result_that_is_larger_than_its_source_is_noted_once(llama: Path, tmp_path: Path) -> None:
+    assert compress(llama, "int8", out=tmp_path / "int8", threads=1).notes == ()
+    four_bits = tmp_path / "four-bits"
+    compress(llama, "int4", out=four_bits, portable=True, threads=1)
+    (four_bits / "honed.json").unlink()
+    report = compress(four_bits, W8A8, out=tmp_path / "larger", threads=1)
+    made, given = report.bytes / 1e6, report.source_bytes / 1e6
+    assert report.notes == (f"the weights take {made:.1f} MB, more than the {given:.1f} MB of the source",)
+
+
+def test_minimums_are_zero_points_to_others_and_only_where_they_shall_read_them(tmp_path: Path) -> None:
+    tokens = [*map(chr, range(33, 72)), '!"']
+    tokenizer: dict[str, Any] = {
+        "model": "gpt2",
+        "pre": "gpt-2",
+        "tokens": tokens,
+        "merges": ['! "'],
+        "eos_token_id": 0,
+    }
+    settings = {f"tokenizer.ggml.{key}": value for key, value in tokenizer.items()}
+    source = write_model(tmp_path / "model.gguf", changed=settings, kind=GGMLQuantizationType.Q4_1)
+    recipe = {"passes": [{"pass": "round_to_nearest", "weights": {"bits": 4, "group": 32, "offset": "source"}}]}
+    once = compress(source, recipe, out=tmp_path / "once", threads=1)
+    portable = compress(source, recipe, out=tmp_path / "portable", portable=True, threads=1)
+    assert not any("minimums" in note for note in once.notes)
+    assert any("other tools see the nearest integer zero points" in note for note in portable.notes)
+    ours, theirs = Directory(tmp_path / "once").names, Directory(tmp_path / "portable").names
+    assert not any(name.endswith("zero_point") for name in ours)
+    assert not any(name.endswith("minimum") for name in theirs)
+    assert sum(name.endswith("zero_point") for name in theirs) == sum(name.endswith("minimum") for name in ours) - 1
+    first, second = Artifact(once.path), Artifact(portable.path)
+    assert all(np.array_equal(first.weight(name).decode(), second.weight(name).decode()) for name in first.names)
+    assert "a coarser model" in (tmp_path / "portable" / "README.md").read_text()
+    assert "float minimums (`weight_minimum`)" in (tmp_path / "once" / "README.md").read_text()
+
+
+def test_codebooks_are_never_portable(llama: Path, tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match=r"portable = True: .*codebooks.*14 layers.*int4-zero-point"):
+        compress(llama, "nf4", out=tmp_path / "out", portable=True)
+    assert not any(tmp_path.iterdir())
 
 
 def test_per_channel_int8_is_declared_with_its_activations(llama: Path, tmp_path: Path) -> None:
     """W8A8: transformers quantizes the activations as well, so it agrees up to their rounding."""
     from transformers import AutoModelForCausalLM
 
-    compress(llama, W8A8, out=tmp_path / "out", threads=1)
+    compress(llama, W8A8, out=tmp_path / "out", portable=True, threads=1)
     theirs = logits(AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.float32))
     ours = expected_logits(llama, tmp_path / "out")
     difference = (theirs - ours).abs().max() / ours.abs().max()
@@ -133,7 +212,7 @@ def test_the_same_input_gives_the_same_bytes(llama: Path, tmp_path: Path) -> Non
         compress(llama, "int4", out=tmp_path / name, threads=threads)
     first, second = contents(tmp_path / "a"), contents(tmp_path / "b")
     assert first == second
-    assert {"honed.json", "README.md", "config.json", "model.safetensors", "honed/head.safetensors"} <= set(first)
+    assert {"honed.json", "README.md", "config.json", "model.safetensors"} <= set(first)
     assert str(tmp_path).encode() not in b"".join(first.values())
 
 
@@ -153,7 +232,7 @@ def test_widths_that_are_not_whole_groups_are_noted(tmp_path: Path) -> None:
     source = save_llama(tmp_path / "source", hidden_size=48)
     report = compress(source, "int4", out=tmp_path / "out", threads=1)
     assert any("48 inputs are not whole groups" in note for note in report.notes)
-    assert np.isfinite(Artifact(Directory(tmp_path / "out")).weight("model.layers.0.mlp.up_proj.weight").decode()).all()
+    assert np.isfinite(Artifact(tmp_path / "out").weight("model.layers.0.mlp.up_proj.weight").decode()).all()
 
 
 def test_everything_is_refused_before_the_first_weight(llama: Path, tmp_path: Path) -> None:
@@ -257,35 +336,23 @@ def test_the_demo_model_to_int8_is_read_by_transformers_and_by_us(smollm2_gguf: 
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     out = tmp_path / "int8"
-    report = compress(smollm2_gguf, "int8", out=out)
-    assert report.notes == ()
+    report = compress(smollm2_gguf, "int8", out=out, portable=True)
+    (note,) = report.notes
+    assert "more than the 98" in note
     assert sum(tensor.relative_error for tensor in report.tensors) / len(report.tensors) < 0.007
     tokenizer = AutoTokenizer.from_pretrained(out)
     text = "The capital of France is"
-    assert tokenizer(text)["input_ids"] == Artifact(Directory(out)).tokenizer().encode(text)
+    assert tokenizer(text)["input_ids"] == Artifact(out).tokenizer().encode(text)
     model = AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32).eval()
     with torch.no_grad():
         last = model(torch.tensor([tokenizer(text)["input_ids"]])).logits[0, -1]
     assert tokenizer.decode(int(last.argmax())).strip() == "Paris"
 
 
-@pytest.mark.parametrize(("characters", "kept"), [(1030, range(8)), (1300, [0, 1, 2, 3, 5, 6, 7, 8])])
-def test_windows_lie_evenly_over_a_text_of_many_tokens(
-    monkeypatch: pytest.MonkeyPatch, characters: int, kept: Sequence[int]
-) -> None:
-    # One token a character, each its own position: 8 windows of 128 in 1,030 of them, 10 in 1,300.
-    monkeypatch.setattr(compress_module, "CALIBRATION_TEXT", "x" * characters)
-    tokenizer = SimpleNamespace(encode=lambda text, add_special: list(range(len(text))))
-    decoder = SimpleNamespace(dimensions=SimpleNamespace(context=4096))
-    checkpoint = SimpleNamespace(tokenizer=lambda: tokenizer)
-    windows = compress_module._calibration_windows(cast("Any", checkpoint), cast("Any", decoder))
-    assert windows == [list(range(128 * number, 128 * (number + 1))) for number in kept]
-
-
 def test_int8_is_calibrated_and_says_on_what(llama: Path, tmp_path: Path) -> None:
     compress(llama, "int8", out=tmp_path / "smooth", threads=1)
     compress(llama, W8A8, out=tmp_path / "plain", threads=1)
-    smooth, plain = (Artifact(Directory(tmp_path / name)) for name in ("smooth", "plain"))
+    smooth, plain = (Artifact(tmp_path / name) for name in ("smooth", "plain"))
     calibration = smooth.manifest["calibration"]
     assert set(calibration) == {"text", "sha256", "windows", "window_tokens"}
     assert calibration["windows"] * calibration["window_tokens"] > 500
@@ -300,8 +367,8 @@ def test_a_smoothed_tied_head_has_its_norm_beside_it_and_others_read_the_origina
 
     norm, original = "model.norm.weight", dense_weight(Directory(llama), "model.norm.weight").decode()
     out = tmp_path / "smooth"
-    compress(llama, "int8", out=out, threads=1)
-    artifact, head = Artifact(Directory(out)), Artifact(Directory(out)).head()
+    compress(llama, "int8", out=out, portable=True, threads=1)
+    artifact, head = Artifact(out), Artifact(out).head()
     ours = artifact.weight(norm).decode()
     assert norm in SafetensorsFile(out / HEAD_FILE).entries
     assert np.array_equal(dense_weight(Directory(out), norm).decode(), original)
@@ -315,7 +382,7 @@ def test_a_smoothed_tied_head_has_its_norm_beside_it_and_others_read_the_origina
 
     dense = {"passes": [{"pass": "smooth"}, {**W8A8["passes"][0], "overrides": [DENSE_HEAD]}]}
     compress(llama, dense, out=tmp_path / "dense", threads=1)
-    artifact = Artifact(Directory(tmp_path / "dense"))
+    artifact = Artifact(tmp_path / "dense")
     assert artifact.head() is None
     assert not (tmp_path / "dense" / HEAD_FILE).exists()
     assert np.array_equal(artifact.weight(norm).decode(), original)

@@ -86,7 +86,7 @@ def test_the_same_question_is_answered_once(tiny_llama: Path, text: Path, monkey
         raise AssertionError("must not load")
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "load", refuse)
+        patch.setattr(module, "load_language_model", refuse)
         again = evaluate_or_find(tiny_llama, text=text, windows=1, window_tokens=64)
     assert again.cached
     assert again.certificate == first.certificate

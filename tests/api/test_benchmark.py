@@ -14,6 +14,7 @@ import fake_peer
 from honed.api import benchmark as module
 from honed.api.benchmark import BenchModel, benchmark
 from honed.api.compress import compress
+from honed.backends.options import RunOptions
 from honed.bench.contender import Contender, Skipped
 from honed.bench.peers import PEERS
 from honed.bench.report import Row
@@ -43,7 +44,7 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> list[Contender]:
 
 @pytest.mark.slow
 def test_engine_and_peer_are_measured_in_one_run(tiny_llama: Path) -> None:
-    report = benchmark([BenchModel(str(tiny_llama), "bfloat16")], WORKLOAD, against=["pytorch"])
+    report = benchmark([BenchModel(str(tiny_llama), RunOptions(dtype="bfloat16"))], WORKLOAD, against=["pytorch"])
     own, peer = report.rows
     assert isinstance(own, Row)
     assert isinstance(peer, Row)
@@ -146,7 +147,7 @@ def test_batch_has_room_for_what_the_first_sequence_is_ahead(tiny_llama: Path, m
     workloads = [Workload(prompt_tokens=200, new_tokens=count, batch=8) for count in (2, 40, 53, 56)]
     benchmark([BenchModel(str(tiny_llama))], workloads)
     assert [contender.timed_tokens for contender in caught] == [2, 40, 53, 53], "56 leave no room for the three"
-    assert [contender.arguments["context"] for contender in caught] == [205, 243, 256, 256]
+    assert [contender.arguments["options"]["context"] for contender in caught] == [205, 243, 256, 256]
 
 
 def test_batch_that_cannot_decode_together_is_told_what_would_be_right(
@@ -176,9 +177,21 @@ def test_new_tokens_may_be_fewer_than_the_first_sequence_is_ahead(tiny_llama: Pa
 def test_refusals(tiny_llama: Path) -> None:
     with pytest.raises(ParameterError, match=r"must be at most 256, the context of"):
         benchmark([BenchModel(str(tiny_llama))], Workload(prompt_tokens=200, new_tokens=57))
-    with pytest.raises(ParameterError, match="at least one model"):
+    with pytest.raises(ParameterError, match="at least one BenchModel"):
         benchmark([], WORKLOAD)
     with pytest.raises(ParameterError, match="against = 'x'"):
         benchmark([BenchModel(str(tiny_llama))], WORKLOAD, against=["x"])
     with pytest.raises(ParameterError, match="minutes = 0: must be over 0"):
         benchmark([BenchModel(str(tiny_llama))], WORKLOAD, minutes=0)
+    model = str(tiny_llama)
+    with pytest.raises(ParameterError, match=r"models = 'x': must be a BenchModel"):
+        benchmark(["x"], WORKLOAD)  # type: ignore[list-item]
+    with pytest.raises(ParameterError, match=r"isa = 'sse': this machine has .*portable"):
+        benchmark([BenchModel(model, RunOptions(isa="sse"))], WORKLOAD)
+    for options, says in (
+        (RunOptions(threads=2), "threads = 2: is that of the workload"),
+        (RunOptions(context=64, sequences=2), "context = 64: is that of the workload"),
+        (RunOptions(backend="pytorch"), "backend = 'pytorch': is native for a benchmark"),
+    ):
+        with pytest.raises(ParameterError, match=says):
+            BenchModel(model, options)

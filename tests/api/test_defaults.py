@@ -1,16 +1,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from honed.api.defaults import read_defaults, resolve_sampling
-from honed.errors import FormatError, ParameterError
+from honed.api.defaults import read_defaults
+from honed.errors import FormatError
+from honed.notes import HonedWarning
 from honed.runtime.request import GREEDY, Sampling
-
-OPEN: dict[str, Any] = dict.fromkeys(("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed"))
 
 
 def written(directory: Path, content: Any) -> Path:
@@ -35,16 +35,7 @@ def test_without_do_sample_only_the_penalty_counts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "named"),
-    [
-        ("{", "not JSON"),
-        ("[" * 100_000, "not JSON"),
-        ([], "object"),
-        ({"do_sample": True, "temperature": "hot"}, "temperature"),
-        ({"do_sample": True, "temperature": 99}, "temperature"),
-        ({"do_sample": True, "top_k": 1.5}, "top_k"),
-        ({"do_sample": True, "top_p": True}, "top_p"),
-        ('{"repetition_penalty": NaN}', "repetition_penalty"),
-    ],
+    [("{", "not JSON"), ("[" * 100_000, "nested"), ([], "object"), ('{"top_k": ' + "9" * 400 + "}", "400 digits")],
     ids=lambda value: str(value)[:30],
 )
 def test_a_malformed_file_is_named(tmp_path: Path, content: Any, named: str) -> None:
@@ -52,26 +43,46 @@ def test_a_malformed_file_is_named(tmp_path: Path, content: Any, named: str) -> 
         read_defaults(written(tmp_path, content))
 
 
-def test_open_settings_keep_the_defaults() -> None:
-    defaults = Sampling(temperature=0.6, top_k=20)
-    assert resolve_sampling(defaults, **OPEN) == defaults
-    assert resolve_sampling(defaults, **OPEN | {"top_k": 5}) == Sampling(temperature=0.6, top_k=5)
-    assert resolve_sampling(defaults, **OPEN | {"temperature": 0.0}) == Sampling(temperature=0, top_k=20)
-
-
-@pytest.mark.parametrize(("name", "value"), [("top_k", 5), ("top_p", 0.9), ("min_p", 0.1), ("seed", 1)])
-def test_who_gives_a_filter_or_a_seed_samples(name: str, value: float) -> None:
-    assert resolve_sampling(GREEDY, **OPEN | {name: value}).temperature == 1
-
-
-def test_a_penalty_alone_stays_greedy() -> None:
-    assert resolve_sampling(GREEDY, **OPEN | {"repetition_penalty": 1.2}).temperature == 0
-
-
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [("temperature", -1), ("temperature", float("nan")), ("top_k", -1), ("top_p", 0), ("min_p", 2), ("seed", -1)],
+    ("name", "value", "taken", "said"),
+    [
+        ("top_k", -1, 0, "keeps all tokens"),
+        ("top_k", 10**30, 0, "keeps all tokens"),
+        ("top_k", 1.5, 0, "must be an integer"),
+        ("top_k", float("inf"), 0, "must be an integer"),
+        ("temperature", 2.5, 2.0, "taken as 2, the most there is"),
+        ("temperature", 10**200, 2.0, "taken as 2"),
+        ("temperature", -1, 1.0, "must not be negative"),
+        ("temperature", "hot", 1.0, "must be a number"),
+        ("temperature", float("nan"), 1.0, "must be a number"),
+        ("top_p", 1.5, 1.0, "keeps all tokens"),
+        ("top_p", 0, 1.0, "must be over 0"),
+        ("top_p", True, 1.0, "must be a number"),
+        ("min_p", -0.5, 0.0, "must be from 0 to 1"),
+        ("repetition_penalty", 0, 1.0, "must be over 0"),
+        ("repetition_penalty", [1], 1.0, "must be a number"),
+    ],
 )
-def test_out_of_range_is_named(name: str, value: float) -> None:
-    with pytest.raises(ParameterError, match=name):
-        resolve_sampling(GREEDY, **OPEN | {name: value})
+def test_what_other_tools_write_is_clamped_or_left_out(
+    tmp_path: Path, name: str, value: Any, taken: float, said: str
+) -> None:
+    with pytest.warns(HonedWarning, match=rf"generation_config\.json: {name} is .*{said}"):
+        found = read_defaults(written(tmp_path, {"do_sample": True, name: value}))
+    changed: dict[str, Any] = {name: taken}
+    assert found == replace(Sampling(), **changed)
+
+
+def test_whole_numbers_may_be_written_as_floats(tmp_path: Path) -> None:
+    found = read_defaults(written(tmp_path, {"do_sample": True, "top_k": 50.0, "temperature": 1}))
+    assert found == Sampling(top_k=50)
+    assert isinstance(found.top_k, int)
+
+
+def test_settings_that_do_not_count_are_not_spoken_of(tmp_path: Path) -> None:
+    config = {"do_sample": False, "top_k": -1, "temperature": None, "num_beams": 1, "no_repeat_ngram_size": 0}
+    assert read_defaults(written(tmp_path, config)) == GREEDY
+
+
+def test_settings_that_are_not_applied_are_named(tmp_path: Path) -> None:
+    with pytest.warns(HonedWarning, match="num_beams, no_repeat_ngram_size, suppress_tokens: not applied here"):
+        read_defaults(written(tmp_path, {"num_beams": 4, "no_repeat_ngram_size": 3, "suppress_tokens": [1]}))

@@ -1,16 +1,17 @@
 from __future__ import annotations
 
-import pytest
-from tokenizers import Tokenizer as FastTokenizer
-from tokenizers import decoders, models
+from time import perf_counter
 
-from honed.api.generation import Reply, TextStream
+import pytest
+from tokenizers import AddedToken, decoders, models
+from tokenizers import Tokenizer as FastTokenizer
+
+from honed.api.generation import Mailbox, Reply, TextStream
+from honed.api.reply_text import ReplyText, TextOptions
 from honed.errors import HonedError
-from honed.runtime.events import Failed, Finished, Generated
+from honed.runtime.events import Event, Failed, Finished, Generated, Queued
 from honed.runtime.request import FinishReason
 from honed.text.decoding import Decoding
-from honed.text.detokenizer import Detokenizer
-from honed.text.stop import StopMatcher
 
 # "😀" is the four byte tokens 3 to 6.
 VOCABULARY = {token: i for i, token in enumerate(["a", "b", "Ġ", "ð", "Ł", "ĺ", "Ģ"])}
@@ -19,21 +20,21 @@ VOCABULARY = {token: i for i, token in enumerate(["a", "b", "Ġ", "ð", "Ł", "�
 def reply(*stops: str) -> Reply:
     fast = FastTokenizer(models.BPE(VOCABULARY, []))
     fast.decoder = decoders.ByteLevel()
-    return Reply(2, Detokenizer(Decoding.of(fast)), StopMatcher(stops), 0.0)
+    return Reply(2, ReplyText(Decoding.of(fast), TextOptions(stops), continues=False), 0.0)
 
 
 def feed(target: Reply, tokens: list[int], reason: FinishReason | None = None) -> None:
     for token in tokens:
-        target.handle(Generated(0, token))
+        target.handle(Generated(0, token), perf_counter())
     if reason is not None:
-        target.handle(Finished(0, reason))
+        target.handle(Finished(0, reason), perf_counter())
 
 
 def test_text_arrives_with_whole_characters() -> None:
     target = reply()
     read = []
     for token in [0, 3, 4, 5, 6, 1]:
-        target.handle(Generated(0, token))
+        target.handle(Generated(0, token), 1.0)
         read.append(target.read())
     assert read == ["a", "", "", "", "😀", "b"]
 
@@ -99,12 +100,95 @@ def test_no_rate_without_tokens() -> None:
     assert target.generation.first_token_seconds is None
 
 
+class Streamed:
+    """A stream whose events come when the test says so, and what it asked for."""
+
+    def __init__(self, *stops: str, whole: bool = False) -> None:
+        self.aborts = 0
+        self.mailbox = Mailbox()
+        self.stream = TextStream(reply(*stops), self.mailbox, lambda: None, self._abort, whole)
+
+    def _abort(self) -> None:
+        self.aborts += 1
+
+    def put(self, *events: Event) -> None:
+        self.mailbox.put(list(events))
+
+
 def test_a_stream_raises_the_fault_after_the_text_before_it() -> None:
-    target = reply()
-    feed(target, [0])
-    target.handle(Failed(0, HonedError("logits: bad")))
-    stream = TextStream(target, lambda: None, lambda: None)
-    assert next(stream) == "a"
-    with pytest.raises(HonedError, match="logits: bad"):
-        next(stream)
-    assert stream.generation is None
+    made = Streamed()
+    made.put(Queued(0), Generated(0, 0))
+    made.put(Failed(0, HonedError("logits: bad")))
+    assert next(made.stream) == "a"
+    for _ in range(2):
+        with pytest.raises(HonedError, match="logits: bad"):
+            next(made.stream)
+    assert made.stream.generation is None
+
+
+def test_poll_takes_what_has_come_and_waits_a_moment_where_nothing_has() -> None:
+    made = Streamed()
+    assert made.stream.poll() == ""
+    made.put(Generated(0, 3))  # the first byte of a character
+    assert made.stream.poll() == ""
+    made.put(Generated(0, 0))  # which was none
+    assert made.stream.poll() == "\ufffda"
+    made.put(Generated(0, 1))
+    made.put(Finished(0, "stop"))
+    assert [made.stream.poll() for _ in range(3)] == ["b", None, None]
+    assert list(made.stream) == []
+    assert made.aborts == 0
+
+
+def test_a_reader_of_the_whole_is_woken_at_the_end_alone() -> None:
+    made = Streamed(whole=True)
+    made.put(Generated(0, 0))
+    assert next(made.stream) == "a"
+    made.mailbox.whole = True
+    made.put(Generated(0, 1))
+    assert made.mailbox.take(0) == []
+    made.put(Generated(0, 2), Finished(0, "length"))
+    assert made.stream.finish().tokens == (0, 1, 2)
+
+
+def test_a_stop_string_ends_the_request_too() -> None:
+    made = Streamed("b")
+    made.put(Generated(0, 0))
+    made.put(Generated(0, 1))
+    assert made.stream.finish().text == "a"
+    assert made.aborts == 1
+    made.put(Generated(0, 2))
+    made.put(Finished(0, "abort"))
+    assert made.stream.generation is not None
+    assert made.stream.generation.tokens == (0, 1)
+
+
+def test_closing_ends_it_with_what_has_come() -> None:
+    made = Streamed()
+    made.put(Generated(0, 0))
+    made.put(Generated(0, 1))
+    made.stream.close()
+    made.stream.close()
+    made.put(Generated(0, 2))
+    assert made.stream.generation is not None
+    assert (made.stream.generation.text, made.stream.generation.finish_reason) == ("ab", "abort")
+    assert made.aborts == 1
+    assert list(made.stream) == ["ab"]
+
+
+def hiding(*stops: str) -> Reply:
+    fast = FastTokenizer(models.BPE(VOCABULARY, []))
+    fast.decoder = decoders.ByteLevel()
+    fast.add_special_tokens([AddedToken("<end>", special=True)])
+    return Reply(2, ReplyText(Decoding.of(fast), TextOptions(stops), continues=False), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("stop", "text"), [("<end>", "ab"), ("b<end>", "a"), ("<end>a", "ab"), ("nd>", "ab"), ("<end>b", "aba b")]
+)
+def test_a_stop_string_in_which_a_special_token_is(stop: str, text: str) -> None:
+    target = hiding(stop)
+    feed(target, [0, 1, 7, 0, 2, 1], "length")
+    assert target.generation is not None
+    assert target.generation.text == text
+    assert target.generation.finish_reason == ("stop" if text != "aba b" else "length")

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 import honed
-from honed.errors import ParameterError, UnsupportedError
+from honed.api.language_model import LanguageModel
+from honed.errors import ParameterError, SourceError, UnsupportedError
+from honed.plan.formats import DensePolicy
+from honed.runtime.engine_options import EngineOptions
 from honed.runtime.request import Sampling
 
 
@@ -51,12 +54,14 @@ def test_sampling_of_the_checkpoint_is_the_default(tiny_llama: Path, tmp_path: P
     shutil.copytree(tiny_llama, directory)
     (directory / "generation_config.json").write_text(json.dumps({"do_sample": True, "temperature": 0.5, "top_k": 7}))
     with honed.load(directory) as model:
+        assert isinstance(model, honed.LanguageModel)
         assert model.defaults == Sampling(temperature=0.5, top_k=7)
 
 
 def test_cache_has_room_for_several_sequences_of_whole_pages(tiny_llama: Path) -> None:
     """33 positions are two pages of 32 each."""
     with honed.load(tiny_llama, context=33, sequences=3) as model:
+        assert isinstance(model, honed.LanguageModel)
         assert model.backend.pages == 6
 
 
@@ -75,7 +80,7 @@ def test_context_bounds_the_cache(tiny_llama: Path) -> None:
         ({"backend": "cuda"}, "backend = 'cuda': must be one of native, pytorch"),
         ({"context": 0}, "context = 0: must be from 1 to 256"),
         ({"context": 257}, "context = 257"),
-        ({"context": 8, "sequences": 0}, "sequences = 0: must be at least 1"),
+        ({"context": 8, "sequences": 0}, "sequences = 0: must be from 1"),
         ({"sequences": 2}, "sequences = 2: needs a context"),
         ({"threads": 0}, "threads = 0"),
         ({"isa": "sse"}, "isa = 'sse'.*portable"),
@@ -84,11 +89,29 @@ def test_context_bounds_the_cache(tiny_llama: Path) -> None:
         ({"backend": "pytorch", "dtype": "bfloat16"}, "dtype = 'bfloat16'"),
         ({"backend": "pytorch", "kv": "int8"}, "kv = 'int8': the pytorch backend is the float32 reference"),
         ({"kv": "int4"}, "kv = 'int4': did you mean int8"),
+        ({"n_threads": 2}, "n_threads = 2: is called threads here"),
+        ({"revison": "main"}, "revison = 'main': is not a parameter; did you mean revision"),
+        ({"options": {"threads": 2}}, r"options = {.*}: must be a honed.RunOptions"),
     ],
 )
 def test_bad_arguments_are_named(tiny_llama: Path, arguments: dict[str, Any], says: str) -> None:
     with pytest.raises(ParameterError, match=says):
         honed.load(tiny_llama, **arguments)
+
+
+def test_options_may_be_a_value_and_keywords_change_it(tiny_llama: Path) -> None:
+    options = honed.RunOptions(dtype="float32", context=33, sequences=3)
+    with honed.load(tiny_llama, options) as model:
+        assert isinstance(model, honed.LanguageModel)
+        assert model.backend.pages == 6
+    with honed.load(tiny_llama, options, sequences=1, context=64) as model:
+        assert isinstance(model, honed.LanguageModel)
+        assert model.backend.pages == 2
+
+
+def test_what_this_machine_cannot_do_is_said_before_a_file_is_opened() -> None:
+    with pytest.raises(ParameterError, match="isa = 'sse'"):
+        honed.load("no/such/model", isa="sse")
 
 
 def test_pytorch_without_torch_says_what_to_install(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,12 +125,12 @@ def test_pytorch_without_torch_says_what_to_install(tiny_llama: Path, monkeypatc
 @pytest.mark.parametrize(
     ("dtype", "question", "answer"),
     [
-        # In the file's blocks this one is a near tie that falls the other way (docs/measurements.md, chat prompts).
+        # In the file's blocks this one is a near tie that falls the other way (docs/measurements/chat.md).
         ("bfloat16", "What is the capital of France?", "Paris"),
         ("auto", "How many days are in a week?", "7 days"),
     ],
 )
-def test_the_demo_model_answers_a_question(smollm2_gguf: Path, dtype: str, question: str, answer: str) -> None:
+def test_the_demo_model_answers_a_question(smollm2_gguf: Path, dtype: DensePolicy, question: str, answer: str) -> None:
     with honed.load(smollm2_gguf, dtype=dtype) as model:
         generation = model.generate([{"role": "user", "content": question}], max_tokens=24, temperature=0)
         assert answer in generation.text
@@ -145,3 +168,20 @@ def test_greedy_of_the_demo_model_equals_transformers_for_64_tokens(smollm2_gguf
                 assert expected[len(tokens)] in model.tokenizer.end_tokens
             else:
                 assert len(tokens) == 64
+
+
+def test_a_draft_and_the_way_of_the_engine_change_no_token(tiny_llama: Path) -> None:
+    options = EngineOptions(speculation="off", max_sequences=1, prefix_cache=False)
+    given: dict[str, Any] = {"dtype": "float32", "isa": "portable", "threads": 1}
+    with (
+        honed.load(tiny_llama, **given) as plain,
+        honed.load(tiny_llama, engine=options, draft=tiny_llama, context=64, **given) as drafted,
+    ):
+        assert isinstance(drafted, LanguageModel)
+        assert drafted.generate([3, 4, 5], max_tokens=20).tokens == plain.generate([3, 4, 5], max_tokens=20).tokens
+        assert drafted.statistics().proposed > 0
+
+
+def test_a_draft_must_be_a_model(tiny_llama: Path, tmp_path: Path) -> None:
+    with pytest.raises(SourceError):
+        honed.load(tiny_llama, draft=tmp_path / "none")

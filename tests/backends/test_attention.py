@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from honed.backends.attention import SPAN_TOKENS, KvCells, attend
+from honed.backends.attention import SPAN_TOKENS, KvCells, Scoring, attend
 from honed.backends.kv_cache import KEY_GROUP
 from honed.plan.formats import KvDtype
 
@@ -27,11 +27,12 @@ def test_a_softmax_over_the_keys_in_sight(dtype: KvDtype, tolerance: float, firs
     q = random.standard_normal((KV_HEADS, GROUP, HEAD_DIM)).astype(np.float32)
     keys, values = random.standard_normal((2, count, KV_HEADS, HEAD_DIM)).astype(np.float32)
     places = random.permutation(1000)[:count]
-    shape = (1, 1000, KV_HEADS, HEAD_DIM)
+    shape = (1000, KV_HEADS, HEAD_DIM)
     caches = [KvCells(shape, dtype, KEY_GROUP), KvCells(shape, dtype)]
     for cache, rows in zip(caches, (keys, values), strict=True):
-        cache.write(0, places, rows)
-    mixed = attend(q, caches[0].read(0, places), caches[1].read(0, places), np.arange(first, first + count), 0.25)
+        cache.write(places, rows)
+    keys_seen, values_seen = (cache.read(places) for cache in caches)
+    mixed = attend(q, keys_seen, values_seen, np.arange(first, first + count), Scoring(0.25))
     scores = 0.25 * np.einsum("hgd,nhd->hgn", q.astype(np.float64), keys)
     weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
     expected = np.einsum("hgn,nhd->hgd", weights / weights.sum(axis=-1, keepdims=True), values)
@@ -43,9 +44,9 @@ def test_what_a_cell_keeps() -> None:
     heads = np.array([[[1.0 + 2**-8, -3.0, 127.4]]], dtype=np.float32)
     kept = {}
     for dtype in dtypes:
-        cache = KvCells((1, 4, 1, 3), dtype)
-        cache.write(0, np.array([2]), heads)
-        rows = cache.read(0, np.array([2]))
+        cache = KvCells((4, 1, 3), dtype)
+        cache.write(np.array([2]), heads)
+        rows = cache.read(np.array([2]))
         kept[dtype] = rows.cells if rows.scales is None else rows.cells * rows.scales
     np.testing.assert_array_equal(kept["float32"], heads)
     np.testing.assert_array_equal(kept["bfloat16"], [[[1.0, -3.0, 127.5]]])  # the first is a tie, which goes to even

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from honed.backends.base import Batch
+from honed.backends.base import Batch, RowChoice
 from honed.backends.interpreter import InterpreterBackend, InterpreterConfig
-from honed.backends.native import NativeBackend, NativeConfig
+from honed.backends.native import NativeBackend
+from honed.backends.native_config import NativeConfig
 from honed.checkpoints.base import Checkpoint
 from honed.encodings.activation import ActivationScales
 from honed.encodings.base import Encoded
@@ -17,13 +20,16 @@ from honed.encodings.codebook_encoder import encode_codebook
 from honed.encodings.dense import Dense
 from honed.encodings.int4_encoder import encode_int4
 from honed.encodings.int8_encoder import encode_int8
-from honed.errors import FormatError, NativeError, ParameterError
+from honed.errors import FormatError, MachineError, NativeError, ParameterError
 from honed.native import extension
 from honed.plan.build import ALL_FUSIONS
-from tiny_models import FAMILIES, TOKENS, MemoryCheckpoint, golden, whole
+from honed.runtime.request import Sampling
+from honed.runtime.sampling import Sampler, choose_row
+from tiny_models import FAMILIES, TABLE, TOKENS, MemoryCheckpoint, golden, whole
 
 ISAS = extension.isas()
 Logits = NDArray[np.float32]
+Encode = Callable[[str, Encoded], Encoded]
 
 
 def load(
@@ -56,6 +62,14 @@ def int4(name: str, weight: Encoded) -> Encoded:
     return encode_int4(weight, name=name, group=64, offset="symmetric", search=False)
 
 
+def grouped(name: str, weight: Encoded) -> Encoded:
+    return encode_int8(weight, name=name, group=32, activation=ActivationScales(32))
+
+
+def zero_points(name: str, weight: Encoded) -> Encoded:
+    return encode_int4(weight, name=name, group=32, search=False, activation=ActivationScales(32))
+
+
 def minimums(name: str, weight: Encoded) -> Encoded:
     return encode_int4(weight, name=name, group=32, offset="minimum", search=False)
 
@@ -70,6 +84,14 @@ def half(name: str, weight: Encoded) -> Encoded:
     return Dense(weight.decode().astype(np.float16), "float16")
 
 
+NORMED_AND_SCALED = ["granite", "olmo2", "cohere", "cohere2", "glm4", "smollm3_types"]
+"""Parallel blocks, norms behind, multiples of rows, pairs that are neighbours, layers that rotate nothing."""
+STORED_OTHERWISE = ["gpt2", "gpt_neox", "gpt_neox_sequential", "opt_350m", "phi3", "starcoder2"]
+EXPERTS = ["mixtral", "qwen2_moe", "granitemoe", "olmoe"]
+EACH_KIND = ["smollm2", "qwen3", "llama_biases", *NORMED_AND_SCALED, *STORED_OTHERWISE, *EXPERTS]
+STORED = ["gpt2", "gpt_neox", "opt_350m", "phi3"]
+FUSED = ["qwen2", "smollm2", "mistral", *NORMED_AND_SCALED, *STORED, "qwen2_moe"]
+RAGGED = ["qwen2", "mistral", *NORMED_AND_SCALED, *STORED, "starcoder2_variants", "qwen2_moe", "qwen3_moe_mixed"]
 ENCODINGS = {"int8": int8, "int4": int4, "minimums": minimums, "mixed": mixed, "codebook": codebook, "half": half}
 
 
@@ -93,7 +115,7 @@ def test_logits_equal_transformers_whole_and_by_steps(family: str, isa: str) -> 
 
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("encoding", ENCODINGS)
-@pytest.mark.parametrize("family", ["smollm2", "qwen3", "llama_biases"])
+@pytest.mark.parametrize("family", EACH_KIND)
 def test_every_encoding_equals_the_interpreter_to_the_bit(family: str, encoding: str, isa: str) -> None:
     checkpoint = encoded(encoding, family)
     tokens = golden(family).tokens
@@ -101,8 +123,22 @@ def test_every_encoding_equals_the_interpreter_to_the_bit(family: str, encoding:
     np.testing.assert_array_equal(load(checkpoint, isa).forward(whole(tokens)), oracle.forward(whole(tokens)))
 
 
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("encode", [int8, grouped, int4, zero_points, minimums, codebook], ids=lambda f: f.__name__)
+def test_a_tied_table_is_looked_up_in_the_packed_head_and_nowhere_else(encode: Encode, isa: str) -> None:
+    tied, batch = MemoryCheckpoint.tying(golden("smollm2").checkpoint, encode), whole(golden("smollm2").tokens)
+    beside = tied.untying()
+    backend = load(tied, isa, threads=2)
+    logits = backend.forward(batch)
+    np.testing.assert_array_equal(logits, load(beside, isa).forward(batch))
+    oracle = InterpreterBackend.load(tied, InterpreterConfig(kv_tokens=256))
+    np.testing.assert_array_equal(logits, oracle.forward(batch))
+    rows, width = tied.weight(TABLE).shape
+    assert backend.weight_bytes == load(beside, isa).weight_bytes - 4 * (rows - 1) * width
+
+
 @pytest.mark.parametrize("encoding", ["int8", "int4", "mixed", "half"])
-@pytest.mark.parametrize("family", ["qwen2", "smollm2", "mistral"])
+@pytest.mark.parametrize("family", FUSED)
 def test_no_fusion_changes_a_bit(family: str, encoding: str) -> None:
     checkpoint, tokens = encoded(encoding, family), golden(family).tokens
     plain = load(checkpoint, fusions=()).forward(whole(tokens))
@@ -114,8 +150,9 @@ def test_no_fusion_changes_a_bit(family: str, encoding: str) -> None:
 
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("encoding", ["int8", "int4", "mixed", "half"])
-def test_chunks_threads_and_steps_change_no_bit(encoding: str, isa: str) -> None:
-    checkpoint, tokens = encoded(encoding), golden("qwen2").tokens
+@pytest.mark.parametrize("family", ["qwen2", "qwen3_moe"])
+def test_chunks_threads_and_steps_change_no_bit(family: str, encoding: str, isa: str) -> None:
+    checkpoint, tokens = encoded(encoding, family), golden(family).tokens
     expected = load(checkpoint, isa).forward(whole(tokens))
     for size in (1, 7, 16, 40):
         np.testing.assert_array_equal(by_steps(load(checkpoint, isa), tokens, size), expected)
@@ -124,7 +161,21 @@ def test_chunks_threads_and_steps_change_no_bit(encoding: str, isa: str) -> None
 
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("encoding", ["int8", "mixed", "half"])
-@pytest.mark.parametrize("family", ["qwen2", "mistral"])
+@pytest.mark.parametrize(
+    "family",
+    [
+        "qwen2",
+        "mistral",
+        *NORMED_AND_SCALED,
+        "gpt2",
+        "gpt_neox",
+        "opt_350m",
+        "phi3",
+        "starcoder2_variants",
+        "qwen2_moe",
+        "qwen3_moe_mixed",
+    ],
+)
 def test_a_sequence_is_the_same_in_a_ragged_batch(family: str, encoding: str, isa: str) -> None:
     checkpoint, tokens = encoded(encoding, family), golden(family).tokens
     vocabulary = load(checkpoint, isa).vocabulary
@@ -244,6 +295,27 @@ def test_a_cache_that_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
         load(golden("llama2").checkpoint)
 
 
+@pytest.mark.parametrize(
+    ("place", "error", "said"),
+    [
+        ("honed.backends.packing.Packer.pack_all", RuntimeError("can't start new thread"), "can't start new thread"),
+        ("honed.backends.packing.Packer.pack_all", MemoryError(), "not enough memory for the packed weights"),
+        ("honed.native.extension.Executor", RuntimeError("threads = 9: the system gives 2"), "the system gives 2"),
+    ],
+    ids=["packing threads", "packing memory", "executor threads"],
+)
+def test_what_the_system_refuses_is_a_fault_of_the_machine(
+    place: str, error: Exception, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(place, refused)
+    with pytest.raises(MachineError, match=said) as caught:
+        load(encoded("int8"))
+    assert caught.value.exit_code == 1
+
+
 def test_profile_names_every_op_and_changes_no_result() -> None:
     made = golden("llama2")
     backend = load(made.checkpoint)
@@ -268,12 +340,47 @@ def test_the_greedy_choice_is_the_argmax_of_the_logits(isa: str, threads: int) -
     made = golden("smollm2")
     backend = load(made.checkpoint, isa, threads)
     batch = whole(made.tokens)
-    assert backend.greedy(batch) == backend.forward(batch).argmax(axis=1).tolist()
+    expected = backend.forward(batch).argmax(axis=1).tolist()
+    backend.compute(batch)
+    assert [choice.token for choice in backend.choose([RowChoice()] * len(expected))] == expected
 
 
-def test_the_greedy_choice_is_left_open_for_more_rows_than_the_executor_selects() -> None:
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("factor", [1.1, 0.5, 3.0])
+def test_penalties_of_the_greedy_choice_are_those_of_the_sampler(isa: str, factor: float) -> None:
+    made = golden("smollm2")
+    backend = load(made.checkpoint, isa, 2)
+    batch = whole(made.tokens)
+    logits = backend.forward(batch)
+    sampling = Sampling(temperature=0, repetition_penalty=factor)
+    rows = range(0, len(logits), 2)
+    seen = {row: [int(token) for token in np.argsort(-logits[row])[: row % 5]] for row in rows}
+    given = [RowChoice(seen=seen.get(row, ()), repetition_penalty=factor) for row in range(len(logits))]
+    expected = [Sampler(sampling, seen.get(row, [])).choose(logits[row]) for row in range(len(logits))]
+    backend.compute(batch)
+    assert [choice.token for choice in backend.choose(given)] == expected
+    assert (expected != logits.argmax(axis=1).tolist()) == (factor > 1)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize(
+    "sampling", [Sampling(seed=3), Sampling(top_p=0.9, seed=3), Sampling(top_k=5, logprobs=3, seed=3)]
+)
+def test_tokens_are_chosen_as_from_the_logits_of_forward(isa: str, sampling: Sampling) -> None:
+    made = golden("smollm2")
+    backend = load(made.checkpoint, isa, 2)
+    batch = whole(made.tokens)
+    sampler = Sampler(sampling, made.tokens.tolist())
+    rows = [sampler.row([0] * place) for place in range(len(batch.selected))]
+    expected = [choose_row(*pair) for pair in zip(backend.forward(batch), rows, strict=True)]
+    backend.compute(batch)
+    assert backend.choose(rows) == expected
+
+
+def test_more_than_a_backend_says_is_refused() -> None:
     made = golden("smollm2")
     config = NativeConfig(threads=1, kv_tokens=256, step_tokens=64, selected=2)
     backend = NativeBackend.load(made.checkpoint, config)
-    assert len(made.tokens) > 2
-    assert backend.greedy(whole(made.tokens)) is None
+    assert backend.choices == 2
+    with pytest.raises(ParameterError, match="selected rows of the batch = 41: must be at most 2"):
+        backend.compute(whole(made.tokens))

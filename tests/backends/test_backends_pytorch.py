@@ -53,6 +53,13 @@ def test_a_tied_head_encoded_apart_is_used_for_the_logits_only() -> None:
     assert not golden("smollm2").agrees(logits)
 
 
+def test_a_tied_table_is_what_its_head_decodes_to() -> None:
+    tied = MemoryCheckpoint.tying(golden("smollm2").checkpoint, lambda name, weight: encode_int8(weight, name=name))
+    batch = whole(golden("smollm2").tokens)
+    logits = PyTorchBackend.load(tied, CONFIG).forward(batch)
+    np.testing.assert_array_equal(logits, PyTorchBackend.load(tied.untying(), CONFIG).forward(batch))
+
+
 def test_a_weight_that_is_not_finite_is_named() -> None:
     source = golden("llama2").checkpoint
     values = np.array(source.weight("model.norm.weight").decode())

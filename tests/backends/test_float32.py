@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from honed.backends.float32 import activate, exp, fma, fold_lanes, quantize, rms_norm
+from honed.backends.float32 import (
+    activate,
+    erf,
+    exp,
+    fma,
+    fold_lanes,
+    gated,
+    layer_norm,
+    quantize,
+    rms_norm,
+    tanh,
+)
 
 RANDOM = np.random.default_rng(5)
 
@@ -44,9 +57,28 @@ def test_rms_norm_of_a_width_that_is_no_multiple_of_the_lanes() -> None:
 def test_activations() -> None:
     gate, up = normal(200) * 5, normal(200)
     g = gate.astype(np.float64)
-    np.testing.assert_allclose(activate(gate, up, "silu"), g / (1 + np.exp(-g)) * up, rtol=2e-6, atol=1e-7)
+    np.testing.assert_allclose(gated(gate, up, "silu"), g / (1 + np.exp(-g)) * up, rtol=2e-6, atol=1e-7)
     gelu = 0.5 * g * (1 + np.tanh(np.sqrt(2 / np.pi) * (g + 0.044715 * g**3)))
-    np.testing.assert_allclose(activate(gate, up, "gelu_tanh"), gelu * up, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(gated(gate, up, "gelu_tanh"), gelu * up, rtol=1e-5, atol=1e-6)
+    assert activate(gate, "relu").tolist() == [max(x, 0.0) for x in gate.tolist()]
+    exact = np.array([0.5 * x * (1 + math.erf(x / math.sqrt(2))) for x in g])
+    np.testing.assert_allclose(activate(gate, "gelu"), exact, rtol=1e-6, atol=1e-6)
+
+
+def test_erf_and_tanh() -> None:
+    x = np.linspace(-12, 12, 40001, dtype=np.float32)
+    for function, exact in ((erf, np.array([math.erf(v) for v in x])), (tanh, np.tanh(x.astype(np.float64)))):
+        np.testing.assert_allclose(function(x), exact, rtol=4e-7, atol=1e-20)
+        assert function(np.array([-1e30, 1e30], np.float32)).tolist() == function(x[[0, -1]]).tolist()
+
+
+def test_layer_norm_of_a_width_that_is_no_multiple_of_the_lanes() -> None:
+    x, weight, bias = normal(3, 37) + 5, normal(37), normal(37)
+    exact = (x - x.mean(-1, keepdims=True, dtype=np.float64)) / np.sqrt(
+        x.var(-1, keepdims=True, dtype=np.float64) + 1e-5
+    )
+    np.testing.assert_allclose(layer_norm(x, weight, None, 1e-5), exact * weight, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(layer_norm(x, weight, bias, 1e-5), exact * weight + bias, rtol=1e-5, atol=1e-6)
 
 
 @settings(deadline=None, max_examples=60, derandomize=True)

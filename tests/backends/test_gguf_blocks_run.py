@@ -9,18 +9,21 @@ from numpy.typing import NDArray
 
 from honed.backends import packing
 from honed.backends.interpreter import InterpreterBackend, InterpreterConfig
-from honed.backends.native import NativeBackend, NativeConfig
-from honed.backends.packed import IntegerMatrix, QuantizedRows, pack
+from honed.backends.matrices import IntegerMatrix, QuantizedRows, read_matrix
+from honed.backends.native import NativeBackend
+from honed.backends.native_config import NativeConfig
 from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense
 from honed.encodings.gguf_blocks import GgufBlocks
 from honed.encodings.gguf_formats import FORMATS
+from honed.encodings.gguf_runs import BLOCK_FORMATS
+from honed.models.recorded import recorded
 from honed.models.registry import read_model
 from honed.native import extension
 from honed.plan.build import build_plan
-from honed.plan.formats import BLOCK_FORMATS, format_of
-from honed.plan.lowered import EmbedOp, MatmulOp, MatrixWeight, Placement
-from honed.plan.record import record
+from honed.plan.formats import format_of
+from honed.plan.lowered import MatrixWeight, Placement
+from honed.plan.lowered_ops import EmbedOp, MatmulOp, SelectOp
 from honed.plan.source import PlanSource
 from tiny_models import MemoryCheckpoint, golden, whole
 
@@ -37,7 +40,7 @@ def random_blocks(name: str, shape: tuple[int, int], seed: int) -> GgufBlocks:
     data = rng.integers(0, 256, shape[0] * shape[1] // entry.values * entry.nbytes, dtype=np.uint8)
     records = data.view(entry.layout)
     for field in entry.scales:
-        size = 2.0**-14 if name.endswith("_K") else 2.0**-9
+        size = 2.0**-14 if name.endswith(("_K", "_XS")) else 2.0**-9
         records[field] = (rng.uniform(0.5, 1.5, len(records)) * rng.choice([-size, size], len(records))).astype("<f2")
     return GgufBlocks(entry, data, shape)
 
@@ -96,9 +99,9 @@ def test_packing_in_pieces_changes_no_bit(name: str, monkeypatch: pytest.MonkeyP
 def test_a_product_with_exact_activations_is_that_of_the_decoded_weights(name: str) -> None:
     weight = random_blocks(name, (48, 512), seed=4)
     part = Placement("w", 48, first_column=0, tile_step=1)
-    recorded = record(read_model(golden("llama2").checkpoint.config))
-    source = PlanSource(MemoryCheckpoint({}, {"w": weight}), recorded)
-    matrix = pack(MatrixWeight(format_of(weight, "auto"), 64, 512, (part,)), source)
+    graph = recorded(read_model(golden("llama2").checkpoint.config))
+    source = PlanSource(MemoryCheckpoint({}, {"w": weight}), graph)
+    matrix = read_matrix(MatrixWeight(format_of(weight, "auto"), 64, 512, (part,)), source)
     assert isinstance(matrix, IntegerMatrix)
     rng = np.random.default_rng(5)
     codes = rng.integers(-127, 128, (3, 512)).astype(np.int8)
@@ -128,13 +131,14 @@ def test_rows_of_a_table_are_those_of_the_gguf_package_to_the_bit(name: str) -> 
     assert isinstance(table, GgufBlocks)
     weight = extension.block_table(table.stored, name, WIDE)
     assert weight.nbytes == table.nbytes
-    ops = [extension.Op("embed", 0, 0, [0], [WIDE]), extension.Op("select", 0, 1, [], [WIDE])]
+    lowered = EmbedOp(output=0, table=0, width=WIDE), SelectOp(input=0, output=1, width=WIDE)
+    ops = [(op.name, op.fields()) for op in lowered]
     slots = [extension.Slot("f32", "tokens", WIDE, 0, 0), extension.Slot("f32", "selected", WIDE, 0, 1)]
-    plan = extension.Plan(ops, slots, [weight], 1, 1, 8, 80, WIDE)
-    executor = extension.Executor(plan, extension.Cache(1, 1, 8, 4), 80, 80, 1, None)
+    plan = extension.Plan(ops, slots, [weight], [extension.Input.ids("tokens", 80)], [("rows", 1)], [])
+    executor = extension.Executor(plan, None, 80, 80, 1, None)
     tokens = np.arange(80, dtype=np.int32)
     zeros = np.zeros(80, np.int32)
-    rows = executor.run(tokens, tokens, zeros, np.arange(4, dtype=np.int32).reshape(1, 4), tokens)
+    rows = executor.run({"tokens": tokens}, tokens, zeros, None, tokens)["rows"]
     np.testing.assert_array_equal(rows.view(np.uint32), dequantized(table).view(np.uint32))
 
 
@@ -143,7 +147,7 @@ def test_float32_and_bfloat16_decode_everything() -> None:
     for policy in ("float32", "bfloat16"):
         plan = build_plan(read_model(checkpoint.config), checkpoint, policy).plan
         formats = {weight.format for weight in plan.weights if isinstance(weight, MatrixWeight)}
-        assert {str(form) for form in formats} == {f"DenseFormat(dtype='{policy}')"}
+        assert {str(form) for form in formats} == {policy}
         assert isinstance(plan.ops[0], EmbedOp)
         table = NativeBackend.load(checkpoint, NativeConfig(dtype=policy, kv_tokens=128)).weight_bytes
         assert table > checkpoint.weight("model.embed_tokens.weight").nbytes
@@ -156,4 +160,4 @@ def test_a_block_table_of_other_sizes_is_refused() -> None:
     with pytest.raises(ValueError, match="data"):
         extension.block_table(data, "Q8_0", 64)
     with pytest.raises(ValueError, match="Q4_0, Q4_1"):
-        extension.block_table(data, "Q2_K", 32)
+        extension.block_table(data, "Q1_K", 32)

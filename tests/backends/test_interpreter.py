@@ -8,8 +8,10 @@ import pytest
 from honed.backends.interpreter import InterpreterBackend, InterpreterConfig
 from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense
+from honed.encodings.int4 import Offset
 from honed.encodings.int4_encoder import encode_int4
 from honed.encodings.int8_encoder import encode_int8
+from honed.plan.lowered import TableWeight
 from tiny_models import FAMILIES, TOKENS, MemoryCheckpoint, golden, whole
 
 CONFIG = InterpreterConfig(kv_tokens=128)
@@ -31,6 +33,17 @@ def test_without_fusions_not_a_bit_changes() -> None:
     plain = InterpreterBackend.load(made.checkpoint, InterpreterConfig(kv_tokens=128, fusions=()))
     assert len(plain.plan.ops) > len(fused.plan.ops)
     np.testing.assert_array_equal(plain.forward(whole(made.tokens)), fused.forward(whole(made.tokens)))
+
+
+@pytest.mark.parametrize("offset", ["symmetric", "minimum"])
+def test_a_tied_table_is_looked_up_in_the_head(offset: Offset) -> None:
+    tied = MemoryCheckpoint.tying(
+        golden("smollm2").checkpoint, lambda name, weight: encode_int4(weight, name=name, group=32, offset=offset)
+    )
+    batch, backend = whole(golden("smollm2").tokens), InterpreterBackend.load(tied, CONFIG)
+    assert not any(isinstance(weight, TableWeight) for weight in backend.plan.weights)
+    expected = InterpreterBackend.load(tied.untying(), CONFIG).forward(batch)
+    np.testing.assert_array_equal(backend.forward(batch), expected)
 
 
 def encode_both(name: str, weight: Encoded) -> Encoded:

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from honed.backends.base import PAGE_TOKENS, Batch
 from honed.backends.interpreter import InterpreterBackend, InterpreterConfig
 from honed.backends.kv_cache import kv_bytes_per_position, kv_dtype
-from honed.backends.native import NativeBackend, NativeConfig
+from honed.backends.native import NativeBackend
+from honed.backends.native_config import NativeConfig
+from honed.backends.native_plan import cache_shapes
 from honed.checkpoints.base import Checkpoint
 from honed.encodings.dense import Dense
 from honed.encodings.int8_encoder import encode_int8
@@ -128,7 +130,7 @@ def test_bytes_are_those_of_the_executor(kv: KvDtype) -> None:
     checkpoint = golden("smollm2").checkpoint
     plan = build_plan(read_model(checkpoint.config, checkpoint.path), checkpoint, "auto").plan
     assert kv_dtype(plan, kv) == kv
-    cache = extension.Cache(plan.layers, plan.kv_heads, plan.head_dim, 1, kv)
+    cache = extension.Cache(cache_shapes(plan), 1, kv)
     assert cache.dtype == kv
     exact = kv_bytes_per_position(plan, kv) * PAGE_TOKENS
-    assert exact <= cache.page_bytes < exact + 2 * plan.layers * plan.kv_heads * 64
+    assert exact <= cache.page_bytes < exact + sum(2 * shape.kv_heads * 64 for shape in plan.caches)

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 from honed.backends import packing
-from honed.backends.native import NativeBackend, NativeConfig
+from honed.backends.native import NativeBackend
+from honed.backends.native_config import NativeConfig
 from honed.backends.packing import Packer
 from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense
-from honed.encodings.int8 import Int8
+from honed.encodings.int8 import Int8, Int8Scheme
 from honed.errors import PlanError, UnsupportedError
 from honed.models.registry import read_model
 from honed.plan.build import build_plan
-from honed.plan.formats import DenseFormat, Int8Format
+from honed.plan.formats import DenseFormat
 from honed.plan.lowered import ConstantWeight, MatrixWeight, Placement, TableWeight
 from tiny_models import MemoryCheckpoint, golden, whole
 
@@ -122,4 +123,4 @@ def test_a_code_that_no_kernel_takes_is_refused_with_its_weight() -> None:
 def test_a_weight_that_is_not_what_was_planned_is_refused() -> None:
     part = Placement("model.layers.0.mlp.up_proj.weight", 110, first_column=0, tile_step=1)
     with pytest.raises(PlanError, match=r"up_proj\.weight: is dense"):
-        packer(checkpoints()[0]).pack(MatrixWeight(Int8Format(None, None), 128, 54, (part,)))
+        packer(checkpoints()[0]).pack(MatrixWeight(Int8Scheme(None, None), 128, 54, (part,)))

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from honed.backends.native import NativeBackend, NativeConfig
+from honed.backends.native import NativeBackend
+from honed.backends.native_config import NativeConfig
 from honed.backends.pytorch import PyTorchBackend, PyTorchConfig
 from honed.checkpoints.gguf.checkpoint import GgufCheckpoint
 from tiny_models import whole

@@ -7,7 +7,7 @@ import pytest
 
 from honed.bench.peers import conversion
 from honed.bench.peers.conversion import checkpoint_fingerprint, converted
-from honed.checkpoints.fingerprint import fingerprint
+from honed.checkpoints.content_hash import fingerprint
 from honed.checkpoints.open import open_checkpoint
 
 
@@ -38,9 +38,9 @@ def test_fingerprint_is_that_of_the_files_and_read_once(tiny_llama: Path, monkey
     for file in tiny_llama.iterdir():  # settled: changed long ago
         os.utime(file, (1e9, 1e9))
     checkpoint = open_checkpoint(str(tiny_llama))
-    monkeypatch.setattr("honed.checkpoints.identity.SETTLED_S", -1.0)
+    monkeypatch.setattr("honed.checkpoints.file_state.SETTLED_S", -1.0)
     monkeypatch.setattr(conversion, "_fingerprints", {})
     expected = fingerprint(checkpoint.path, checkpoint.files)
     assert checkpoint_fingerprint(checkpoint) == expected
-    monkeypatch.setattr("honed.checkpoints.fingerprint.fingerprint", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr("honed.checkpoints.content_hash.fingerprint", lambda *_: pytest.fail("read again"))
     assert checkpoint_fingerprint(checkpoint) == expected

@@ -10,7 +10,7 @@ import pytest
 
 from honed.bench.isolate import call_isolated
 from honed.bench.peers.base import PeerError
-from honed.bench.peers.environment import Environment, Install
+from honed.bench.peers.environment import Build, Environment, Install
 from honed.errors import ArtifactError
 
 
@@ -73,7 +73,7 @@ def test_two_at_once_are_kept_apart(wheels: Path, tmp_path: Path) -> None:
     wanted = environment(wheels)
     target = tmp_path / wanted.directory_name
     with (
-        staged_directory(target, needed=0, overwrite=False, replaceable=lambda _: False),
+        staged_directory(target, needed=0),
         pytest.raises(ArtifactError, match=r"another process .* is writing it"),
     ):
         wanted.python(lambda _: None, tmp_path)
@@ -98,3 +98,25 @@ def test_name_changes_with_everything_it_depends_on(wheels: Path) -> None:
 def test_version_must_be_pinned() -> None:
     with pytest.raises(ValueError, match="not pinned to a version: numpy>=2"):
         Install(("gguf==1.0", "numpy>=2"))
+
+
+WRITES = "import pathlib, os, sys; pathlib.Path(sys.argv[1], 'made').write_text(os.environ['KIND'])"
+
+
+@pytest.mark.slow
+def test_builds_run_in_the_place_where_the_environment_is_made(tmp_path: Path) -> None:
+    build = Build(("{python}", "-c", WRITES, "{directory}/lib"), {"KIND": "oak"})
+    wanted = Environment("fake", (), needed_bytes=1 << 20, builds=(build,))
+    python = wanted.python(lambda _: None, tmp_path)
+    assert (python.parent.parent / "lib" / "made").read_text() == "oak"
+    broken = dataclasses.replace(wanted, builds=(build, Build(("{python}", "-c", "raise SystemExit('no compiler')"))))
+    with pytest.raises(PeerError, match="fake cannot be installed: no compiler"):
+        broken.python(lambda _: None, tmp_path)
+    assert broken.find(tmp_path) is None
+
+
+def test_builds_decide_about_the_name_and_their_absence_does_not() -> None:
+    plain = Environment("fake", (Install(("a==1",)),))
+    first, second = (dataclasses.replace(plain, builds=(Build(("x",), {"CC": cc}),)) for cc in ("clang", "gcc"))
+    assert len({plain.directory_name, first.directory_name, second.directory_name}) == 3
+    assert dataclasses.replace(plain, builds=()).directory_name == plain.directory_name

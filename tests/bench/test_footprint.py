@@ -5,20 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pytest
 
 from honed.api.compress import compress
-from honed.backends.packing import Builder
-from honed.bench.footprint import packed_bytes, plan_footprint, weights_label
+from honed.bench.footprint import plan_footprint, weights_label
 from honed.checkpoints.open import open_checkpoint
-from honed.encodings.codebook import TABLES
 from honed.models.registry import read_model
-from honed.native import extension
 from honed.plan.build import build_plan
-from honed.plan.formats import BlocksFormat, CodebookFormat, DenseFormat, Format, Int4Format, Int8Format
-from honed.plan.lowered import LoweredPlan, MatrixWeight
+from honed.plan.lowered import LoweredPlan
 
+VOCABULARY = 32
 # The tiny model: width 48, 4 query and 2 key heads of 12, MLP 80, two layers.
 LAYER = 48 * 48 * 2 + 2 * 48 * 24 + 3 * 48 * 80
 
@@ -33,12 +29,12 @@ def test_dense_model(tiny_llama: Path, dtype: Literal["float32", "bfloat16"], si
     plan = plan_of(tiny_llama, dtype)
     footprint = plan_footprint(plan)
     assert footprint.prompt_operations == 2 * 2 * LAYER
-    assert footprint.head_operations == 2 * plan.vocabulary * 48
+    assert footprint.head_operations == 2 * VOCABULARY * 48
     assert footprint.kv_bytes_per_position == 2 * 2 * 2 * 12 * size, "auto: as the weights are"
     assert plan_footprint(plan, "int8").kv_bytes_per_position == 2 * 2 * 2 * (12 + 4)
     assert footprint.arithmetic == "float32"
     assert weights_label(plan) == dtype
-    exact = size * (2 * LAYER + plan.vocabulary * 48)
+    exact = size * (2 * LAYER + VOCABULARY * 48)
     assert exact <= footprint.weight_bytes <= exact * 1.4, "padding to panels of 32 columns, and no more"
 
 
@@ -49,40 +45,3 @@ def test_quantized_model(tiny_llama: Path, tmp_path: Path) -> None:
     assert footprint.prompt_operations == 2 * 2 * LAYER
     assert footprint.arithmetic == "int8"
     assert weights_label(plan).startswith("int8")
-
-
-@pytest.mark.parametrize("k", [64, 80, 576])
-@pytest.mark.parametrize(
-    "form",
-    [
-        DenseFormat("float32"),
-        DenseFormat("bfloat16"),
-        Int8Format(None, None),
-        Int8Format(32, 32),
-        Int4Format(32, None, "symmetric"),
-        Int4Format(64, None, "zero_point"),
-        Int4Format(32, 32, "minimum"),
-        CodebookFormat(32, 32, TABLES["normal_float"]),
-        CodebookFormat(128, None, TABLES["linear"]),
-        BlocksFormat("Q4_K"),
-        BlocksFormat("Q5_K"),
-        BlocksFormat("Q5_1"),
-        BlocksFormat("Q6_K"),
-    ],
-    ids=str,
-)
-def test_bytes_are_those_that_the_extension_packs(form: Format, k: int) -> None:
-    builder: Builder
-    match form:
-        case DenseFormat(dtype):
-            builder = extension.DenseBuilder(96, k, dtype)
-        case Int8Format(group):
-            builder = extension.Int8Builder(96, k, group)
-        case Int4Format(group, _, offset):
-            builder = extension.Int4Builder(96, k, group, offset)
-        case CodebookFormat(group, _, table):
-            builder = extension.CodebookBuilder(96, k, group, np.array(table, np.int8))
-        case BlocksFormat(name):
-            k *= 256
-            builder = extension.BlocksBuilder(96, k, name)
-    assert packed_bytes(MatrixWeight(form, 96, k, ())) == builder.finish().nbytes

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,68 +10,13 @@ from honed.bench.isolate import call_isolated
 from honed.bench.peers import find_peer, llama_cpp
 from honed.bench.peers.base import PeerError
 from honed.bench.peers.environment import Environment
-from honed.bench.peers.llama_cpp import environment
+from honed.bench.peers.llama_cpp import require_one_copy
+from honed.bench.peers.llama_cpp_package import environment
 from honed.bench.session import measure_once
 from honed.bench.workload import Workload
 from honed.checkpoints.open import open_checkpoint
-from honed.native import extension
 
 WORKLOAD = Workload(prompt_tokens=40, new_tokens=6, threads=1, runs=1, batch=3)
-
-
-def compilers(monkeypatch: pytest.MonkeyPatch, *present: str) -> None:
-    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}" if name in present else None)
-
-
-def with_features(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    class Extension:
-        @staticmethod
-        def features() -> dict[str, Any]:
-            return {**extension.features(), "instruction_sets": list(names)}
-
-    monkeypatch.setattr("honed.native.extension", Extension)
-
-
-def test_clang_is_taken_where_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    compilers(monkeypatch, "clang", "clang++", "g++")
-    with_clang = environment()
-    assert with_clang.installs[-1].variables["CC"] == "clang"
-    assert "-DGGML_NATIVE=ON" in with_clang.installs[-1].variables["CMAKE_ARGS"]
-    compilers(monkeypatch, "g++")
-    assert "CC" not in environment().installs[-1].variables
-    assert environment().directory_name != with_clang.directory_name
-
-
-def test_environment_of_another_processor_is_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = set()
-    for features in ((), ("avx2",), ("avx2", "avx512f")):
-        with_features(monkeypatch, *features)
-        names.add(environment().directory_name)
-    assert len(names) == 3
-
-
-@pytest.mark.parametrize(
-    ("present", "gcc", "features", "reason"),
-    [
-        (("clang++",), None, ("amx_int8",), None),
-        ((), None, (), "needs a C++ compiler: install clang"),
-        (("g++",), 12, ("avx2",), None),
-        (("g++",), 12, ("avx2", "amx_int8"), "AMX code crashes; install clang"),
-        (("g++",), 13, ("avx2", "amx_int8"), None),
-    ],
-)
-def test_compilers_that_cannot_do_it(
-    present: tuple[str, ...],
-    gcc: int | None,
-    features: tuple[str, ...],
-    reason: str | None,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    compilers(monkeypatch, *present)
-    with_features(monkeypatch, *features)
-    monkeypatch.setattr(llama_cpp, "_default_compiler_version", lambda: gcc)
-    found = find_peer("llama.cpp-q4_0").unavailable()
-    assert found is None if reason is None else found is not None and found.endswith(reason)
 
 
 def test_file_as_it_is_needs_a_file(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +64,7 @@ def test_real_one_continues_as_honed_does(smollm2_gguf: Path, tmp_path: Path, mo
     (tmp_path / "llama_worker.py").write_text(WORKER)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     checkpoint = open_checkpoint(str(smollm2_gguf))
-    workload = Workload(prompt_tokens=16, new_tokens=8, threads=1, runs=1, batch=2)
+    workload = Workload(prompt_tokens=16, new_tokens=8, threads=2, runs=1, batch=2)
     contender = find_peer("llama.cpp-file").contenders("smollm2", checkpoint, workload, lambda _: None)[0]
     texts = ("1, 2, 3, 4, 5, 6, 7,", "Monday, Tuesday, Wednesday,")
     prompts = [checkpoint.tokenizer().encode(text) for text in texts]
@@ -131,3 +76,67 @@ def test_real_one_continues_as_honed_does(smollm2_gguf: Path, tmp_path: Path, mo
     with honed.load(smollm2_gguf, dtype="float32") as model:
         for prompt, tokens in zip(prompts, alone, strict=True):
             assert list(model.generate(prompt, max_tokens=8, temperature=0).tokens) == tokens
+
+
+MAPS = """\
+7f00-7f10 r-xp 0 fe:00 11 /env/lib/libllama.so
+7f10-7f20 r-xp 0 fe:00 12 /env/lib/libggml-cpu.so.0
+7f20-7f30 rw-p 0 fe:00 12 /env/lib/libggml-cpu.so.0
+7f30-7f40 r-xp 0 fe:00 13 /env/lib/libggml-base.so.0
+7f40-7f50 r-xp 0 fe:00 14 /env/lib/libggml.so.0
+7f50-7f60 rw-p 0 00:00 0
+"""
+
+
+def test_second_copy_of_a_library_is_no_measurement() -> None:
+    require_one_copy(MAPS)
+    with pytest.raises(PeerError, match="ggml-cpu is loaded twice"):
+        require_one_copy(MAPS + "7f60-7f70 r-xp 0 fe:00 15 /env/lib/libggml-cpu.so\n")
+    require_one_copy("")
+
+
+@pytest.mark.real_peer
+@pytest.mark.parametrize("name", ["llama.cpp-q4_0", "llama.cpp-q8_0"])
+def test_threads_do_not_change_what_is_decoded(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One thread is the one that calls; more are those of the pool."""
+    if environment().find() is None:
+        pytest.skip("llama.cpp is not in the cache: honed bench smollm2 --against llama.cpp installs it")
+    (tmp_path / "llama_worker.py").write_text(WORKER)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    checkpoint = open_checkpoint("synthetic:llama-tiny")
+    answers = []
+    for threads in (1, 2, 3):
+        workload = Workload(prompt_tokens=16, new_tokens=8, threads=threads, runs=1, batch=2)
+        for contender in find_peer(name).contenders("tiny", checkpoint, workload, lambda _: None):
+            job = {"arguments": dict(contender.arguments), "prompts": contender.prompts}
+            alone, together, _ = call_isolated("llama_worker:run", job, interpreter=contender.interpreter)
+            answers.append((contender.variant, alone, together))
+    for variant, alone, together in answers[2:]:
+        assert (variant, alone, together) in answers[:2]
+
+
+class Function:
+    """Stands for a function of C: remembers what it was called with."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer, self.calls = answer, 0
+        self.argtypes: Any = None
+        self.restype: Any = None
+
+    def __call__(self, *_: Any) -> Any:
+        self.calls += 1
+        return self.answer
+
+
+@pytest.mark.parametrize("pool", [4096, None])
+def test_pool_is_made_by_the_library_that_computes(pool: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctypes.CDLL", lambda *_: pytest.fail("opens a library by a name"))
+    names = ("ggml_threadpool_params_init", "ggml_threadpool_new", "llama_attach_threadpool")
+    library = SimpleNamespace(**{name: Function(pool) for name in names})
+    api = SimpleNamespace(_lib=library)
+    if pool is None:
+        with pytest.raises(PeerError, match="cannot make its threads"):
+            llama_cpp._attach_threads(api, 1, 2)
+    else:
+        llama_cpp._attach_threads(api, 1, 2)
+    assert [getattr(library, name).calls for name in names] == [1, 1, int(pool is not None)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 
@@ -52,7 +53,9 @@ def test_measured_side_needs_the_standard_library_alone(
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(directory / "v")], check=True)
     (directory / "light_functions.py").write_text(LIGHT)
     monkeypatch.setenv("PYTHONPATH", str(directory))
-    modules = ["honed.bench.measure", *sorted({home.partition(":")[0] for home, _ in PEERS.values()})]
+    homes = sorted({home.partition(":")[0] for home, _ in PEERS.values()})
+    tools = [tool for tool in (f"{home}_tool" for home in homes) if importlib.util.find_spec(tool)]
+    modules = ["honed.bench.measure", *homes, *tools]
     found = call_isolated(
         "light_functions:imported", {"modules": modules}, interpreter=str(directory / "v" / "bin" / "python")
     )

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from honed.bench.peers.openvino import open_runner
+from honed.bench.peers.openvino import OpenvinoRunner, closed_load, open_runner
 
 
 class Handle:
@@ -105,3 +105,10 @@ def test_scheduler_has_room_for_the_workload_and_keeps_no_prompts() -> None:
     assert not scheduler.dynamic_split_fuse
     assert device == "CPU"
     assert settings == {"INFERENCE_NUM_THREADS": 2, "INFERENCE_PRECISION_HINT": "bf16"}
+
+
+def test_closed_load_counts_the_tokens_of_all_prompts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OpenvinoRunner, "encode", lambda self, text: [int(word) for word in text.split()])
+    found = closed_load({**ARGUMENTS, "prompts": ["1 2", "3 4"], "new_tokens": 3}, 0.0)
+    assert found["tokens"] == 6
+    assert found["seconds"] > 0

@@ -53,7 +53,7 @@ def test_decodes_what_the_dense_model_would(
     ended = [*encode("Paris is big."), END, END, END]
     prompts = [encode("A list in Python is a sequence of")[: len(ended)], ended]
     assert len({len(prompt) for prompt in prompts}) == 1
-    workload = Workload(prompt_tokens=len(ended), new_tokens=NEW_TOKENS, batch=2)
+    workload = Workload(prompt_tokens=len(ended), new_tokens=NEW_TOKENS, threads=2, batch=2)
     for contender in find_peer(name).contenders("smollm2", checkpoint, workload, print):
         job = {
             "open_function": contender.open_function,

@@ -55,5 +55,5 @@ def test_errors(tmp_path: Path) -> None:
         map_file(tmp_path / "empty")
     with pytest.raises(SourceError, match="none: cannot be read: No such file"):
         map_file(tmp_path / "none")
-    with pytest.raises(SourceError, match="cannot be read: Is a directory"):
+    with pytest.raises(SourceError, match="cannot be read: is a directory"):
         map_file(tmp_path)

@@ -13,7 +13,7 @@ import honed
 from honed.checkpoints import synthetic
 from honed.checkpoints.open import open_checkpoint
 from honed.checkpoints.synthetic import SHAPES, byte_characters, fetch, tokenizer
-from honed.errors import ParameterError, SourceError
+from honed.errors import MachineError, ParameterError
 
 
 @pytest.fixture(autouse=True)
@@ -96,6 +96,6 @@ def test_refusals(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ParameterError, match="only a Hugging Face id has revisions"):
         open_checkpoint("synthetic:llama-tiny", "main")
     monkeypatch.setattr("honed.checkpoints.artifact.staging.shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
-    with pytest.raises(SourceError, match="disk is too full"):
+    with pytest.raises(MachineError, match="disk is too full"):
         open_checkpoint("synthetic:llama-tiny")
     assert not synthetic._is_whole(own_cache / "honed" / "synthetic" / "llama-tiny-1")

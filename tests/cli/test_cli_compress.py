@@ -39,7 +39,7 @@ def test_a_report_for_people(llama: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "mean relative error" in done.stdout
     again = honed(str(llama), "-o", str(tmp_path / "out"))
-    assert (again.returncode, again.stdout) == (1, "")
+    assert (again.returncode, again.stdout) == (2, "")
     assert again.stderr.startswith("honed: ")
     assert len(again.stderr.splitlines()) == 1
     assert "exists already" in again.stderr

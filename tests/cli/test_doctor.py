@@ -7,6 +7,7 @@ import json
 import pytest
 
 from honed.cli.doctor import doctor, examine
+from honed.errors import SourceError
 from honed.native import extension
 
 
@@ -37,3 +38,16 @@ def test_tiles_that_are_refused_are_remarked_on(monkeypatch: pytest.MonkeyPatch)
     assert any("tile registers are refused" in advice for advice in examine()["advice"])
     monkeypatch.setattr(extension, "isas", lambda: ["amx", "avx512vnni", "avx2", "portable"])
     assert examine()["advice"] == []
+
+
+def test_without_a_home_the_rest_is_still_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def nowhere() -> None:
+        raise SourceError("there is no home directory; set XDG_CACHE_HOME")
+
+    monkeypatch.setattr("honed.checkpoints.source.cache_directory", nowhere)
+    doctor()
+    text = capsys.readouterr().out
+    assert "none: there is no home directory; set XDG_CACHE_HOME" in text
+    assert examine()["isa"] in text

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from honed.cli.main import main, make_app
 from honed.evaluate.certificate import ESTIMATES
+from tiny_encoders import with_tokenizer
 
 
 @pytest.fixture(autouse=True)
@@ -64,3 +65,13 @@ def test_error_is_one_line_and_no_traceback(
     assert error == (
         "honed: text = '3 tokens': must have at least 257 for a window of 256; give a longer text, or fewer windows\n"
     )
+
+
+def test_an_encoder_has_cosines(tmp_path: Path, text: Path) -> None:
+    encoder = with_tokenizer("bert", tmp_path / "encoder")
+    value = json.loads(run(encoder, "--text", text, "--windows", 4, "--window-tokens", 20, "--json"))
+    assert value["cosine_mean"] == pytest.approx(1)
+    assert (value["pooling"], value["settings"]["windows"], value["nearest_agreement"]) == ("mean", 4, 1.0)
+    table = run(encoder, "--text", text, "--windows", 4, "--window-tokens", 20)
+    assert "same nearest text" in table
+    assert "4 texts of 22 tokens of text.txt, pooled by mean" in table

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import honed
+from tiny_encoders import with_tokenizer
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -50,7 +51,17 @@ def test_the_plan_is_the_fused_one(tiny_llama: Path) -> None:
 
 def test_a_name_that_leads_nowhere_is_one_line(tmp_path: Path) -> None:
     done = run(str(tmp_path / "nothing"))
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1
     assert "nothing" in done.stderr
+
+
+def test_an_encoder(tmp_path: Path) -> None:
+    encoder = str(with_tokenizer("minilm", tmp_path / "encoder"))
+    report = json.loads(run(encoder, "--json").stdout)
+    assert (report["model_type"], report["layers"], report["heads"], report["context"]) == ("bert", 2, 12, 40)
+    text = run(encoder, "--plan").stdout
+    assert "layer_norm" in text
+    assert "mean in s" in text
+    assert "pooler" not in text

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from honed.encodings.codebook import TABLES, Codebook, Table, check_table, table_name
+from honed.encodings.codebook import TABLES, Codebook, StoredCodebook, Table, check_table, table_name
 from honed.encodings.codebook_encoder import encode_codebook
 from honed.encodings.dense import Dense
 from honed.encodings.int4_encoder import encode_int4
+from honed.encodings.scheme import scheme_of
 from honed.errors import ParameterError, UnsupportedError
 
 # Dettmers et al. 2023, appendix E.
@@ -28,6 +31,17 @@ def encode(values: NDArray[np.floating], table: Table, *, search: bool = True, g
 
 def normal(rows: int, width: int, seed: int = 0) -> NDArray[np.float32]:
     return (np.random.default_rng(seed).standard_normal((rows, width)) * 0.05).astype(np.float32)
+
+
+def test_normal_float_is_quantiles() -> None:
+    outermost = 1 - (1 / 32 + 1 / 30) / 2
+    quantile = NormalDist().inv_cdf
+
+    def side(count: int) -> list[float]:
+        return [quantile(0.5 + (outermost - 0.5) * step / count) for step in range(1, count + 1)]
+
+    values = [-value for value in reversed(side(7))] + [0.0] + side(8)
+    assert TABLES["normal_float"] == tuple(round(value * 127 / quantile(outermost)) for value in values)
 
 
 def test_normal_float_is_the_published_table() -> None:
@@ -131,3 +145,19 @@ def test_what_is_refused() -> None:
         Codebook(codes, np.ones((2, 1), np.float16), TABLES["linear"], 32)
     with pytest.raises(TypeError, match="matrix of uint8"):
         Codebook(codes.astype(np.int8), np.ones((2, 2), np.float16), TABLES["linear"], 32)
+
+
+@pytest.mark.parametrize("width", [64, 71])
+def test_a_stored_weight_is_what_it_was_stored_from(width: int) -> None:
+    values = np.random.default_rng(width).standard_normal((9, width)).astype(np.float32)
+    plain = encode_codebook(Dense(values, "float32"), name="w", table=TABLES["normal_float"])
+    even = np.pad(plain.codes, ((0, 0), (0, width % 2)))
+    pairs = even[:, 0::2] | (even[:, 1::2] << np.uint8(4))
+    stored = StoredCodebook(pairs, width, scales=plain.scales, table=plain.table, group=32, activation=plain.activation)
+    assert isinstance(stored, Codebook)
+    assert (stored.shape, stored.nbytes, stored.kind) == (plain.shape, plain.nbytes, "codebook")
+    assert scheme_of(stored) == scheme_of(plain)
+    assert stored.codes.flags.c_contiguous
+    assert np.array_equal(stored.codes, plain.codes)
+    for rows in (slice(None), slice(2, 5), slice(8, None)):
+        assert np.array_equal(stored.decode(rows), plain.decode(rows))

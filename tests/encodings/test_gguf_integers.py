@@ -26,7 +26,7 @@ def random_blocks(block_format: BlockFormat, shape: tuple[int, int], seed: int) 
     return GgufBlocks(block_format, data, shape)
 
 
-@pytest.mark.parametrize("name", ["Q8_0", "Q5_0", "Q4_0", "Q4_1"])
+@pytest.mark.parametrize("name", ["Q8_0", "Q5_0", "Q4_0", "Q4_1", "IQ4_NL"])
 def test_the_weights_are_those_of_the_gguf_package_to_the_bit(name: str) -> None:
     blocks = random_blocks(BY_NAME[name], (33, 160), seed=3)
     expected = gguf.quants.dequantize(blocks.stored, gguf.GGMLQuantizationType[name])
@@ -45,7 +45,7 @@ def test_rows_in_another_order(name: str) -> None:
     np.testing.assert_array_equal(to_integers(ordered).decode(), plain.decode()[order])
 
 
-@pytest.mark.parametrize("name", ["Q4_K", "Q5_K", "Q5_1", "Q6_K"])
+@pytest.mark.parametrize("name", ["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q5_1", "Q6_K"])
 def test_factors_and_levels_give_the_weights_of_the_gguf_package_to_the_bit(name: str) -> None:
     blocks = random_blocks(BY_NAME[name], (35, 768), seed=7)
     expected = gguf.quants.dequantize(blocks.stored, gguf.GGMLQuantizationType[name])
@@ -57,21 +57,22 @@ def test_factors_and_levels_give_the_weights_of_the_gguf_package_to_the_bit(name
     np.testing.assert_array_equal(values, expected)
 
 
-def test_rows_of_super_blocks_in_another_order() -> None:
-    plain = random_blocks(BY_NAME["Q4_K"], (48, 256), seed=4)
+@pytest.mark.parametrize("name", ["Q2_K", "Q3_K", "Q4_K"])
+def test_rows_of_super_blocks_in_another_order(name: str) -> None:
+    plain = random_blocks(BY_NAME[name], (48, 256), seed=4)
     order = np.random.default_rng(1).permutation(48)
     ordered = to_super_blocks(GgufBlocks(plain.format, plain.data, plain.shape, order))
     np.testing.assert_array_equal(ordered.scales, to_super_blocks(plain).scales[order])
     np.testing.assert_array_equal(ordered.codes, to_super_blocks(plain).codes[order])
 
 
-@pytest.mark.parametrize("name", ["F16", "Q5_1", "Q4_K", "Q6_K"])
+@pytest.mark.parametrize("name", ["F16", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q6_K", "IQ4_XS"])
 def test_blocks_whose_scales_do_not_fit_are_refused(name: str) -> None:
     with pytest.raises(TypeError, match=f"{name} of shape"):
         to_integers(random_blocks(BY_NAME[name], (2, 256), seed=5))
 
 
-@pytest.mark.parametrize("name", ["F16", "Q8_0", "Q4_1"])
+@pytest.mark.parametrize("name", ["F16", "Q8_0", "Q4_1", "IQ4_NL", "IQ4_XS"])
 def test_blocks_without_levels_are_no_super_blocks(name: str) -> None:
     with pytest.raises(TypeError, match=f"{name} of shape .* Q4_K"):
         to_super_blocks(random_blocks(BY_NAME[name], (2, 256), seed=5))

@@ -1,15 +1,21 @@
-"""Schemes: exact sizes, and the way to JSON and back."""
+"""What every encoding must be: exact in its sizes, and the same after the way to JSON, to disk and back."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from honed.checkpoints.safetensors.spec import TensorSpec
+from honed.encodings.activation import ActivationScales
+from honed.encodings.base import Encoded
 from honed.encodings.codebook import TABLES
 from honed.encodings.codebook_encoder import encode_codebook
 from honed.encodings.dense import Dense
+from honed.encodings.encode import encode
 from honed.encodings.int4_encoder import encode_int4
 from honed.encodings.int8_encoder import encode_int8
+from honed.encodings.scheme import SCHEMES as ALL
 from honed.encodings.scheme import (
     CodebookScheme,
     DenseScheme,
@@ -18,10 +24,12 @@ from honed.encodings.scheme import (
     Scheme,
     from_json,
     scheme_of,
+    storable,
     to_json,
 )
 from honed.errors import ParameterError
 
+NAME = "model.layers.0.mlp.up_proj.weight"
 SCHEMES: list[Scheme] = [
     DenseScheme("bfloat16"),
     DenseScheme("float32"),
@@ -64,6 +72,7 @@ def test_the_size_is_that_of_the_encoded_weight(width: int) -> None:
     ("value", "field"),
     [
         ({"encoding": "int9"}, "encoding"),
+        ({"encoding": ["int8"]}, "encoding"),
         ({}, "encoding"),
         ({"encoding": "int8", "group": 48}, "group"),
         ({"encoding": "int8", "group": True}, "group"),
@@ -79,3 +88,64 @@ def test_the_size_is_that_of_the_encoded_weight(width: int) -> None:
 def test_wrong_fields_are_named(value: dict[str, object], field: str) -> None:
     with pytest.raises(ParameterError, match=field):
         from_json(value)
+
+
+def source(rows: int, width: int) -> Dense:
+    return Dense(np.random.default_rng(rows * width).standard_normal((rows, width)).astype(np.float32), "float32")
+
+
+def encoded_weights() -> list[Encoded]:
+    values = source(21, 160)
+    grouped = ActivationScales(32)
+    return [
+        Dense(values.values.astype(np.float16), "float16"),
+        encode_int8(values, name=NAME),
+        encode_int8(source(5, 7), name=NAME),
+        encode_int8(values, name=NAME, activation=grouped),
+        encode_int8(source(5, 7), name=NAME, activation=grouped),
+        encode_int8(values, name=NAME, group=32, activation=grouped),
+        encode_int4(values, name=NAME, offset="symmetric"),
+        encode_int4(values, name=NAME, group=32, activation=grouped),
+        encode_int4(values, name=NAME, group=32, offset="minimum", activation=grouped),
+        encode_codebook(values, name=NAME, table=TABLES["normal_float"], activation=grouped),
+        encode_codebook(source(5, 7), name=NAME, table=TABLES["power_of_two"], group=64),
+    ]
+
+
+@pytest.mark.parametrize("weight", encoded_weights(), ids=lambda w: f"{scheme_of(w)} {w.shape}")
+def test_a_weight_survives_its_tensors(weight: Encoded) -> None:
+    scheme = scheme_of(weight)
+    tensors = storable(weight).parts()
+    parts = {part.suffix: part for part in scheme.tensors(weight.shape)}
+    assert list(parts) == list(tensors)
+    for suffix, part in parts.items():
+        assert tensors[suffix].shape == part.shape
+        assert tensors[suffix].nbytes == TensorSpec.of(NAME, part).nbytes
+    back = scheme.read(weight.shape, tensors.__getitem__)
+    assert scheme_of(back) == scheme
+    assert np.array_equal(back.decode(), weight.decode())
+
+
+def test_there_is_a_case_of_every_encoding() -> None:
+    assert {scheme.name for scheme in SCHEMES} == set(ALL) == {scheme_of(weight).name for weight in encoded_weights()}
+
+
+def test_what_only_a_source_has_is_refused_by_its_kind() -> None:
+    class Foreign:
+        shape, nbytes, kind = (1, 1), 1, "gguf"
+
+        def decode(self, rows: slice = slice(None)) -> NDArray[np.float32]:
+            return np.zeros((1, 1), np.float32)
+
+    with pytest.raises(TypeError, match="the encoding gguf"):
+        scheme_of(Foreign())
+
+
+@pytest.mark.parametrize("scheme", SCHEMES, ids=str)
+def test_rounding_gives_the_scheme_that_was_asked_for(scheme: Scheme) -> None:
+    weight = source(5, 70)
+    if scheme.name == "dense":
+        with pytest.raises(TypeError, match="w: nothing is rounded to dense"):
+            encode(weight, scheme, name="w")
+    else:
+        assert encode(weight, scheme, name="w").scheme == scheme

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from hash_backend import HashBackend
 from honed.backends.base import Backend, Batch
 from honed.errors import HonedError, ParameterError, UnsupportedError
 from honed.evaluate.compare import compare
 from honed.evaluate.windows import Window, cut_windows
+from honed.runtime.engine import Engine
+from honed.runtime.request import Request
 
 VOCABULARY = 40
 Rule = Callable[[NDArray[np.int32], NDArray[np.int32]], NDArray[np.float32]]
@@ -22,6 +25,7 @@ class KnownBackend:
     """Logits are a function of token and position; every batch is checked against the backend contract."""
 
     name = "known"
+    window: int | None = None
 
     def __init__(self, rule: Rule, *, pages: int = 8, context: int = 256, step_tokens: int = 64) -> None:
         self._rule = rule
@@ -138,3 +142,14 @@ def test_logits_that_are_not_finite_are_an_error() -> None:
 
     with pytest.raises(HonedError, match="candidate gives logits that are not finite at token 70 "):
         compare(KnownBackend(broken), KnownBackend(flat), windows())
+
+
+def test_an_engine_does_not_believe_the_pages_that_were_written() -> None:
+    """A comparison between two equal requests to a model that is open."""
+    backend = HashBackend()
+    engine = Engine(backend)
+    request = Request(tuple(range(40)), 5)
+    before = engine.generate([request])
+    windows = cut_windows([number % 7 for number in range(129)], window_tokens=64)
+    compare(backend, HashBackend(), windows)
+    assert engine.generate([request]) == before

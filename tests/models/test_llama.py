@@ -6,7 +6,8 @@ import pytest
 
 from tiny_models import golden, reference_by_steps, reference_whole
 
-FAMILIES = ["llama2", "llama3", "llama_linear", "llama_biases", "smollm2"]
+SCALED = ["llama3", "llama_linear", "llama_yarn", "llama_dynamic", "llama_longrope"]
+FAMILIES = ["llama2", "llama_biases", "smollm2", *SCALED]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

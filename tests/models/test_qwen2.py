@@ -6,7 +6,7 @@ import pytest
 
 from tiny_models import golden, reference_by_steps, reference_whole
 
-FAMILIES = ["qwen2", "qwen2_sliding"]
+FAMILIES = ["qwen2", "qwen2_sliding", "qwen2_yarn"]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import transformers
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from honed.errors import FormatError, UnsupportedError
-from honed.models.config import Fields
+from honed.models.config import Fields, read_context
 from honed.models.rope_scaling import read_rotary
 
 LLAMA3 = {
@@ -22,17 +24,108 @@ LLAMA3 = {
     "original_max_position_embeddings": 8192,
 }
 LINEAR = {"rope_type": "linear", "rope_theta": 10000.0, "factor": 4.0}
+YARN = {"rope_type": "yarn", "rope_theta": 1e6, "factor": 4.0, "original_max_position_embeddings": 32768}
+DYNAMIC = {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 4.0}
+LONGROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 10000.0,
+    "short_factor": [1.0 + 0.1 * i for i in range(32)],
+    "long_factor": [2.0 + i for i in range(32)],
+    "original_max_position_embeddings": 4096,
+}
+SCALED = {
+    "llama3": LLAMA3,
+    "linear": LINEAR,
+    "dynamic": DYNAMIC,
+    "yarn": YARN,
+    "yarn of few turns": {**YARN, "beta_fast": 8.0, "beta_slow": 2.0},
+    "yarn that is not truncated": {**YARN, "truncate": False},
+    "yarn with an attention factor": {**YARN, "attention_factor": 1.25},
+    "yarn with mscale": {**YARN, "mscale": 0.707, "mscale_all_dim": 1.0},
+    "yarn with half of mscale": {**YARN, "mscale": 0.707},
+    "yarn with zeros": {**YARN, "mscale": 0.0, "mscale_all_dim": 0.0, "beta_fast": 0, "beta_slow": None},
+    "yarn of a short context": {**YARN, "rope_theta": 500.0, "original_max_position_embeddings": 4},
+    "yarn that shrinks": {**YARN, "factor": 0.5},
+    "yarn without a factor": {**YARN, "factor": None},
+    "longrope": LONGROPE,
+    "longrope with a factor": {**LONGROPE, "factor": 8.0},
+    "longrope with an attention factor": {**LONGROPE, "attention_factor": 1.5},
+    "longrope that shrinks": {**LONGROPE, "factor": 0.5},
+}
 
 
 def read(config: dict[str, Any], head_dim: int = 64) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.array(read_rotary(Fields(config, "config.json"), head_dim).inverse_frequencies)
 
 
-@pytest.mark.parametrize("parameters", [LLAMA3, LINEAR], ids=["llama3", "linear"])
-def test_scaled_frequencies_equal_transformers(parameters: dict[str, Any]) -> None:
-    config = transformers.LlamaConfig(hidden_size=256, num_attention_heads=4, rope_parameters=dict(parameters))
-    expected = ROPE_INIT_FUNCTIONS[parameters["rope_type"]](config, "cpu")[0].numpy()
-    np.testing.assert_allclose(read({"rope_parameters": parameters}), expected, rtol=3e-7)
+@pytest.mark.parametrize("name", SCALED)
+def test_scaled_rotations_equal_transformers(name: str) -> None:
+    parameters = SCALED[name]
+    sizes = {"hidden_size": 256, "num_attention_heads": 4, "max_position_embeddings": 131072}
+    config = transformers.LlamaConfig(**sizes, rope_parameters=dict(parameters))
+    expected, factor = ROPE_INIT_FUNCTIONS[str(parameters["rope_type"])](config, "cpu")
+    for form in ({"rope_parameters": parameters}, {"rope_scaling": parameters}):
+        found = read_rotary(Fields({**sizes, **form}, "config.json"), 64)
+        np.testing.assert_allclose(found.inverse_frequencies, expected.numpy(), rtol=4e-7)
+        assert found.attention_factor == pytest.approx(factor, rel=1e-12)
+
+
+@settings(deadline=None, max_examples=60, derandomize=True)
+@given(
+    factor=st.floats(1.0, 64.0),
+    original=st.integers(16, 65536),
+    theta=st.floats(100.0, 1e7),
+    fast=st.floats(2.0, 64.0),
+    half=st.integers(2, 64),
+)
+def test_any_yarn_equals_transformers(factor: float, original: int, theta: float, fast: float, half: int) -> None:
+    parameters = {
+        "rope_type": "yarn",
+        "rope_theta": theta,
+        "factor": factor,
+        "original_max_position_embeddings": original,
+        "beta_fast": fast,
+    }
+    sizes = {"hidden_size": 8 * half, "num_attention_heads": 4, "max_position_embeddings": 131072}
+    config = transformers.LlamaConfig(**sizes, rope_parameters=dict(parameters))
+    expected, attention = ROPE_INIT_FUNCTIONS["yarn"](config, "cpu")
+    found = read_rotary(Fields({**sizes, "rope_parameters": parameters}, "config.json"), 2 * half)
+    np.testing.assert_allclose(found.inverse_frequencies, expected.numpy(), rtol=2e-6)
+    assert found.attention_factor == pytest.approx(attention, rel=1e-12)
+
+
+def test_where_the_context_ends() -> None:
+    def context(stated: int, **parameters: Any) -> int:
+        return read_context(Fields({"max_position_embeddings": stated, "rope_scaling": parameters}, "config.json"))
+
+    yarn = {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}
+    assert context(32768, **yarn) == 131072
+    assert context(40960, **yarn) == 131072
+    assert context(262144, **yarn) == 262144
+    assert context(2048, type="dynamic", factor=4.0) == 2048
+    assert context(2048, type="linear", factor=4.0) == 2048
+    assert context(131072, type="longrope", original_max_position_embeddings=4096) == 4096
+    assert context(131072, type="su", original_max_position_embeddings=4096) == 4096
+
+
+def test_where_both_forms_stand_the_older_one_counts_as_in_transformers() -> None:
+    both = {
+        "rope_theta": 500.0,
+        "rope_scaling": {"type": "linear", "factor": 2.0},
+        "rope_parameters": {"rope_theta": 500},
+    }
+    np.testing.assert_array_equal(read(both), read({"rope_theta": 500.0, "rope_scaling": both["rope_scaling"]}))
+    both["rope_parameters"] = {"rope_theta": 7e5, "rope_type": "default"}
+    with pytest.raises(FormatError, match=r"rope_parameters.rope_theta: is 700000.0, but rope_scaling stands beside"):
+        read(both)
+    assert read({"rope_scaling": {}, "rope_parameters": LLAMA3}).tolist() == read({"rope_parameters": LLAMA3}).tolist()
+
+
+def test_a_rotation_for_each_type_of_layer() -> None:
+    same = {"full_attention": LLAMA3, "sliding_attention": LLAMA3}
+    np.testing.assert_array_equal(read({"rope_parameters": same}), read({"rope_parameters": LLAMA3}))
+    with pytest.raises(UnsupportedError, match=r"differs from layer to layer"):
+        read({"rope_parameters": {**same, "sliding_attention": LINEAR}})
 
 
 def test_the_older_form_means_the_same() -> None:
@@ -59,8 +152,12 @@ def test_bad_frequency_factors_are_refused(factors: Any) -> None:
 
 
 def test_an_unknown_kind_lists_those_that_are_known() -> None:
-    with pytest.raises(UnsupportedError, match=r"rope_scaling\.rope_type 'yarn'.*default, linear, llama3"):
-        read({"rope_scaling": {"rope_type": "yarn", "factor": 2.0}})
+    with pytest.raises(
+        UnsupportedError, match=r"rope_scaling\.rope_type 'mrope'.*default, linear, dynamic, llama3, yarn"
+    ):
+        read({"rope_scaling": {"rope_type": "mrope", "factor": 2.0}})
+    with pytest.raises(UnsupportedError, match=r"rope_scaling\.alpha 1000.0"):
+        read({"rope_scaling": {"rope_type": "dynamic", "factor": 1.0, "alpha": 1000.0}})
     with pytest.raises(UnsupportedError, match=r"partial_rotary_factor 0\.5"):
         read({"partial_rotary_factor": 0.5})
 
@@ -79,3 +176,29 @@ def test_an_unknown_kind_lists_those_that_are_known() -> None:
 def test_a_bad_parameter_is_named_with_its_path(change: dict[str, Any], field: str) -> None:
     with pytest.raises(FormatError, match=rf"config.json: rope_parameters\.{field}"):
         read({"rope_parameters": {**LLAMA3, **change}})
+
+
+@pytest.mark.parametrize(
+    ("parameters", "change", "field"),
+    [
+        (YARN, {"factor": -2.0}, "factor"),
+        (YARN, {"factor": float("nan")}, "factor"),
+        (YARN, {"attention_factor": 0.0}, "attention_factor"),
+        (YARN, {"attention_factor": "1"}, "attention_factor"),
+        (YARN, {"beta_fast": float("inf")}, "beta_fast"),
+        (YARN, {"beta_slow": -1.0}, "beta_slow"),
+        (YARN, {"mscale": "x"}, "mscale"),
+        (YARN, {"truncate": 1}, "truncate"),
+        (YARN, {"original_max_position_embeddings": 0}, "original_max_position_embeddings"),
+        (YARN, {"rope_theta": 1.0}, "rope_type"),
+        (DYNAMIC, {"factor": 0}, "factor"),
+        (LONGROPE, {"short_factor": [1.0]}, "short_factor"),
+        (LONGROPE, {"long_factor": None}, "long_factor"),
+        (LONGROPE, {"short_factor": [True] * 32}, "short_factor"),
+        (LONGROPE, {"original_max_position_embeddings": 1}, "original_max_position_embeddings"),
+    ],
+)
+def test_bad_parameters_of_newer_kinds(parameters: dict[str, Any], change: dict[str, Any], field: str) -> None:
+    config = {"max_position_embeddings": 8192, "rope_parameters": {**parameters, **change}}
+    with pytest.raises(FormatError, match=rf"config.json: rope_parameters\.{field}: is "):
+        read(config)

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from native_plans import Floats, ints, native
+from native_plans import Floats, ints, native, op, run_step, step_plan
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int32]
 WIDTH, HEADS, KV_HEADS, HEAD_DIM, HIDDEN, VOCABULARY, LAYERS, PAGES = 48, 4, 2, 16, 80, 60, 2, 12
 EPS = 1e-5
+CACHES = [(KV_HEADS, HEAD_DIM, HEAD_DIM)] * LAYERS
 ROTARY = 12  # less than a head, so that the rest must pass unturned
 
 
@@ -86,17 +87,24 @@ class Transformer:
             native.Slot(kind, "selected", WIDTH, 0, 6),
             native.Slot("f32", "selected", VOCABULARY, 0, 7),
         ]
-        ops = [native.Op("embed", 0, 0, [0], [WIDTH])]
+        ops = [op("embed", output=0, table=0, width=WIDTH)]
 
         def normalize(source: int, target: int, weight: int) -> None:
-            code = "rms_norm_quantize" if quantized else "rms_norm"
-            ops.append(native.Op(code, source, target, [weight], [WIDTH], [EPS]))
+            fields = {"input": source, "output": target, "weight": weight, "width": WIDTH, "eps": EPS}
+            if quantized:
+                ops.append(op("rms_norm_quantize", activation_group=0, **fields))
+            else:
+                ops.append(op("rms_norm", **fields))
 
         def quantized_or_same(source: int, target: int, width: int) -> int:
             if not quantized:
                 return source
-            ops.append(native.Op("quantize", source, target, [], [width]))
+            ops.append(op("quantize", input=source, output=target, width=width, activation_group=0))
             return target
+
+        def matmul(source: int, target: int, matrix: int, shape: tuple[int, int], epilogue: str = "store") -> None:
+            fields = {"input": source, "output": target, "matrix": matrix, "k": shape[0], "columns": shape[1]}
+            ops.append(op("matmul", epilogue=epilogue, **fields))
 
         for number, layer in enumerate(self.layers):
             first = len(weights)
@@ -109,21 +117,23 @@ class Transformer:
                 _pack([(layer.gate, 0, 2), (layer.up, 16, 2)], quantized),
                 _pack([(layer.down, 0, 1)], quantized),
             ]
+            heads = {"cache": number, "heads": HEADS, "kv_heads": KV_HEADS, "head_dim": HEAD_DIM}
+            norms = {"q_norm": first + 2, "k_norm": None, "eps": EPS}
+            rotation = {"inverse_frequencies": 2, "rotary_dim": ROTARY, "attention_factor": 1.0}
             normalize(0, 1, first)
-            ops.append(native.Op("matmul", 1, 2, [first + 1], [WIDTH, (HEADS + 2 * KV_HEADS) * HEAD_DIM]))
-            heads = [HEADS, KV_HEADS, HEAD_DIM]
-            ops.append(native.Op("rope_kv", 2, 2, [2, first + 2], [*heads, ROTARY, number], [EPS, 1.0]))
-            ops.append(native.Op("attention", 2, 3, [], [*heads, number, window], [HEAD_DIM**-0.5]))
-            source = quantized_or_same(3, 4, HEADS * HEAD_DIM)
-            ops.append(native.Op("matmul", source, 0, [first + 3], [HEADS * HEAD_DIM, WIDTH, 1]))
+            matmul(1, 2, first + 1, (WIDTH, (HEADS + 2 * KV_HEADS) * HEAD_DIM))
+            ops.append(op("rope_kv", slot=2, **norms, **rotation, **heads))
+            ops.append(
+                op("attention", input=2, output=3, before=window - 1 if window else None, scale=HEAD_DIM**-0.5, **heads)
+            )
+            matmul(quantized_or_same(3, 4, HEADS * HEAD_DIM), 0, first + 3, (HEADS * HEAD_DIM, WIDTH), "add")
             normalize(0, 1, first + 4)
-            ops.append(native.Op("matmul", 1, 5, [first + 5], [WIDTH, HIDDEN, 2]))
-            source = quantized_or_same(5, 6, HIDDEN)
-            ops.append(native.Op("matmul", source, 0, [first + 6], [HIDDEN, WIDTH, 1]))
-        ops.append(native.Op("select", 0, 7, [], [WIDTH]))
+            matmul(1, 5, first + 5, (WIDTH, HIDDEN), "gated_silu")
+            matmul(quantized_or_same(5, 6, HIDDEN), 0, first + 6, (HIDDEN, WIDTH), "add")
+        ops.append(op("select", input=0, output=7, width=WIDTH))
         normalize(7, 8, 1)
-        ops.append(native.Op("matmul", 8, 9, [3], [WIDTH, VOCABULARY]))
-        return native.Plan(ops, slots, weights, LAYERS, KV_HEADS, HEAD_DIM, VOCABULARY, VOCABULARY)
+        matmul(8, 9, 3, (WIDTH, VOCABULARY))
+        return step_plan(ops, slots, weights, vocabulary=VOCABULARY, output=9, caches=CACHES)
 
     def logits(self, tokens: Ints, window: int = 0) -> NDArray[np.float64]:
         """The same in float64, all positions of one sequence at once."""
@@ -194,8 +204,7 @@ class Step:
     selected: Ints
 
     def run(self, executor: Any) -> Floats:
-        result: Floats = executor.run(self.tokens, self.positions, self.sequences, self.page_tables, self.selected)
-        return result
+        return run_step(executor, self.tokens, self.positions, self.sequences, self.page_tables, self.selected)
 
 
 def one_sequence(tokens: Ints, first: int = 0, pages: tuple[int, ...] = (3, 0, 5)) -> Step:
@@ -205,7 +214,7 @@ def one_sequence(tokens: Ints, first: int = 0, pages: tuple[int, ...] = (3, 0, 5
 
 
 def make(plan: Any, *, threads: int = 1, isa: str | None = None, pages: int = PAGES, max_tokens: int = 128) -> Any:
-    cache = native.Cache(LAYERS, KV_HEADS, HEAD_DIM, pages)
+    cache = native.Cache(CACHES, pages)
     return native.Executor(plan, cache, max_tokens, max_tokens, threads, isa)
 
 
@@ -292,7 +301,8 @@ SOUND = Step(ints([1, 2, 3, 4]), ints([0, 1, 5, 6]), ints([1, 1, 0, 0]), ints([2
         ({"positions": ints([0, 2, 5, 6])}, r"positions\[1\] = 2: must follow 0"),
         ({"positions": ints([0, 0, 5, 6])}, r"positions\[1\] = 0: must follow 0"),
         ({"positions": ints([2**31 - 1, 1, 5, 6])}, r"positions\[0\] = 2147483647: the cache has room"),
-        ({"positions": ints([0, 1, 5])}, r"positions.shape\[0\] = 3: must be 4"),
+        ({"tokens": ints([0, 1, 5])}, r"tokens.shape\[0\] = 3: must be 4"),
+        ({"sequences": ints([0, 1, 5])}, r"sequences.shape\[0\] = 3: must be 4"),
         ({"sequences": ints([2, 2, 0, 0])}, r"sequences\[0\] = 2: must be a row of page_tables, which has 2"),
         ({"sequences": ints([-1, 1, 0, 0])}, r"sequences\[0\] = -1"),
         ({"sequences": ints([1, 0, 1, 0])}, r"sequences\[2\] = 1: the rows of a sequence must stand back to back"),
@@ -304,7 +314,7 @@ SOUND = Step(ints([1, 2, 3, 4]), ints([0, 1, 5, 6]), ints([1, 1, 0, 0]), ints([2
         ({"selected": ints([0, 4])}, r"selected\[1\] = 4: must be from 0 to 3"),
         ({"selected": ints([-1])}, r"selected\[0\] = -1"),
         ({"selected": ints([1, 1])}, r"selected\[1\] = 1: must be over 1"),
-        ({name: ints([]) for name in ("tokens", "positions", "sequences", "selected")}, "tokens = 0: a batch must"),
+        ({name: ints([]) for name in ("tokens", "positions", "sequences", "selected")}, "token rows = 0: a batch must"),
     ],
 )
 def test_bad_batches(fields: dict[str, Ints], match: str) -> None:
@@ -327,7 +337,7 @@ def test_batches_of_other_types() -> None:
 
 
 def test_more_rows_than_the_executor_was_made_for() -> None:
-    executor = native.Executor(DENSE, native.Cache(LAYERS, KV_HEADS, HEAD_DIM, PAGES), 3, 1, 1)
+    executor = native.Executor(DENSE, native.Cache(CACHES, PAGES), 3, 1, 1)
     with pytest.raises(ValueError, match="token rows = 4: at most max_tokens = 3"):
         SOUND.run(executor)
     with pytest.raises(ValueError, match="selected rows = 2: at most max_selected = 1"):
@@ -346,19 +356,22 @@ def test_more_rows_than_the_executor_was_made_for() -> None:
 )
 def test_executors_out_of_range(values: tuple[int, int, int], match: str) -> None:
     with pytest.raises(ValueError, match=match):
-        native.Executor(DENSE, native.Cache(LAYERS, KV_HEADS, HEAD_DIM, PAGES), *values)
+        native.Executor(DENSE, native.Cache(CACHES, PAGES), *values)
 
 
 @pytest.mark.parametrize(
     ("shape", "match"),
     [
-        ((LAYERS + 1, KV_HEADS, HEAD_DIM, 2), "layers = 3: the plan has 2"),
-        ((LAYERS, 1, HEAD_DIM, 2), "kv_heads = 1: the plan has 2"),
-        ((LAYERS, KV_HEADS, 8, 2), "head_dim = 8: the plan has 16"),
-        ((0, 1, 1, 1), "layers = 0"),
-        ((1, 1, 1, 2**40), "pages = "),
-        ((4096, 4096, 4096, 2**24), "over 64 TiB"),
-        ((LAYERS, KV_HEADS, HEAD_DIM, 2, "int4"), "dtype = 'int4': must be one of float32, bfloat16, int8"),
+        (([*CACHES, (1, 1, 1)], 2), "shapes = 3: the plan has 2"),
+        (([(1, HEAD_DIM, HEAD_DIM), CACHES[1]], 2), "kv_heads of shape 0 = 1: the plan has 2"),
+        (([CACHES[0], (KV_HEADS, 8, 8)], 2), "key_width of shape 1 = 8: the plan has 16"),
+        (([(KV_HEADS, 16, 8)], 2), "value_width = 8: must be the key_width 16"),
+        (([(0, 1, 1)], 1), "kv_heads = 0"),
+        (([(1, 2**20, 2**20)], 1), "key_width = 1048576"),
+        (([], 1), "shapes = 0"),
+        (([(1, 1, 1)], 2**40), "pages = "),
+        (([(4096, 4096, 4096)] * 4096, 2**24), "over 64 TiB"),
+        ((CACHES, 2, "int4"), "dtype = 'int4': must be one of float32, bfloat16, int8"),
     ],
 )
 def test_caches_that_do_not_fit(shape: tuple[Any, ...], match: str) -> None:
@@ -367,7 +380,7 @@ def test_caches_that_do_not_fit(shape: tuple[Any, ...], match: str) -> None:
 
 
 def test_cache_takes_memory_only_where_touched() -> None:
-    cache = native.Cache(LAYERS, KV_HEADS, HEAD_DIM, 1 << 20)  # 8 GiB
+    cache = native.Cache(CACHES, 1 << 20)  # 8 GiB
     assert (cache.pages, cache.page_bytes) == (1 << 20, LAYERS * 2 * KV_HEADS * HEAD_DIM * 32 * 4)
     executor = native.Executor(DENSE, cache, 128, 128, 1)
     np.testing.assert_array_equal(one_sequence(TOKENS).run(executor), one_sequence(TOKENS).run(make(DENSE)))

@@ -157,8 +157,8 @@ def test_parts_side_by_side_with_bias(isa: str) -> None:
 
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("width", [16, 24, 40])
-@pytest.mark.parametrize("epilogue", [2, 3])
-def test_gate_and_up_interleaved(width: int, epilogue: int, isa: str) -> None:
+@pytest.mark.parametrize("epilogue", ["gated_silu", "gated_gelu_tanh"])
+def test_gate_and_up_interleaved(width: int, epilogue: str, isa: str) -> None:
     rng = np.random.default_rng(width)
     x = rng.standard_normal((3, 20)).astype(np.float32)
     gate, up = (rng.standard_normal((width, 20)).astype(np.float32) for _ in range(2))
@@ -166,7 +166,7 @@ def test_gate_and_up_interleaved(width: int, epilogue: int, isa: str) -> None:
     builder.place(gate, "float32", 0, 2)
     builder.place(up, "float32", 16, 2)
     g, u = x.astype(np.float64) @ gate.T, x.astype(np.float64) @ up.T
-    if epilogue == 2:
+    if epilogue == "gated_silu":
         expected = g / (1 + np.exp(-g)) * u
     else:
         expected = 0.5 * g * (1 + np.tanh(np.sqrt(2 / np.pi) * (g + 0.044715 * g**3))) * u

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from native_plans import executor, ints, matmul_plan, native, run_all_rows
+from native_plans import executor, matmul_plan, native, op, run_all_rows, step_plan
 from numpy.typing import NDArray
+
+from honed.encodings.int8 import Int8
 
 Pair = tuple[int, int]
 
@@ -106,6 +108,25 @@ def test_a_table_keeps_its_array_alive() -> None:
     assert alive() is None
 
 
+@pytest.mark.parametrize("group", [None, 32], ids=["per column", "groups"])
+def test_packed_columns_are_looked_up_as_rows(group: int | None) -> None:
+    chance = np.random.default_rng(3)
+    codes = chance.integers(-127, 128, (40, 72)).astype(np.int8)
+    scales = chance.random(40, np.float32) if group is None else chance.random((40, 3)).astype(np.float16)
+    factors = np.exp2(chance.integers(-9, 10, 72)).astype(np.float32)
+    builder = native.Int8Builder(40, 72, group)
+    builder.place(codes, scales, 0, 1)
+    slots = [native.Slot("f32", "tokens", 72, 0, 0), native.Slot("f32", "selected", 72, 0, 1)]
+    ops = [
+        op("embed_packed", ids=0, output=0, matrix=0, factors=1, width=72),
+        op("select", input=0, output=1, width=72),
+    ]
+    plan = step_plan(ops, slots, [builder.finish(), native.vector(factors)], vocabulary=40, output=1)
+    expected = Int8(codes, scales, group).decode() * factors
+    for threads in (1, 2):
+        np.testing.assert_array_equal(run_all_rows(executor(plan, threads=threads), 40), expected)
+
+
 def test_a_table_that_the_file_does_not_align() -> None:
     data = bytearray(1 + 4 * 32 * 8)
     values = np.frombuffer(data, dtype=np.float32, offset=1, count=32 * 8).reshape(32, 8)
@@ -113,8 +134,8 @@ def test_a_table_that_the_file_does_not_align() -> None:
     matrix = native.DenseBuilder(8, 8, "float32")
     matrix.place(np.eye(8, dtype=np.float32), "float32", 0, 1)
     slots = [native.Slot("f32", "tokens", 8, 0, 0), native.Slot("f32", "selected", 8, 0, 1)]
-    ops = [native.Op("embed", 0, 0, [0], [8]), native.Op("select", 0, 1, [], [8])]
-    plan = native.Plan(ops, slots, [native.table(values, "float32")], 1, 1, 8, 32, 8)
+    ops = [op("embed", output=0, table=0, width=8), op("select", input=0, output=1, width=8)]
+    plan = step_plan(ops, slots, [native.table(values, "float32")], vocabulary=32, output=1)
     np.testing.assert_array_equal(run_all_rows(executor(plan), 32), values)
 
 
@@ -211,6 +232,7 @@ def test_a_codebook_is_packed_as_int4_is() -> None:
         native.CodebookBuilder(33, 70, 48, table)
 
 
+SIZES_OF_FORMS = [("Q4_K", 4736), ("Q5_K", 8832), ("Q5_1", 9216), ("Q6_K", 8768), ("Q2_K", 4736), ("Q3_K", 4672)]
 BlockArrays = dict[str, NDArray[Any] | None]
 
 
@@ -220,12 +242,12 @@ def block_arrays(name: str, rows: int, k: int) -> BlockArrays:
     return {
         "codes": np.ones((rows, k), np.uint8),
         "d": ones,
-        "m": None if name == "Q6_K" else ones.copy(),
+        "m": None if name in ("Q6_K", "Q3_K") else ones.copy(),
         "levels": None if name == "Q5_1" else np.ones((rows, k // 16), np.uint8),
     }
 
 
-@pytest.mark.parametrize(("name", "nbytes"), [("Q4_K", 4736), ("Q5_K", 8832), ("Q5_1", 9216), ("Q6_K", 8768)])
+@pytest.mark.parametrize(("name", "nbytes"), SIZES_OF_FORMS)
 def test_super_blocks(name: Any, nbytes: int) -> None:
     builder = native.BlocksBuilder(32, 256, name)
     arrays: Any = block_arrays(name, 32, 256)
@@ -238,9 +260,10 @@ def test_super_blocks(name: Any, nbytes: int) -> None:
         native.BlocksBuilder(32, 24, name)
 
 
-@pytest.mark.parametrize("name", ["Q4_K", "Q5_K", "Q5_1", "Q6_K"])
+@pytest.mark.parametrize("name", [name for name, _ in SIZES_OF_FORMS])
 def test_super_blocks_out_of_range(name: Any) -> None:
-    largest = {"Q4_K": 15, "Q6_K": 63}.get(name, 31)
+    largest = {"Q2_K": 15, "Q3_K": 15, "Q4_K": 15, "Q6_K": 63}.get(name, 31)
+    has_minimum = name not in ("Q6_K", "Q3_K")
 
     def refuses(match: str, **changed: NDArray[Any] | None) -> None:
         arrays: Any = block_arrays(name, 2, 256) | changed
@@ -257,9 +280,9 @@ def test_super_blocks_out_of_range(name: Any) -> None:
     bad = d.copy()
     bad[1, -1] = np.inf
     refuses(r"d or m\[1\]: must be finite", d=bad)
-    if name != "Q6_K":
+    if has_minimum:
         refuses("finite", m=bad)
-    refuses("m: required" if name != "Q6_K" else "m: ", m=None if name != "Q6_K" else d)
+    refuses("m: required" if has_minimum else "m: ", m=None if has_minimum else d)
     refuses("levels: ", levels=np.ones((2, 16), np.uint8) if name == "Q5_1" else None)
     if name != "Q5_1":
         refuses("levels", levels=np.ones((2, 15), np.uint8))
@@ -317,7 +340,7 @@ def test_any_placement_is_taken_whole_or_refused(
     except ValueError:
         placed = False
     plan = matmul_plan(np.full((1, k), 127, np.float32), builder.finish(), columns=n, quantized=True)
-    result = executor(plan).run(ints([0]), ints([0]), ints([0]), ints([0]).reshape(1, 1), ints([0]))[0]
+    result = run_all_rows(executor(plan), 1)[0]
     expected = np.zeros(n, np.float32)
     if placed:
         r = np.arange(rows)

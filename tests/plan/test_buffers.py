@@ -25,7 +25,7 @@ def lowered(family: str, *, quantized: bool, fused: bool = True) -> LoweredPlan:
 def test_few_stretches_hold_many_slots_and_verify(family: str, quantized: bool, fused: bool) -> None:
     plan = share_stretches(lowered(family, quantized=quantized, fused=fused))
     verify_layout(plan)
-    assert len({slot.stretch for slot in plan.slots}) <= 5 < len(plan.slots)
+    assert len({slot.stretch for slot in plan.slots}) <= 6 < len(plan.slots)
 
 
 def test_stretches_do_not_grow_with_the_layers() -> None:
@@ -38,7 +38,7 @@ def test_stretches_do_not_grow_with_the_layers() -> None:
 
 def test_logits_are_not_overwritten() -> None:
     plan = lowered("llama2", quantized=False)
-    logits = plan.ops[-1].output
+    logits = plan.output("logits")
     assert lives(plan)[logits][1] == len(plan.ops)
 
 

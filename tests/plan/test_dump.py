@@ -22,8 +22,11 @@ def test_each_stage_in_its_own_words() -> None:
     q = "model.layers.0.self_attn.q_proj"
     assert stages["recorded"][2].split(maxsplit=5)[5] == f"Linear(%1, weight={q}.weight, bias={q}.bias)"
     assert f"Matmul(%1, parts=[{q}.weight + {q}.bias, " in stages["fused"][2]
-    assert stages["laid out"][0] == "2 layers, 2 KV heads of 12, vocabulary 97, 97 logits"
-    assert stages["laid out"][2].split() == ["0", "embed", "output=s0", "table=w0", "width=48"]
+    head = ["inputs:", "i0 tokens: ids below 97", "outputs:", "logits in s14", "caches:"]
+    cache = "2 KV heads, keys of 12, values of 12"
+    found = [" ".join(line.split()) for line in stages["laid out"]]
+    assert found[:9] == [*head, f"c0 {cache}", f"c1 {cache}", "ops:", found[8]]
+    assert found[8] == "0 embed output=s0 table=w0 width=48 ids=0 first_row=0 epilogue=store"
     assert any(line.startswith("  w2    float32 96 x 48: ") for line in stages["laid out"])
 
 
@@ -34,8 +37,8 @@ def encode(name: str, weight: Encoded) -> Encoded:
 def test_encodings_are_named() -> None:
     text = dump_checkpoint(MemoryCheckpoint.encoding(golden("llama2").checkpoint, encode))
     mlp = "model.layers.0.mlp"
-    assert "int8 per column, activations per row 160 x 48: model.layers.0.self_attn.q_proj.weight at 0" in text
-    assert f"int4 per 32 zero_point, activations per row 192 x 48: {mlp}.gate_proj.weight at 0 step 2" in text
+    assert "int8 per channel, activations per token 160 x 48: model.layers.0.self_attn.q_proj.weight at 0" in text
+    assert f"int4 group 32 zero point, activations per token 192 x 48: {mlp}.gate_proj.weight at 0 step 2" in text
     assert "tokens x 48 int8" in text
 
 
@@ -45,4 +48,4 @@ def codebook(name: str, weight: Encoded) -> Encoded:
 
 def test_a_codebook_is_named_by_its_table() -> None:
     text = dump_checkpoint(MemoryCheckpoint.encoding(golden("llama2").checkpoint, codebook))
-    assert "codebook normal_float per 32, activations per row 160 x 48: model.layers.0.self_attn.q_proj" in text
+    assert "codebook normal_float group 32, activations per token 160 x 48: model.layers.0.self_attn.q_proj" in text

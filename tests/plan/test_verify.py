@@ -9,24 +9,27 @@ from typing import Any
 import pytest
 
 from honed.errors import PlanError
-from honed.ops.table import Weight
-from honed.plan import graph as g
+from honed.ops.graph import Graph, Statement
+from honed.ops.operation import Operation
+from honed.ops.table import Attention, Linear, Select
+from honed.ops.values import Value, Weight
 from honed.plan import lowered as low
+from honed.plan import lowered_ops
 from honed.plan.buffers import share_stretches
 from honed.plan.formats import DenseFormat
 from honed.plan.fuse import fuse
-from honed.plan.graph import Graph, Statement
 from honed.plan.lower import lower
+from honed.plan.operations import Concat, Matmul, PackedAttention, Quantize
 from honed.plan.verify import verify_fused, verify_graph, verify_layout
 from plan_graphs import BY_ROW, formats_of, legal, recorded
 
 
-def changed(graph: Graph, kind: type[g.Operation], change: Callable[[Statement], Statement | None]) -> Graph:
+def changed(graph: Graph, kind: type[Operation], change: Callable[[Statement], Statement | None]) -> Graph:
     """The graph with the first statement of a kind changed, or left out."""
     found = next(statement for statement in graph if isinstance(statement.operation, kind))
     replaced = change(found)
     statements = [replaced if statement is found else statement for statement in graph]
-    return Graph(tuple(statement for statement in statements if statement is not None))
+    return replace(graph, statements=tuple(statement for statement in statements if statement is not None))
 
 
 def operation(**fields: Any) -> Callable[[Statement], Statement]:
@@ -40,28 +43,32 @@ def value(**fields: Any) -> Callable[[Statement], Statement]:
 @pytest.mark.parametrize(
     ("kind", "change", "problem"),
     [
-        (g.Linear, operation(inputs=(400,)), "reads value 400 before it is computed"),
-        (g.Linear, value(width=47), "is said to give"),
-        (g.Linear, lambda s: replace(s, number=0), "is defined twice"),
-        (g.Linear, operation(weight=Weight("w", (48, 47))), "takes 47 features"),
-        (g.Attention, operation(layer=1), r"attention layers are \[1, 1\]"),
-        (g.Linear, lambda _: None, "before it is computed"),
+        (Linear, operation(inputs=(400,)), "reads value 400 before it is computed"),
+        (Linear, value(width=47), "is said to give"),
+        (Linear, lambda s: replace(s, number=0), "is defined twice"),
+        (Linear, operation(weight=Weight("w", (48, 47))), "takes 47 features"),
+        (Attention, operation(cache=1), r"attention is over caches \[1, 1\]"),
+        (Linear, lambda _: None, "before it is computed"),
     ],
 )
-def test_recorded(kind: type[g.Operation], change: Callable[[Statement], Statement | None], problem: str) -> None:
+def test_recorded(kind: type[Operation], change: Callable[[Statement], Statement | None], problem: str) -> None:
     graph = recorded()
     verify_graph(graph)
     with pytest.raises(PlanError, match=problem):
         verify_graph(changed(graph, kind, change))
 
 
-def test_a_graph_must_end_in_selected_logits() -> None:
-    graph = recorded()
-    selected = next(i for i, s in enumerate(graph) if isinstance(s.operation, g.Select))
-    with pytest.raises(PlanError, match="must be the float32 logits of the selected rows"):
-        verify_graph(Graph(graph.statements[:selected]))
-    with pytest.raises(PlanError, match=r"attention layers are \[\]"):
-        verify_graph(Graph(()))
+def test_results_must_be_there_and_be_floats() -> None:
+    graph, _ = legal(default=BY_ROW)
+    quantized = next(s.number for s in graph if isinstance(s.operation, Quantize))
+    for outputs, problem in (
+        ({"logits": 0}, "logits are .* must be those of the selected rows"),
+        ({"hidden": quantized}, "hidden is .* must be float32"),
+        ({"hidden": 999}, "gives no hidden"),
+        ({}, "gives nothing"),
+    ):
+        with pytest.raises(PlanError, match=problem):
+            verify_graph(replace(graph, outputs=outputs))
 
 
 def test_what_is_not_legal_is_not_executable() -> None:
@@ -73,12 +80,12 @@ def test_what_is_not_legal_is_not_executable() -> None:
 @pytest.mark.parametrize(
     ("kind", "change", "problem"),
     [
-        (g.PackedAttention, operation(inputs=(0,)), "do not fill a row"),
-        (g.Concat, lambda s: replace(s, operation=g.Concat((2, 2, 4))), "cannot be computed into columns"),
-        (g.Quantize, lambda s: replace(s, operation=g.Quantize(s.operation.inputs, 64)), "is said to give"),
+        (PackedAttention, operation(inputs=(0,)), "do not fill a row"),
+        (Concat, lambda s: replace(s, operation=Concat((2, 2, 4))), "cannot be computed into columns"),
+        (Quantize, lambda s: replace(s, operation=Quantize(s.operation.inputs, 64)), "is said to give"),
     ],
 )
-def test_legal(kind: type[g.Operation], change: Callable[[Statement], Statement], problem: str) -> None:
+def test_legal(kind: type[Operation], change: Callable[[Statement], Statement], problem: str) -> None:
     graph, formats = legal(default=BY_ROW)
     verify_fused(graph, formats)
     with pytest.raises(PlanError, match=problem):
@@ -87,7 +94,7 @@ def test_legal(kind: type[g.Operation], change: Callable[[Statement], Statement]
 
 def test_a_matmul_must_be_given_what_its_weight_takes() -> None:
     graph, formats = legal()
-    with pytest.raises(PlanError, match="has weights of Int8Format"):
+    with pytest.raises(PlanError, match="has weights of int8 per channel"):
         verify_fused(graph, dict.fromkeys(formats, BY_ROW))
     merged = fuse(graph, formats, ["merge_projections"])
     with pytest.raises(PlanError, match="holds weights of different formats"):
@@ -97,22 +104,26 @@ def test_a_matmul_must_be_given_what_its_weight_takes() -> None:
 def test_what_is_changed_in_place_must_not_be_read_again() -> None:
     graph, formats = legal()
     fused = fuse(graph, formats, ["fuse_residual"])
-    first = next(s for s in fused if isinstance(s.operation, g.Matmul) and s.operation.epilogue == "add")
-    late = changed(fused, g.Select, operation(inputs=(first.operation.inputs[1],)))
+    first = next(s for s in fused if isinstance(s.operation, Matmul) and s.operation.epilogue == "add")
+    late = changed(fused, Select, operation(inputs=(first.operation.inputs[1],)))
     with pytest.raises(PlanError, match="adds in place to value 0, which is read again later"):
         verify_fused(late, formats)
-    concat = next(s for s in graph if isinstance(s.operation, g.Concat))
+    concat = next(s for s in graph if isinstance(s.operation, Concat))
     wide = concat.value.width
-    extra = Statement(900, g.Select((concat.number,)), g.Value("selected", wide))
+    extra = Statement(900, Select((concat.number,)), Value("selected", wide))
     with pytest.raises(PlanError, match="is read by something else than attention"):
-        verify_fused(Graph((*graph.statements[:-1], extra, graph.output)), formats)
+        verify_fused(replace(graph, statements=(*graph.statements, extra)), formats)
+    hidden = replace(fused, outputs={**fused.outputs, "hidden": first.operation.inputs[1]})
+    with pytest.raises(PlanError, match="adds in place to value 0, which is read again later"):
+        verify_fused(hidden, formats)
 
 
-def test_caches_must_be_alike() -> None:
+def test_caches_may_differ() -> None:
     graph, formats = legal("llama2")
-    narrow = changed(graph, g.PackedAttention, operation(heads=2, kv_heads=2, head_dim=24))
-    with pytest.raises(PlanError, match=r"caches of \[\(2, 24\), \(4, 12\)\]"):
-        verify_fused(narrow, formats)
+    spec = next(graph.operations(PackedAttention)).spec
+    wide = changed(graph, PackedAttention, operation(heads=2, kv_heads=2, spec=replace(spec, head_dim=24)))
+    verify_fused(wide, formats)
+    assert lower(wide, formats).caches == (low.PlanCache(2, 24, 24), low.PlanCache(4, 12, 12))
 
 
 # ---- as laid out
@@ -133,12 +144,12 @@ def with_op(plan: low.LoweredPlan, kind: type, **fields: Any) -> low.LoweredPlan
 @pytest.mark.parametrize(
     ("kind", "fields", "problem"),
     [
-        (low.MatmulOp, {"input": 999}, "slot 999 is outside"),
-        (low.MatmulOp, {"matrix": 999}, "weight 999 is outside"),
-        (low.MatmulOp, {"columns": 100}, "44 columns are not written"),
-        (low.MatmulOp, {"output_column": 1}, "writes columns 1 to 145 of 144"),
-        (low.RmsNormOp, {"input": 5}, "reads slot 5, of which"),
-        (low.EmbedOp, {"output": 3}, "reads slot 0, of which 48 columns are not written"),
+        (lowered_ops.MatmulOp, {"input": 999}, "slot 999 is outside"),
+        (lowered_ops.MatmulOp, {"matrix": 999}, "weight 999 is outside"),
+        (lowered_ops.MatmulOp, {"columns": 100}, "44 columns are not written"),
+        (lowered_ops.MatmulOp, {"output_column": 1}, "writes columns 1 to 145 of 144"),
+        (lowered_ops.RmsNormOp, {"input": 5}, "reads slot 5, of which"),
+        (lowered_ops.EmbedOp, {"output": 3}, "reads slot 0, of which 48 columns are not written"),
     ],
 )
 def test_an_op_out_of_place(kind: type, fields: dict[str, Any], problem: str) -> None:
@@ -167,7 +178,9 @@ def test_packed_columns_must_be_in_bounds_and_taken_once() -> None:
             verify_layout(replace(plan, weights=weights))
 
 
-def test_the_last_op_must_write_selected_rows() -> None:
+def test_results_must_be_written() -> None:
     plan = laid_out()
-    with pytest.raises(PlanError, match="last op must write the logits"):
+    with pytest.raises(PlanError, match=r"logits is in slot .*, of which 97 columns are not written"):
         verify_layout(replace(plan, ops=plan.ops[:5]))
+    with pytest.raises(PlanError, match="gives nothing"):
+        verify_layout(replace(plan, outputs=()))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -55,3 +57,87 @@ def test_integrity_finds_a_lost_page() -> None:
     allocator._free.pop()
     with pytest.raises(AssertionError, match="lost"):
         allocator.check_integrity()
+
+
+def test_pages_are_kept_found_and_given_up() -> None:
+    allocator = PageAllocator(3)
+    first, second = allocator.allocate(2)
+    assert allocator.publish(first, b"first") == first
+    assert allocator.publish(second, b"second") == second
+    allocator.free((second, first))
+    assert (allocator.free_pages, allocator.cached_pages) == (3, 2)
+    assert allocator.unheld((first, second)) == 2
+    allocator.hold((first,))
+    assert (allocator.free_pages, allocator.cached_pages) == (2, 1)
+    # The page that was never used goes before one that is cached.
+    assert second not in allocator.allocate(1)
+    assert allocator.find(b"second") == second
+    assert allocator.allocate(1) == [second]
+    assert allocator.evictions == 1
+    assert allocator.find(b"second") is None
+    assert allocator.find(b"first") == first
+    allocator.check_integrity([0, 1, 2])
+
+
+def test_the_least_recently_used_page_is_given_up_first() -> None:
+    allocator = PageAllocator(4)
+    pages = allocator.allocate(4)
+    for page in pages:
+        allocator.publish(page, bytes([page]))
+    allocator.free(pages)
+    allocator.hold((pages[1],))
+    allocator.free((pages[1],))
+    assert [allocator.allocate(1)[0] for _ in range(4)] == [pages[0], pages[2], pages[3], pages[1]]
+
+
+def test_the_same_contents_are_kept_once() -> None:
+    allocator = PageAllocator(2)
+    first, second = allocator.allocate(2)
+    assert allocator.publish(first, b"same") == first
+    assert not allocator.is_private(first)
+    assert allocator.is_private(second)
+    assert allocator.publish(second, b"same") == first
+    allocator.check_integrity([first, first])
+    allocator.free((first, first))
+    assert allocator.free_pages == 2
+    with pytest.raises(ValueError, match=f"page {first}"):
+        allocator.free((first,))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_holders_are_counted_whatever_happens(seed: int) -> None:
+    random = Random(seed)
+    allocator = PageAllocator(6)
+    held: list[int] = []
+    contents = [bytes([number]) for number in range(8)]
+    for _ in range(300):
+        match random.randrange(4):
+            case 0 if allocator.can_allocate(1):
+                held += allocator.allocate(1)
+            case 1 if held:
+                place = random.randrange(len(held))
+                if allocator.is_private(held[place]):
+                    held[place] = allocator.publish(held[place], random.choice(contents))
+            case 2:
+                page = allocator.find(random.choice(contents))
+                if page is not None:
+                    allocator.hold((page,))
+                    held.append(page)
+            case 3 if held:
+                allocator.free((held.pop(random.randrange(len(held))),))
+        allocator.check_integrity(held)
+        assert allocator.free_pages == 6 - len(set(held))
+    assert allocator.evictions
+
+
+def test_forgotten_contents_are_not_found() -> None:
+    allocator = PageAllocator(3)
+    first, second, third = allocator.allocate(3)
+    allocator.publish(first, b"first")
+    with pytest.raises(ValueError, match="are held"):
+        allocator.forget()
+    allocator.free((first, second))
+    allocator.forget()
+    assert allocator.find(b"first") is None
+    assert (allocator.free_pages, allocator.cached_pages) == (2, 0)
+    allocator.check_integrity([third])

@@ -156,6 +156,59 @@ def test_text_parts_are_joined(templates: dict[str, ChatTemplate]) -> None:
     assert rendered(templates, "{{ messages[0].content }}", [{"role": "user", "content": parts}]) == "a\nb"
 
 
+PARTS = (
+    "{% for m in messages %}<{{ m.role }}>{% if m.content is string %}{{ m.content }}{% else %}"
+    "{% for part in m.content %}{% if part.type == 'text' %}[{{ part.text }}]{% endif %}{% endfor %}{% endif %}</>\n"
+    "{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+
+
+@pytest.mark.parametrize("content", ["a", [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]], ids=len)
+def test_a_template_that_takes_parts_gets_parts(templates: dict[str, ChatTemplate], content: Any) -> None:
+    messages = [{"role": "user", "content": content}]
+    assert rendered(templates, PARTS, messages) == reference(PARTS, messages, add_generation_prompt=True)
+
+
+def test_a_template_that_takes_nothing_but_parts_gets_them(templates: dict[str, ChatTemplate]) -> None:
+    source = "{% for m in messages %}{% for part in m.content %}[{{ part.text }}]{% endfor %}{% endfor %}"
+    assert rendered(templates, source, [{"role": "user", "content": "abc"}]) == "[abc]"
+
+
+BEGUN: list[Any] = ["Sure, ", "x", " a", "two\nlines  ", "", "<b>\n", [{"type": "text", "text": "in parts "}]]
+
+
+@pytest.mark.parametrize("source", [CHATML, HEADERS, SMOLLM2, PARTS], ids=["chatml", "headers", "smollm2", "parts"])
+@pytest.mark.parametrize("content", BEGUN, ids=repr)
+def test_a_reply_to_be_continued_equals_transformers(
+    templates: dict[str, ChatTemplate], source: str, content: Any
+) -> None:
+    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": content}]
+    if isinstance(content, list) and source is not PARTS:
+        messages[-1]["content"] = content[0]["text"]  # which transformers does not join
+    expected = reference(source, messages, continue_final_message=True)
+    assert rendered(templates, source, messages, continue_final=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "content"),
+    [
+        ("{% for m in messages %}{{ m.role }}{% endfor %}", "said"),
+        ("{% for m in messages %}{{ m.content | upper }}{% endfor %}", "said"),
+        ("{% for m in messages %}{{ m.content.split('</think>')[-1] }}{% endfor %}", "<think>a</think>b"),
+    ],
+)
+def test_a_reply_that_the_template_changes_is_not_continued(
+    templates: dict[str, ChatTemplate], source: str, content: str
+) -> None:
+    with pytest.raises(TemplateError, match="changes the last message, which therefore cannot be continued"):
+        rendered(templates, source, [{"role": "assistant", "content": content}], continue_final=True)
+
+
+def test_nothing_to_continue() -> None:
+    with ChatTemplate("x") as template, pytest.raises(ParameterError, match="no text to be continued"):
+        template.render([{"role": "assistant", "content": None, "tool_calls": []}], continue_final=True)
+
+
 def test_a_lone_surrogate_passes_through(templates: dict[str, ChatTemplate]) -> None:
     assert rendered(templates, "{{ messages[0].content }}", [{"role": "user", "content": "\ud800"}]) == "\ud800"
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,23 @@ def test_missing_file_and_directory(tmp_path: Path) -> None:
         read_text(tmp_path / "nowhere.txt")
     with pytest.raises(SourceError, match="is a directory"):
         read_text(tmp_path)
+
+
+@pytest.mark.timeout(20)
+def test_what_never_ends_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SourceError, match="pipe: cannot be read: is a named pipe"):
+        read_text(tmp_path / "pipe")
+    with pytest.raises(SourceError, match="/dev/zero: cannot be read: is a device"):
+        read_text(Path("/dev/zero"))
+
+
+def test_pages_are_texts_and_pointers_are_none(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text("<html>a text</html>")
+    assert read_text(tmp_path / "page.html").text == "<html>a text</html>"
+    (tmp_path / "pointer").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(SourceError, match="is a Git LFS pointer"):
+        read_text(tmp_path / "pointer")
 
 
 def test_oversized_file_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

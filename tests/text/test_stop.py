@@ -64,3 +64,46 @@ def test_what_only_looked_like_a_stop_is_flushed() -> None:
 def test_empty_stop_is_refused() -> None:
     with pytest.raises(ParameterError, match="stop"):
         StopMatcher(["a", ""])
+
+
+@bounded
+@given(st.lists(st.tuples(st.booleans(), st.text("ab", min_size=1, max_size=6)), max_size=8), stops)
+def test_hidden_text_counts_and_is_not_shown(pieces: list[tuple[bool, str]], stops: list[str]) -> None:
+    """Against both texts, with and without what is hidden, searched at every character."""
+    matcher = StopMatcher(stops)
+    found = ""
+    for hidden, text in pieces:
+        found += matcher.skip(text) if hidden else matcher.feed(text)
+    found += matcher.finish()
+    full = "".join(text for _, text in pieces)
+    shown = [not hidden for hidden, text in pieces for _ in text]
+    expected = "".join(c for c, show in zip(full, shown, strict=True) if show)
+    matched: set[str] = set()
+    for end in range(1, len(full) + 1):
+        visible = "".join(c for c, show in zip(full[:end], shown[:end], strict=True) if show)
+        cuts = {(len(visible) - sum(shown[end - len(stop) : end])): stop for stop in stops if full[:end].endswith(stop)}
+        matched = {stop for stop in stops if full[:end].endswith(stop)}
+        if shown[end - 1]:
+            also = [stop for stop in stops if visible.endswith(stop)]
+            cuts |= {len(visible) - len(stop): stop for stop in also}
+            matched |= set(also)
+        if cuts:
+            expected = visible[: min(cuts)]
+            break
+    assert found == expected
+    assert (matcher.matched in matched) if matched else matcher.matched is None
+
+
+def test_a_stop_string_that_is_a_hidden_token_or_goes_over_it() -> None:
+    for stop, shown in (("<end>", "ab"), ("b<end>", "a"), ("end>\nc", "ab"), ("b<end>\n", "a"), ("nd>", "ab")):
+        matcher = StopMatcher([stop])
+        given_out = matcher.feed("ab") + matcher.skip("<end>") + matcher.feed("\ncd") + matcher.finish()
+        assert given_out == shown, stop
+        assert matcher.matched == stop
+
+
+def test_what_is_withheld_over_a_hidden_token() -> None:
+    """Shown at once where no stop string can have begun in it."""
+    matcher = StopMatcher(["x<end>y"])
+    assert [matcher.feed("wx"), matcher.skip("<end>"), matcher.feed("z"), matcher.feed("x")] == ["w", "", "xz", ""]
+    assert matcher.finish() == "x"

@@ -51,6 +51,35 @@ template <int Rows, int Quads, int Run>
   }
 }
 
+// Adds 16 k of nibbles to 16 columns, the low or the high ones of four rows of cells; activations start at k.
+template <bool High, int Rows>
+[[gnu::always_inline]] inline void add_half_nibbles(const Block<Rows>& x, int64_t k, const uint8_t* codes,
+                                                    __m256i (&dots)[Rows][kTileVectors]) {
+  const __m256i low_nibble = _mm256_set1_epi8(15);
+  __m256i words[Rows][kTileVectors];
+  for (int r = 0; r < Rows; ++r) words[r][0] = words[r][1] = _mm256_setzero_si256();
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    const uint8_t* cells = codes + i * kCellBytes;
+    _mm_prefetch(reinterpret_cast<const char*>(cells + kPrefetchBytes), _MM_HINT_T0);
+    for (int v = 0; v < kTileVectors; ++v) {
+      const __m256i bytes = load(cells + v * 32);
+      const __m256i nibbles = _mm256_and_si256(High ? _mm256_srli_epi16(bytes, 4) : bytes, low_nibble);
+      for (int r = 0; r < Rows; ++r) {
+        const __m256i pairs = _mm256_maddubs_epi16(nibbles, broadcast_quad(x.codes[r] + k + i * 4));
+        words[r][v] = _mm256_add_epi16(words[r][v], pairs);
+        pin(words[r][v]);
+      }
+    }
+  }
+  const __m256i ones = _mm256_set1_epi16(1);
+  for (int r = 0; r < Rows; ++r) {
+    for (int v = 0; v < kTileVectors; ++v) {
+      dots[r][v] = _mm256_add_epi32(dots[r][v], _mm256_madd_epi16(words[r][v], ones));
+    }
+  }
+}
+
 // Adds 32 k of nibbles to 16 columns: quad i in the low ones of row i, quad i + 4 in the high ones.
 template <int Rows>
 [[gnu::always_inline]] inline void add_nibbles(const Block<Rows>& x, int64_t k, const uint8_t* codes,
@@ -87,19 +116,24 @@ inline void clear(__m256i (&dots)[Rows][kTileVectors]) {
   for (int r = 0; r < Rows; ++r) dots[r][0] = dots[r][1] = _mm256_setzero_si256();
 }
 
-// -32 * (sum of the 16 activations from k on) in every lane.
-inline __m256i zero_of_16(const int8_t* x) {
+// Factor * (sum of the 16 activations from k on) in every lane.
+template <int Factor>
+inline __m256i sum_of_16(const int8_t* x) {
   const __m128i codes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(x));
   const __m128i pairs = _mm_maddubs_epi16(_mm_set1_epi8(1), codes);
-  const __m128i fours = _mm_madd_epi16(pairs, _mm_set1_epi16(-32));
+  const __m128i fours = _mm_madd_epi16(pairs, _mm_set1_epi16(Factor));
   const __m128i eights = _mm_hadd_epi32(fours, fours);
   return _mm256_broadcastd_epi32(_mm_hadd_epi32(eights, eights));
 }
 
-template <bool Signed>
+enum class Level { whole, signed_whole, low_half, high_half };
+
+template <Level Kind>
 inline __m256 level(const uint8_t* source) {
-  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(source));
-  return _mm256_cvtepi32_ps(Signed ? _mm256_cvtepi8_epi32(bytes) : _mm256_cvtepu8_epi32(bytes));
+  __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(source));
+  if (Kind == Level::high_half) bytes = _mm_srli_epi16(bytes, 4);
+  if (Kind == Level::low_half || Kind == Level::high_half) bytes = _mm_and_si128(bytes, _mm_set1_epi8(15));
+  return _mm256_cvtepi32_ps(Kind == Level::signed_whole ? _mm256_cvtepi8_epi32(bytes) : _mm256_cvtepu8_epi32(bytes));
 }
 
 inline __m256 half_at(const uint8_t* source, int column) {
@@ -126,16 +160,32 @@ inline void add_block(const Block<Rows>& x, int64_t g, const uint8_t* head, cons
   for (int half = 0; half < 2; ++half) {
     const uint8_t* tile = codes + half * kHalfBytes;
     const int first = half * kTileColumns;
-    if constexpr (Form == BlockForm::q6_k) {
+    if constexpr (kShape.group == kBlock / 2) {
       for (int second = 0; second < 2; ++second) {
         const int64_t k = g * kBlock + second * kBlock / 2;
         __m256i dots[Rows][kTileVectors];
-        for (int r = 0; r < Rows; ++r) dots[r][0] = dots[r][1] = zero_of_16(x.codes[r] + k);
-        add_bytes<Rows, 4, 2>(x, k, tile + second * 4 * kCellBytes, dots);
+        for (int r = 0; r < Rows; ++r) dots[r][0] = dots[r][1] = sum_of_16<-kShape.zero>(x.codes[r] + k);
+        if constexpr (!kShape.nibbles) {
+          add_bytes<Rows, 4, 2>(x, k, tile + second * 4 * kCellBytes, dots);
+        } else if (second == 0) {
+          add_half_nibbles<false>(x, k, tile, dots);
+        } else {
+          add_half_nibbles<true>(x, k, tile, dots);
+        }
         for (int v = 0; v < kTileVectors; ++v) {
           const int column = first + v * kVector;
-          const __m256 scale = _mm256_mul_ps(half_at(head, column), level<true>(levels + second * kPanelColumns + column));
-          add_scaled(x, g, dots, v, scale, column, result);
+          const uint8_t* own = levels + second * kPanelColumns + column;
+          constexpr Level kScale = kShape.minimum ? Level::low_half : Level::signed_whole;
+          add_scaled(x, g, dots, v, _mm256_mul_ps(half_at(head, column), level<kScale>(own)), column, result);
+          if constexpr (kShape.minimum) {
+            const __m256 m = half_at(head + kPanelColumns * 2, column);
+            const __m256 minimum = Vector::negate(_mm256_mul_ps(m, level<Level::high_half>(own)));
+            for (int r = 0; r < Rows; ++r) {
+              const __m256 total = _mm256_cvtepi32_ps(sum_of_16<1>(x.codes[r] + k));
+              __m256& sum = result[r][column / kVector];
+              sum = _mm256_fmadd_ps(_mm256_mul_ps(total, _mm256_broadcast_ss(x.scales[r] + g)), minimum, sum);
+            }
+          }
         }
       }
     } else {
@@ -151,8 +201,8 @@ inline void add_block(const Block<Rows>& x, int64_t g, const uint8_t* head, cons
         __m256 scale = half_at(head, column);
         __m256 minimum = half_at(head + kPanelColumns * 2, column);
         if constexpr (kShape.level_bytes != 0) {
-          scale = _mm256_mul_ps(scale, level<false>(levels + column));
-          minimum = negate(_mm256_mul_ps(minimum, level<false>(levels + kPanelColumns + column)));
+          scale = _mm256_mul_ps(scale, level<Level::whole>(levels + column));
+          minimum = Vector::negate(_mm256_mul_ps(minimum, level<Level::whole>(levels + kPanelColumns + column)));
         }
         add_scaled(x, g, dots, v, scale, column, result);
         for (int r = 0; r < Rows; ++r) {
@@ -202,6 +252,8 @@ void matmul_blocks(const MatmulArgs& args) {
     case BlockForm::q5_k: return multiply<BlockForm::q5_k>(args);
     case BlockForm::q5_1: return multiply<BlockForm::q5_1>(args);
     case BlockForm::q6_k: return multiply<BlockForm::q6_k>(args);
+    case BlockForm::q2_k: return multiply<BlockForm::q2_k>(args);
+    case BlockForm::q3_k: return multiply<BlockForm::q3_k>(args);
   }
 }
 

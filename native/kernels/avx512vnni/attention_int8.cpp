@@ -1,11 +1,12 @@
-// Causal attention of a tile of rows over one span of an int8 KV cache, in integers: queries and weights as two bytes
+// Attention of a tile of rows over one span of an int8 KV cache, in integers: queries and weights as two bytes
 // each, multiplied with the cells as they lie. Keys in lanes for the scores, features in lanes for the values.
 #include "kernels/avx512vnni/attention_int8.h"
 #include "kernels/avx512vnni/codes.h"
 #include "kernels/avx512vnni/lanes.h"
-#include "kernels/avx512vnni/slots.h"
 #include "kernels/avx512vnni/stream.h"
 #include "kernels/paging/head.h"
+#include "kernels/shared/codes.h"
+#include "kernels/shared/softmax.h"
 
 namespace honed::avx512vnni {
 namespace {
@@ -26,10 +27,10 @@ constexpr int64_t kCodeBytes = 2 * kPageTokens;  // of the weights of a row in a
 // between the two is spilled in every step.
 using Lanes = __v16si;
 
-static inline Lanes dot_quads(Lanes sum, __m512i unsigned_bytes, __m512i signed_bytes) {
+inline Lanes dot_quads(Lanes sum, __m512i unsigned_bytes, __m512i signed_bytes) {
   return Lanes(_mm512_dpbusd_epi32(__m512i(sum), unsigned_bytes, signed_bytes));
 }
-static inline __m512 whole(Lanes high, Lanes low) {
+inline __m512 whole(Lanes high, Lanes low) {
   return _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32(__m512i(high), 7), __m512i(low)));
 }
 
@@ -61,7 +62,7 @@ struct IntegerTile : Tile {
   void take_q(int64_t row) const {
     const float* source = query(row);
     const float limit = static_cast<float>(kQueryCodes);
-    const float most = largest_magnitude(source, args.head_dim);
+    const float most = shared::largest_magnitude<Vector>(source, args.head_dim);
     const __m512 inverse = _mm512_set1_ps(most > 0.0f ? limit / most : 0.0f);
     for (int64_t group = 0; group < key_groups(args.head_dim); ++group) {
       __m512i high_sum = _mm512_setzero_si512();
@@ -92,7 +93,7 @@ struct IntegerTile : Tile {
 
 // Scaled scores of the 32 keys of one page for `Rows` rows, those out of sight among them.
 template <int Rows>
-static inline void score_block(const IntegerTile& tile, int64_t row, int64_t page) {
+inline void score_block(const IntegerTile& tile, int64_t row, int64_t page) {
   // The instruction multiplies unsigned by signed bytes: keys go in with 128 added, and that much of q goes out.
   const __m512i offset = _mm512_set1_epi8(-128);
   const int32_t* high_q = tile.high + row;
@@ -149,7 +150,7 @@ void score(const IntegerTile& tile) {
 }
 
 // 32 codes of weights, the high bytes and behind them the low ones.
-static inline void put_codes(int8_t* place, __m512i first, __m512i second) {
+inline void put_codes(int8_t* place, __m512i first, __m512i second) {
   const __m256i narrow = _mm512_cvtepi32_epi16(first);
   const __m512i codes = _mm512_inserti64x4(_mm512_castsi256_si512(narrow), _mm512_cvtepi32_epi16(second), 1);
   auto* const high = reinterpret_cast<__m256i*>(place);
@@ -185,7 +186,7 @@ struct Row {
 };
 
 // The largest score, a zero without its sign.
-static inline float largest_score(const Row& row) {
+inline float largest_score(const Row& row) {
   __m512 largest[2];
   largest[0] = largest[1] = _mm512_set1_ps(-__builtin_inff());
   row.for_pages([&]<bool Whole>(int64_t page) {
@@ -216,7 +217,7 @@ void weights_of(const IntegerTile& tile, int64_t index) {
     for (int v = 0; v < 2; ++v) {
       const int64_t key = page * kPageTokens + v * kVector;
       const __mmask16 visible = row.visible<Whole>(key);
-      const __m512 p = exp(_mm512_sub_ps(_mm512_loadu_ps(row.scores + key), shift));
+      const __m512 p = shared::exp<Vector>(_mm512_sub_ps(_mm512_loadu_ps(row.scores + key), shift));
       lanes = _mm512_mask_add_ps(lanes, visible, lanes, p);
       weight[v] = _mm512_maskz_mul_ps(visible, p, _mm512_maskz_loadu_ps(visible, value_scales + v * kVector));
       _mm512_storeu_ps(row.scores + key, weight[v]);
@@ -253,13 +254,13 @@ void weights_of(const IntegerTile& tile, int64_t index) {
   }
   for (int64_t page = first_page; page < last_page; ++page) tile.steps_of(index)[page] = steps[page];
   tile.partial(index)[0] = peak;
-  tile.partial(index)[1] = fold_lanes(lanes);
+  tile.partial(index)[1] = Vector::fold({lanes});
 }
 
 // One page for `Rows` rows: a stretch of `Vectors` registers of head_dim from d on, of which the last may be masked,
 // onto the sums in the partials.
 template <int Rows, int Vectors>
-static inline void weigh_block(const IntegerTile& tile, int64_t d, int64_t row, const int8_t* values, int64_t index) {
+inline void weigh_block(const IntegerTile& tile, int64_t d, int64_t row, const int8_t* values, int64_t index) {
   const int64_t head_dim = tile.args.head_dim;
   const int64_t stride = kPartialValues + head_dim;
   const __mmask16 last_lanes = first_lanes(head_dim - d - (Vectors - 1) * kVector);
@@ -329,6 +330,7 @@ void attend_int8(const AttentionArgs& args) {
   const IntegerTile tile(args);
   tile.prefetch_first();
   score(tile);
+  shared::adjust_scores<Vector>(tile);
   for (int64_t row = 0; row < tile.rows; ++row) weights_of(tile, row);
   weigh(tile);
 }

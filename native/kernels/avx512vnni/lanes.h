@@ -1,15 +1,17 @@
-// Reductions of eight vectors at once, in a third of the instructions of eight. Everything is static, as in vector.h.
+// Reductions of eight vectors at once, in a third of the instructions of eight. Local to the unit that includes it, as in
+// vector.h.
 #pragma once
 
 #include "kernels/avx512vnni/vector.h"
 
 namespace honed::avx512vnni {
+namespace {
 
 inline constexpr int kReduced = 8;
 
 // Folds lanes by `fold`, whose order of operands must not matter: what vector i comes to is in lane i, and in lane i + 8.
 template <typename Fold>
-[[gnu::always_inline]] static inline __m512i fold_eight(const __m512i (&x)[kReduced], const Fold& fold) {
+[[gnu::always_inline]] inline __m512i fold_eight(const __m512i (&x)[kReduced], const Fold& fold) {
   const auto halves = [&](__m512i a, __m512i b) {
     return fold(_mm512_shuffle_i32x4(a, b, 0x44), _mm512_shuffle_i32x4(a, b, 0xee));
   };
@@ -26,7 +28,7 @@ template <typename Fold>
 }
 
 // The largest lane of each vector; none may hold what is not a number.
-[[gnu::always_inline]] static inline __m512 largest_of_eight(const __m512 (&x)[kReduced]) {
+[[gnu::always_inline]] inline __m512 largest_of_eight(const __m512 (&x)[kReduced]) {
   __m512i bits[kReduced];
 #pragma GCC unroll 8
   for (int i = 0; i < kReduced; ++i) bits[i] = _mm512_castps_si512(x[i]);
@@ -36,8 +38,9 @@ template <typename Fold>
 }
 
 // The sum of the lanes of each vector.
-[[gnu::always_inline]] static inline __m512i sums_of_eight(const __m512i (&x)[kReduced]) {
+[[gnu::always_inline]] inline __m512i sums_of_eight(const __m512i (&x)[kReduced]) {
   return fold_eight(x, [](__m512i a, __m512i b) { return _mm512_add_epi32(a, b); });
 }
 
+}  // namespace
 }  // namespace honed::avx512vnni

@@ -24,14 +24,19 @@ struct Pair {
 
 static inline Pair halves(const uint8_t* source) { return {f16_to_f32(source), f16_to_f32(source + kVector * 2)}; }
 
-static inline __m512 level(const uint8_t* source, bool is_signed) {
+enum class Level { whole, signed_whole, low_half, high_half };
+
+static inline __m512 level(const uint8_t* source, Level kind) {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(source));
-  return _mm512_cvtepi32_ps(is_signed ? _mm512_cvtepi8_epi32(bytes) : _mm512_cvtepu8_epi32(bytes));
+  if (kind == Level::signed_whole) return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+  __m512i wide = _mm512_cvtepu8_epi32(bytes);
+  if (kind == Level::low_half) wide = _mm512_and_si512(wide, _mm512_set1_epi8(15));
+  if (kind == Level::high_half) wide = _mm512_srli_epi16(wide, 4);
+  return _mm512_cvtepi32_ps(wide);
 }
 
-static inline Pair leveled(const Pair& factor, const uint8_t* levels, bool is_signed) {
-  return {_mm512_mul_ps(factor.low, level(levels, is_signed)),
-          _mm512_mul_ps(factor.high, level(levels + kVector, is_signed))};
+static inline Pair leveled(const Pair& factor, const uint8_t* levels, Level kind) {
+  return {_mm512_mul_ps(factor.low, level(levels, kind)), _mm512_mul_ps(factor.high, level(levels + kVector, kind))};
 }
 
 template <int Rows>
@@ -39,14 +44,20 @@ static inline void clear(Dots<Rows>& dots) {
   for (int r = 0; r < Rows; ++r) dots.low[r] = dots.high[r] = _mm512_setzero_si512();
 }
 
-// Starts at -32 * (sum of 16 activations), for the first and the second 16 of 32 k.
-template <int Rows>
-static inline void start_zero_32(const RowBlock& x, int64_t k, Dots<Rows> (&dots)[2]) {
+// The sum of 32 codes from `x` on times `Factor`: of the first 16 in each lane of the lower half, then of the second.
+template <int Factor>
+static inline __m256i sums_of_16(const int8_t* x) {
+  const __m256i codes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x));
+  const __m256i fours = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(Factor), codes);
+  const __m256i pairs = _mm256_hadd_epi32(fours, fours);
+  return _mm256_hadd_epi32(pairs, pairs);
+}
+
+// Starts at -Zero * (sum of 16 activations), for the first and the second 16 of 32 k.
+template <int Zero, int Rows>
+static inline void start_zero(const RowBlock& x, int64_t k, Dots<Rows> (&dots)[2]) {
   for (int r = 0; r < Rows; ++r) {
-    const __m256i codes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x.codes(r) + k));
-    const __m256i fours = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(32), codes);
-    const __m256i pairs = _mm256_hadd_epi32(fours, fours);
-    const __m256i sums = _mm256_hadd_epi32(pairs, pairs);
+    const __m256i sums = sums_of_16<Zero>(x.codes(r) + k);
     const __m512i zero = _mm512_setzero_si512();
     const __m128i first = _mm256_castsi256_si128(sums);
     const __m128i second = _mm256_extracti128_si256(sums, 1);
@@ -56,7 +67,7 @@ static inline void start_zero_32(const RowBlock& x, int64_t k, Dots<Rows> (&dots
 }
 
 // Adds `Quads` quads of bytes to 16 columns. Callers go through the halves of a panel one after the other, as they lie:
-// two streams at once are read far slower (docs/measurements.md).
+// two streams at once are read far slower (docs/measurements/kernels-gguf.md).
 template <int Rows, int Quads>
 static inline void add_bytes(const RowBlock& x, int64_t k, const uint8_t* tile, __m512i (&dots)[Rows]) {
 #pragma GCC unroll 8
@@ -70,9 +81,10 @@ static inline void add_bytes(const RowBlock& x, int64_t k, const uint8_t* tile, 
   }
 }
 
-// Adds 32 k of nibbles: quad i in the low ones of row i, quad i + 4 in the high ones.
+// Adds 32 k of nibbles: quad i in the low ones of row i, which are the first 16 k, quad i + 4 in the high ones.
 template <int Rows>
-static inline void add_nibbles(const RowBlock& x, int64_t k, const uint8_t* codes, Dots<Rows>& dots) {
+static inline void add_nibbles(const RowBlock& x, int64_t k, const uint8_t* codes, Dots<Rows>& first_16,
+                               Dots<Rows>& second_16) {
   constexpr int64_t kHalfBytes = kGroupQuads * kCellBytes;
   const __m512i nibble = _mm512_set1_epi8(15);
   for (int i = 0; i < kGroupQuads; ++i) {
@@ -88,10 +100,10 @@ static inline void add_nibbles(const RowBlock& x, int64_t k, const uint8_t* code
     for (int r = 0; r < Rows; ++r) {
       const __m512i first = broadcast_quad(x.codes(r) + k + i * 4);
       const __m512i second = broadcast_quad(x.codes(r) + k + kBlock / 2 + i * 4);
-      dots.low[r] = _mm512_dpbusd_epi32(dots.low[r], low_first, first);
-      dots.high[r] = _mm512_dpbusd_epi32(dots.high[r], high_first, first);
-      dots.low[r] = _mm512_dpbusd_epi32(dots.low[r], low_second, second);
-      dots.high[r] = _mm512_dpbusd_epi32(dots.high[r], high_second, second);
+      first_16.low[r] = _mm512_dpbusd_epi32(first_16.low[r], low_first, first);
+      first_16.high[r] = _mm512_dpbusd_epi32(first_16.high[r], high_first, first);
+      second_16.low[r] = _mm512_dpbusd_epi32(second_16.low[r], low_second, second);
+      second_16.high[r] = _mm512_dpbusd_epi32(second_16.high[r], high_second, second);
     }
   }
 }
@@ -108,11 +120,12 @@ static inline void add_scaled(const RowBlock& x, int64_t g, const Dots<Rows>& do
   }
 }
 
-// The minimums of the levels are subtracted, those of q5_1 added.
-template <bool Subtracted, int Rows>
-static inline void add_minimums(const RowBlock& x, int64_t g, const Pair& minimum, PanelResult* result) {
+// The minimums of the levels are subtracted, those of q5_1 added. `total_of` gives the sum of the activations of a row
+// times their scale, in every lane.
+template <bool Subtracted, int Rows, typename TotalOf>
+static inline void add_minimums(const Pair& minimum, const TotalOf& total_of, PanelResult* result) {
   for (int r = 0; r < Rows; ++r) {
-    const __m512 total = _mm512_set1_ps(static_cast<float>(x.sums(r)[g]) * x.scales(r)[g]);
+    const __m512 total = total_of(r);
     if constexpr (Subtracted) {
       result[r].low = _mm512_fnmadd_ps(total, minimum.low, result[r].low);
       result[r].high = _mm512_fnmadd_ps(total, minimum.high, result[r].high);
@@ -133,30 +146,53 @@ static inline void add_block(const RowBlock& x, int64_t g, const uint8_t* head, 
   const Pair d = halves(head);
   if constexpr (Form == BlockForm::q6_k) {
     Dots<Rows> dots[2];
-    start_zero_32(x, g * kBlock, dots);
+    start_zero<kShape.zero>(x, g * kBlock, dots);
     const int64_t k = g * kBlock;
     add_bytes<Rows, kGroupQuads>(x, k, codes, dots[0].low);
     add_bytes<Rows, kGroupQuads>(x, k + kBlock / 2, codes + kHalfBytes / 2, dots[1].low);
     add_bytes<Rows, kGroupQuads>(x, k, codes + kHalfBytes, dots[0].high);
     add_bytes<Rows, kGroupQuads>(x, k + kBlock / 2, codes + kHalfBytes + kHalfBytes / 2, dots[1].high);
-    add_scaled(x, g, dots[0], leveled(d, levels, true), result);
-    add_scaled(x, g, dots[1], leveled(d, levels + kPanelColumns, true), result);
+    add_scaled(x, g, dots[0], leveled(d, levels, Level::signed_whole), result);
+    add_scaled(x, g, dots[1], leveled(d, levels + kPanelColumns, Level::signed_whole), result);
+  } else if constexpr (Form == BlockForm::q3_k) {
+    Dots<Rows> dots[2];
+    start_zero<kShape.zero>(x, g * kBlock, dots);
+    add_nibbles(x, g * kBlock, codes, dots[0], dots[1]);
+    add_scaled(x, g, dots[0], leveled(d, levels, Level::signed_whole), result);
+    add_scaled(x, g, dots[1], leveled(d, levels + kPanelColumns, Level::signed_whole), result);
+  } else if constexpr (Form == BlockForm::q2_k) {
+    Dots<Rows> dots[2];
+    clear(dots[0]);
+    clear(dots[1]);
+    add_nibbles(x, g * kBlock, codes, dots[0], dots[1]);
+    const Pair m = halves(head + kPanelColumns * 2);
+    for (int i = 0; i < 2; ++i) {
+      const uint8_t* own = levels + i * kPanelColumns;
+      const auto total_of = [&](int r) {
+        const __m256i sums = sums_of_16<1>(x.codes(r) + g * kBlock);
+        const __m128i sum = i == 0 ? _mm256_castsi256_si128(sums) : _mm256_extracti128_si256(sums, 1);
+        return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_broadcastd_epi32(sum)), _mm512_set1_ps(x.scales(r)[g]));
+      };
+      add_scaled(x, g, dots[i], leveled(d, own, Level::low_half), result);
+      add_minimums<true, Rows>(leveled(m, own, Level::high_half), total_of, result);
+    }
   } else {
     Dots<Rows> dots;
     clear(dots);
     if constexpr (Form == BlockForm::q4_k) {
-      add_nibbles(x, g * kBlock, codes, dots);
+      add_nibbles(x, g * kBlock, codes, dots, dots);
     } else {
       add_bytes<Rows, kBlock / 4>(x, g * kBlock, codes, dots.low);
       add_bytes<Rows, kBlock / 4>(x, g * kBlock, codes + kHalfBytes, dots.high);
     }
     const Pair m = halves(head + kPanelColumns * 2);
+    const auto total_of = [&](int r) { return _mm512_set1_ps(static_cast<float>(x.sums(r)[g]) * x.scales(r)[g]); };
     if constexpr (kShape.level_bytes == 0) {
       add_scaled(x, g, dots, d, result);
-      add_minimums<false, Rows>(x, g, m, result);
+      add_minimums<false, Rows>(m, total_of, result);
     } else {
-      add_scaled(x, g, dots, leveled(d, levels, false), result);
-      add_minimums<true, Rows>(x, g, leveled(m, levels + kPanelColumns, false), result);
+      add_scaled(x, g, dots, leveled(d, levels, Level::whole), result);
+      add_minimums<true, Rows>(leveled(m, levels + kPanelColumns, Level::whole), total_of, result);
     }
   }
 }
@@ -195,6 +231,8 @@ void matmul_blocks(const MatmulArgs& args) {
     case BlockForm::q5_k: return multiply<BlockForm::q5_k>(args);
     case BlockForm::q5_1: return multiply<BlockForm::q5_1>(args);
     case BlockForm::q6_k: return multiply<BlockForm::q6_k>(args);
+    case BlockForm::q2_k: return multiply<BlockForm::q2_k>(args);
+    case BlockForm::q3_k: return multiply<BlockForm::q3_k>(args);
   }
 }
 

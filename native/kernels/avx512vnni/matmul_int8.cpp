@@ -28,7 +28,7 @@ template <int Rows>
 
 // Adds the eight quads of 32 k from k on; the next panel lies `next` bytes further. The panel at hand is one ascending
 // stream, which the processor prefetches better by itself: asking for its lines made one row no faster and four rows
-// half as fast (docs/measurements.md).
+// half as fast (docs/measurements/kernels-avx512.md).
 template <int Rows, Ahead Lines>
 [[gnu::always_inline]] inline void add_block(const RowBlock& x, int64_t k, const int8_t* cells, int64_t next,
                                              Dots<Rows>& dots) {

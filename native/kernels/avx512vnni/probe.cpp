@@ -44,7 +44,12 @@ uint64_t read_memory(const void* data, int64_t bytes) {
     }
   }
   const __m512i total = _mm512_add_epi64(_mm512_add_epi64(sums[0], sums[1]), _mm512_add_epi64(sums[2], sums[3]));
-  return static_cast<uint64_t>(_mm512_reduce_add_epi64(total));
+  // Not _mm512_reduce_add_epi64, whose sum is signed and may overflow.
+  alignas(64) uint64_t lanes[8];
+  _mm512_store_si512(lanes, total);
+  uint64_t sum = 0;
+  for (const uint64_t lane : lanes) sum += lane;
+  return sum;
 }
 
 }  // namespace honed::avx512vnni

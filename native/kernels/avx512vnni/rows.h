@@ -2,26 +2,13 @@
 #pragma once
 
 #include "kernels/avx512vnni/vector.h"
+#include "kernels/shared/quantized_rows.h"
 
 namespace honed::avx512vnni {
 namespace {
 
-// Quantized rows that follow one another.
-struct RowBlock {
-  const char* first;
-  int64_t row_bytes;
-  int64_t scales_offset;
-  int64_t sums_offset;
-
-  const int8_t* codes(int r) const { return reinterpret_cast<const int8_t*>(first + r * row_bytes); }
-  const float* scales(int r) const { return reinterpret_cast<const float*>(first + r * row_bytes + scales_offset); }
-  const int32_t* sums(int r) const { return reinterpret_cast<const int32_t*>(first + r * row_bytes + sums_offset); }
-};
-
-inline RowBlock rows_from(const MatmulArgs& args, int64_t row) {
-  return {static_cast<const char*>(args.x) + row * args.x_row_bytes, args.x_row_bytes, args.scales_offset,
-          args.sums_offset};
-}
+using shared::RowBlock;
+using shared::rows_from;
 
 template <int Rows>
 struct Dots {

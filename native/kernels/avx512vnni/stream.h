@@ -7,6 +7,16 @@
 namespace honed::avx512vnni {
 namespace {
 
+// Lines to ask for beside a part of a step of keys, beside one of values, and beside sixteen exponentials: about as many
+// a cycle everywhere (docs/measurements/attention.md).
+struct LinesAside {
+  int keys, values, weights;
+};
+template <typename Products>
+inline constexpr LinesAside kLinesAside = Products::kCells == 1   ? LinesAside{2, 4, 4}
+                                          : Products::kParts == 2 ? LinesAside{1, 2, 2}
+                                                                  : LinesAside{2, 3, 4};
+
 // Asks for what will be read next, the keys of this tile but for the first pages, its values, and the keys of the next
 // one, a few lines at a time while something else is computed: pages lie apart, so no hardware foresees them, and memory
 // is slower than the arithmetic of few rows, so it must never rest. Into the second cache, which can wait for more lines
@@ -38,6 +48,29 @@ class Stream {
     for (int i = 0; i < Lines; ++i) _mm_prefetch(line_ + i * kLine, _MM_HINT_T1);
     line_ += Lines * kLine;
     if (line_ >= end_) turn();
+  }
+
+  // As PageAhead has them: in whatever order the cells are read, a line of the stream for each line of theirs.
+  template <int Lines>
+  struct Beside {
+    Stream& stream;
+
+    template <int Count>
+    [[gnu::always_inline]] void ask(int64_t) const {
+      stream.ask<Lines>();
+    }
+  };
+  template <typename Products>
+  Beside<kLinesAside<Products>.keys> beside_keys(const paging::Tile&, int64_t) {
+    return {*this};
+  }
+  template <typename Products>
+  Beside<kLinesAside<Products>.values> beside_values(const paging::Tile&, int64_t) {
+    return {*this};
+  }
+  template <typename Products>
+  [[gnu::always_inline]] void beside_weights() {
+    ask<kLinesAside<Products>.weights>();
   }
 
  private:

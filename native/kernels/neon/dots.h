@@ -2,29 +2,17 @@
 #pragma once
 
 #include "kernels/neon/epilogue.h"
+#include "kernels/shared/quantized_rows.h"
 
 namespace honed::neon {
+namespace {
 
 inline constexpr int kMostRows = 2;  // 16 of the 32 registers accumulate
 inline constexpr int kHalfVectors = kPanelVectors / 2;
 inline constexpr int64_t kQuadBytes = kTileColumns * 4;
 
-// Quantized rows that follow one another.
-struct RowBlock {
-  const char* first;
-  int64_t row_bytes;
-  int64_t scales_offset;
-  int64_t sums_offset;
-
-  const int8_t* codes(int r) const { return reinterpret_cast<const int8_t*>(first + r * row_bytes); }
-  const float* scales(int r) const { return reinterpret_cast<const float*>(first + r * row_bytes + scales_offset); }
-  const int32_t* sums(int r) const { return reinterpret_cast<const int32_t*>(first + r * row_bytes + sums_offset); }
-};
-
-static inline RowBlock rows_from(const MatmulArgs& args, int64_t row) {
-  return {static_cast<const char*>(args.x) + row * args.x_row_bytes, args.x_row_bytes, args.scales_offset,
-          args.sums_offset};
-}
+using shared::RowBlock;
+using shared::rows_from;
 
 template <int Rows>
 struct Dots {
@@ -38,7 +26,7 @@ struct Dots {
 };
 
 // result = fma(float(dot) * x_scale, w_scale, result) over one row; without `scaled`, x_scale is left out.
-static inline void add_scaled(const int32x4_t (&dots)[kPanelVectors], bool scaled, float x_scale,
+inline void add_scaled(const int32x4_t (&dots)[kPanelVectors], bool scaled, float x_scale,
                               const uint8_t* w_scales, PanelResult& result) {
   for (int v = 0; v < kPanelVectors; ++v) {
     float32x4_t value = vcvtq_f32_s32(dots[v]);
@@ -47,8 +35,9 @@ static inline void add_scaled(const int32x4_t (&dots)[kPanelVectors], bool scale
   }
 }
 
-static inline void multiply(PanelResult& result, float scale) {
+inline void multiply(PanelResult& result, float scale) {
   for (float32x4_t& columns : result.columns) columns = vmulq_n_f32(columns, scale);
 }
 
+}  // namespace
 }  // namespace honed::neon

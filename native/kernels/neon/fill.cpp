@@ -5,7 +5,9 @@ namespace honed {
 
 void fill_neon(KernelTable& table) {
   table.isa = "neon";
+  table.embed = neon::embed;
   table.rms_norm = neon::rms_norm;
+  table.layer_norm = neon::layer_norm;
   table.quantize = neon::quantize;
   table.matmul_f32 = neon::matmul_f32;
   table.matmul_bf16 = neon::matmul_bf16;
@@ -16,7 +18,14 @@ void fill_neon(KernelTable& table) {
   table.rope_kv = neon::rope_kv;
   table.attention = neon::attention;
   table.attention_merge = neon::attention_merge;
+  table.activate = neon::activate;
   table.gated = neon::gated;
+  table.add = neon::add;
+  table.route = neon::route;
+  table.combine = neon::combine;
+  table.scale = neon::scale;
+  table.argmax = neon::argmax;
+  table.exp_weights = neon::exp_weights;
   table.integer_peak = neon::integer_peak;
   table.read_memory = neon::read_memory;
 }

@@ -29,6 +29,28 @@ static inline void add_bytes(const int8x16_t (&activations)[Rows], const uint8_t
   }
 }
 
+// Row `Quad` of cells, its low or its high nibbles, their zero point taken away: 16 k with those of the other rows.
+template <int Rows, int Quad, bool High, int Zero>
+static inline void add_half_cells(const int8x16_t (&activations)[Rows], const uint8_t* codes, Dots<Rows>& dots) {
+  for (int v = 0; v < kPanelVectors; ++v) {
+    const uint8_t* column = codes + v / kHalfVectors * 4 * kQuadBytes + v % kHalfVectors * 16;
+    const uint8x16_t packed = vld1q_u8(column + Quad * kQuadBytes);
+    const uint8x16_t nibbles = High ? vshrq_n_u8(packed, 4) : vandq_u8(packed, vdupq_n_u8(15));
+    const int8x16_t w = vsubq_s8(vreinterpretq_s8_u8(nibbles), vdupq_n_s8(Zero));
+    for (int r = 0; r < Rows; ++r) {
+      dots.columns[r][v] = vdotq_laneq_s32(dots.columns[r][v], w, activations[r], Quad);
+    }
+  }
+}
+
+template <int Rows, bool High, int Zero>
+static inline void add_half_nibbles(const int8x16_t (&activations)[Rows], const uint8_t* codes, Dots<Rows>& dots) {
+  add_half_cells<Rows, 0, High, Zero>(activations, codes, dots);
+  add_half_cells<Rows, 1, High, Zero>(activations, codes, dots);
+  add_half_cells<Rows, 2, High, Zero>(activations, codes, dots);
+  add_half_cells<Rows, 3, High, Zero>(activations, codes, dots);
+}
+
 // Row `Quad` of cells: that quad of the block in the low nibbles, the one four further in the high ones.
 template <int Rows, int Quad>
 static inline void add_cells(const int8x16_t (&first)[Rows], const int8x16_t (&second)[Rows], const uint8_t* codes,
@@ -45,14 +67,18 @@ static inline void add_cells(const int8x16_t (&first)[Rows], const int8x16_t (&s
   }
 }
 
+enum class Level { whole, signed_whole, low_half, high_half };
+
 // Columns 4 v to 4 v + 3: the factor of the super-block times its levels.
-template <bool Signed>
+template <Level Kind>
 static inline float32x4_t leveled(const uint8_t* factors, const uint8_t* levels, int v) {
   uint32_t four;
   std::memcpy(&four, levels + v * kVector, sizeof four);
-  const uint8x8_t bytes = vcreate_u8(four);
+  uint8x8_t bytes = vcreate_u8(four);
+  if constexpr (Kind == Level::low_half) bytes = vand_u8(bytes, vdup_n_u8(15));
+  if constexpr (Kind == Level::high_half) bytes = vshr_n_u8(bytes, 4);
   const float32x4_t factor = f16_to_f32(factors + v * kVector * 2);
-  if constexpr (Signed) {
+  if constexpr (Kind == Level::signed_whole) {
     return vmulq_f32(factor, vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_u8(bytes))))));
   }
   return vmulq_f32(factor, vcvtq_f32_u32(vmovl_u16(vget_low_u16(vmovl_u8(bytes)))));
@@ -70,14 +96,38 @@ static inline void add_scales(const RowBlock& x, int64_t g, const Dots<Rows>& do
   }
 }
 
-template <int Rows, typename MinimumOf>
-static inline void add_minimums(const RowBlock& x, int64_t g, const MinimumOf& minimum_of, PanelResult* result) {
+template <int Rows, typename MinimumOf, typename SumOf>
+static inline void add_minimums(const RowBlock& x, int64_t g, const MinimumOf& minimum_of, const SumOf& sum_of,
+                                PanelResult* result) {
   for (int v = 0; v < kPanelVectors; ++v) {
     const float32x4_t minimum = minimum_of(v);
     for (int r = 0; r < Rows; ++r) {
-      const float total = static_cast<float>(x.sums(r)[g]) * x.scales(r)[g];
+      const float total = static_cast<float>(sum_of(r)) * x.scales(r)[g];
       result[r].columns[v] = vfmaq_f32(result[r].columns[v], vdupq_n_f32(total), minimum);
     }
+  }
+}
+
+// 16 k of a block whose groups are of 16; `levels` are those of these 16.
+template <BlockForm Form, bool Second, int Rows>
+static inline void add_half_block(const RowBlock& x, int64_t g, const int8x16_t (&activations)[Rows],
+                                  const uint8_t* head, const uint8_t* codes, const uint8_t* levels,
+                                  PanelResult* result) {
+  constexpr BlockShape kShape = shape_of<Form>();
+  constexpr Level kScale = kShape.minimum ? Level::low_half : Level::signed_whole;
+  Dots<Rows> dots;
+  dots.clear();
+  if constexpr (kShape.nibbles) {
+    add_half_nibbles<Rows, Second, kShape.zero>(activations, codes, dots);
+  } else {
+    add_bytes<Rows, kShape.zero>(activations, codes + (Second ? 4 * kQuadBytes : 0), dots);
+  }
+  add_scales(x, g, dots, [&](int v) { return leveled<kScale>(head, levels, v); }, result);
+  if constexpr (kShape.minimum) {
+    const uint8_t* minimums = head + kPanelColumns * 2;
+    add_minimums<Rows>(
+        x, g, [&](int v) { return vnegq_f32(leveled<Level::high_half>(minimums, levels, v)); },
+        [&](int r) { return static_cast<int32_t>(vaddlvq_s8(activations[r])); }, result);
   }
 }
 
@@ -94,6 +144,11 @@ static inline void add_block(const RowBlock& x, int64_t g, const uint8_t* head, 
     first[r] = vld1q_s8(x.codes(r) + g * kBlock);
     second[r] = vld1q_s8(x.codes(r) + g * kBlock + kBlock / 2);
   }
+  if constexpr (kShape.group == kBlock / 2) {
+    add_half_block<Form, false>(x, g, first, head, codes, levels, result);
+    add_half_block<Form, true>(x, g, second, head, codes, levels + kPanelColumns, result);
+    return;
+  }
   Dots<Rows> dots;
   dots.clear();
   if constexpr (Form == BlockForm::q4_k) {
@@ -103,22 +158,17 @@ static inline void add_block(const RowBlock& x, int64_t g, const uint8_t* head, 
     add_cells<Rows, 3>(first, second, codes, dots);
   } else {
     add_bytes<Rows, kShape.zero>(first, codes, dots);
-    if constexpr (Form == BlockForm::q6_k) {
-      add_scales(x, g, dots, [&](int v) { return leveled<true>(head, levels, v); }, result);
-      dots.clear();
-      levels += kPanelColumns;
-    }
     add_bytes<Rows, kShape.zero>(second, codes + 4 * kQuadBytes, dots);
   }
-  if constexpr (Form == BlockForm::q6_k) {
-    add_scales(x, g, dots, [&](int v) { return leveled<true>(head, levels, v); }, result);
-  } else if constexpr (kShape.level_bytes == 0) {
+  const auto sum_of = [&](int r) { return x.sums(r)[g]; };
+  if constexpr (kShape.level_bytes == 0) {
     add_scales(x, g, dots, [&](int v) { return f16_to_f32(head + v * kVector * 2); }, result);
-    add_minimums<Rows>(x, g, [&](int v) { return f16_to_f32(minimums + v * kVector * 2); }, result);
+    add_minimums<Rows>(x, g, [&](int v) { return f16_to_f32(minimums + v * kVector * 2); }, sum_of, result);
   } else {
-    add_scales(x, g, dots, [&](int v) { return leveled<false>(head, levels, v); }, result);
+    add_scales(x, g, dots, [&](int v) { return leveled<Level::whole>(head, levels, v); }, result);
     add_minimums<Rows>(
-        x, g, [&](int v) { return vnegq_f32(leveled<false>(minimums, levels + kPanelColumns, v)); }, result);
+        x, g, [&](int v) { return vnegq_f32(leveled<Level::whole>(minimums, levels + kPanelColumns, v)); }, sum_of,
+        result);
   }
 }
 
@@ -156,6 +206,8 @@ void matmul_blocks(const MatmulArgs& args) {
     case BlockForm::q5_k: return multiply<BlockForm::q5_k>(args);
     case BlockForm::q5_1: return multiply<BlockForm::q5_1>(args);
     case BlockForm::q6_k: return multiply<BlockForm::q6_k>(args);
+    case BlockForm::q2_k: return multiply<BlockForm::q2_k>(args);
+    case BlockForm::q3_k: return multiply<BlockForm::q3_k>(args);
   }
 }
 

@@ -1,12 +1,13 @@
-// The functions of this folder that fill_neon puts into the table. embed and add stay portable: they copy or wait for
-// memory.
+// The functions of this folder that fill_neon puts into the table.
 #pragma once
 
 #include "cpu/kernel_table.h"
 
 namespace honed::neon {
 
+void embed(const EmbedArgs& args);
 void rms_norm(const RmsNormArgs& args);
+void layer_norm(const LayerNormArgs& args);
 void quantize(const QuantizeArgs& args);
 void matmul_f32(const MatmulArgs& args);
 void matmul_bf16(const MatmulArgs& args);
@@ -17,7 +18,14 @@ void matmul_codebook(const MatmulArgs& args);
 void rope_kv(const RopeKvArgs& args);
 void attention(const AttentionArgs& args);
 void attention_merge(const AttentionMergeArgs& args);
+void activate(const ActivateArgs& args);
 void gated(const GatedArgs& args);
+void add(const AddArgs& args);
+void route(const RouteArgs& args);
+void combine(const CombineArgs& args);
+void scale(const ScaleArgs& args);
+void argmax(const ArgmaxArgs& args);
+void exp_weights(const ExpWeightsArgs& args);
 int64_t integer_peak(int64_t iterations);
 uint64_t read_memory(const void* data, int64_t bytes);
 

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "kernels/neon/epilogue.h"
+#include "kernels/shared/quantized_rows.h"
 
 namespace honed::neon_i8mm {
 
@@ -18,27 +19,12 @@ using neon::kPanelVectors;
 using neon::kVector;
 using neon::PanelResult;
 using neon::zero_result;
+using shared::RowBlock;
+using shared::rows_from;
 
 inline constexpr int kHalfVectors = kPanelVectors / 2;
 inline constexpr int64_t kHalfQuadBytes = kTileColumns * 4;
 inline constexpr int64_t kQuadBytes = kPanelColumns * 4;
-
-// Quantized rows that follow one another.
-struct RowBlock {
-  const char* first;
-  int64_t row_bytes;
-  int64_t scales_offset;
-  int64_t sums_offset;
-
-  const int8_t* codes(int r) const { return reinterpret_cast<const int8_t*>(first + r * row_bytes); }
-  const float* scales(int r) const { return reinterpret_cast<const float*>(first + r * row_bytes + scales_offset); }
-  const int32_t* sums(int r) const { return reinterpret_cast<const int32_t*>(first + r * row_bytes + sums_offset); }
-};
-
-static inline RowBlock rows_from(const MatmulArgs& args, int64_t row) {
-  return {static_cast<const char*>(args.x) + row * args.x_row_bytes, args.x_row_bytes, args.scales_offset,
-          args.sums_offset};
-}
 
 template <int Rows>
 inline constexpr int kPairs = (Rows + 1) / 2;

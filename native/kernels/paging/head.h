@@ -36,7 +36,7 @@ struct Place {
 };
 
 // Key and value of a head to an int8 cache. quantize(x, count, codes) returns the scale and writes the codes one after
-// the other, and past them anything up to a multiple of 16.
+// the other, and past them anything up to a multiple of kBlock.
 template <typename Quantize>
 void write_codes(const Place<int8_t>& place, const float* k, const float* v, const Quantize& quantize) {
   const int64_t head_dim = place.head_dim;

@@ -46,6 +46,7 @@ struct Tile {
   const AttentionArgs& args;
   int64_t rows;
   int64_t span_first;  // key
+  int64_t key_end;     // of the span or of the sequence
   int64_t page_begin;  // those in which any row sees a key
   int64_t page_end;
   float* q;       // in scratch, for what is made of it: head_dim up to a multiple of 16 floats a row
@@ -55,21 +56,23 @@ struct Tile {
     const int64_t tokens = args.row_end - args.row_begin;
     rows = tokens * args.group;
     span_first = args.span * kSpanTokens;
+    key_end = span_first + kSpanTokens < args.keys ? span_first + kSpanTokens : args.keys;
     page_begin = first(0) / kPageTokens;
     page_end = last(rows - 1) / kPageTokens + 1;
     q = args.scratch;
     scores = args.scratch + rows * ((args.head_dim + kLanes - 1) / kLanes * kLanes);
   }
 
-  // The first and last key of the span that a row sees.
+  // The first and last key of the span that a row sees: neither is before that of the row before it.
   int64_t first(int64_t row) const {
-    const int64_t key = args.window > 0 ? args.first_position + row / args.group - args.window + 1 : 0;
+    const int64_t key = position(row) - args.before;
     return key > span_first ? key : span_first;
   }
   int64_t last(int64_t row) const {
-    const int64_t position = args.first_position + row / args.group;
-    return position < span_first + kSpanTokens ? position : span_first + kSpanTokens - 1;
+    const int64_t key = position(row) + args.after;
+    return key < key_end ? key : key_end - 1;
   }
+  int64_t position(int64_t row) const { return args.first_position + row / args.group; }
 
   template <typename Cell>
   const Cell* keys(int64_t page) const {

@@ -16,12 +16,14 @@ static inline uint16_t bf16_from_f32(float value) {
 
 // Where feature d of the token in `slot` lies among the cells of a head of a page: see KvLayer.
 template <typename Cell>
+static constexpr int64_t kTogether = 4 / sizeof(Cell);
+template <typename Cell>
 static inline int64_t key_cell(int64_t slot, int64_t d) {
-  return sizeof(Cell) == 1 ? (d / 4 * kPageTokens + slot) * 4 + d % 4 : d * kPageTokens + slot;
+  return (d / kTogether<Cell> * kPageTokens + slot) * kTogether<Cell> + d % kTogether<Cell>;
 }
 template <typename Cell>
 static inline int64_t value_cell(int64_t slot, int64_t d, int64_t head_dim) {
-  return sizeof(Cell) == 1 ? (slot / 4 * head_dim + d) * 4 + slot % 4 : slot * head_dim + d;
+  return (slot / kTogether<Cell> * head_dim + d) * kTogether<Cell> + slot % kTogether<Cell>;
 }
 
 // Calls body with a null pointer to the type of a cell.

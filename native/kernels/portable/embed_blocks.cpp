@@ -92,6 +92,54 @@ void decode_q6_k(const uint8_t* block, float* y) {
   }
 }
 
+// Each half of a super-block: 32 bytes of codes, in which each run of 32 values has two bits.
+int two_bits(const uint8_t* codes, int i) { return codes[i / 128 * 32 + i % 32] >> (i % 128 / 32 * 2) & 3; }
+
+// 16 scales and minimums of four bits each, the codes, d and m.
+void decode_q2_k(const uint8_t* block, float* y) {
+  const float d = half_at(block + 80);
+  const float m = half_at(block + 82);
+  for (int i = 0; i < kSuperBlock; ++i) {
+    const uint8_t level = block[i / 16];
+    const float scale = d * static_cast<float>(level & 15);
+    y[i] = scale * static_cast<float>(two_bits(block + 16, i)) - m * static_cast<float>(level >> 4);
+  }
+}
+
+// The third bits (of run j of 32 values bit j of 32 bytes; a set one adds four), the codes, 16 scales of six bits: low
+// halves in eight bytes, then upper pairs in four; d.
+void decode_q3_k(const uint8_t* block, float* y) {
+  const uint8_t* packed = block + 96;
+  const float d = half_at(block + 108);
+  for (int i = 0; i < kSuperBlock; ++i) {
+    const int g = i / 16;
+    const int low = packed[g % 8] >> (g / 8 * 4) & 15;
+    const int high = packed[8 + g % 4] >> (g / 4 * 2) & 3;
+    const float scale = d * static_cast<float>((low | high << 4) - 32);
+    const int third = (block[i % 32] >> (i / 32) & 1) << 2;
+    y[i] = scale * static_cast<float>((two_bits(block + 32, i) | third) - 4);
+  }
+}
+
+constexpr int8_t kFourBitValues[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+
+void decode_iq4_nl(const uint8_t* block, float* y) {
+  const float d = half_at(block);
+  for (int i = 0; i < kBlock; ++i) y[i] = d * static_cast<float>(kFourBitValues[nibble(block + 2, i)]);
+}
+
+// d, the upper bit pairs of eight scales in two bytes, their low halves in four, the codes in blocks of 32.
+void decode_iq4_xs(const uint8_t* block, float* y) {
+  const float d = half_at(block);
+  for (int g = 0; g < kGroups; ++g) {
+    const int low = block[4 + g / 2] >> (g % 2 * 4) & 15;
+    const int high = block[2 + g / 4] >> (g % 4 * 2) & 3;
+    const float scale = d * static_cast<float>((low | high << 4) - 32);
+    const uint8_t* codes = block + 8 + g * (kBlock / 2);
+    for (int i = 0; i < kBlock; ++i) y[g * kBlock + i] = scale * static_cast<float>(kFourBitValues[nibble(codes, i)]);
+  }
+}
+
 struct Decoder {
   void (*decode)(const uint8_t* block, float* y);
   int64_t values;
@@ -107,6 +155,10 @@ Decoder decoder_of(TableType type) {
     case TableType::q8_0: return {decode_q8_0, kBlock, 34};
     case TableType::q4_k: return {decode_q4_k, kSuperBlock, 144};
     case TableType::q5_k: return {decode_q5_k, kSuperBlock, 176};
+    case TableType::q2_k: return {decode_q2_k, kSuperBlock, 84};
+    case TableType::q3_k: return {decode_q3_k, kSuperBlock, 110};
+    case TableType::iq4_nl: return {decode_iq4_nl, kBlock, 18};
+    case TableType::iq4_xs: return {decode_iq4_xs, kSuperBlock, 136};
     default: return {decode_q6_k, kSuperBlock, 210};
   }
 }

@@ -12,7 +12,7 @@ static inline void store_gated(const MatmulArgs& args, int64_t row, int64_t pane
     if (column >= args.columns) return;
     const float gate = result[c];
     const float up = result[kTileColumns + c];
-    y[column] = args.epilogue == Epilogue::gated_silu ? silu_gate(gate, up) : gelu_tanh_gate(gate, up);
+    y[column] = (args.epilogue == Epilogue::gated_silu ? silu(gate) : gelu_tanh(gate)) * up;
   }
 }
 
@@ -30,7 +30,7 @@ static inline void finish_panel(const MatmulArgs& args, int64_t row, int64_t pan
   for (int c = 0; c < kPanelColumns; ++c) {
     const int64_t column = panel * kPanelColumns + c;
     if (column >= args.columns) return;
-    y[column] = args.epilogue == Epilogue::add ? y[column] + result[c] : result[c];
+    y[column] = args.epilogue == Epilogue::add ? y[column] + result[c] * args.factor : result[c];
   }
 }
 

@@ -9,11 +9,7 @@ void gated(const GatedArgs& args) {
     const float* gate = args.x + row * args.x_stride;
     const float* up = gate + args.width;
     float* y = args.y + row * args.y_stride;
-    if (args.activation == Activation::silu) {
-      for (int64_t i = 0; i < args.width; ++i) y[i] = silu_gate(gate[i], up[i]);
-    } else {
-      for (int64_t i = 0; i < args.width; ++i) y[i] = gelu_tanh_gate(gate[i], up[i]);
-    }
+    for (int64_t i = 0; i < args.width; ++i) y[i] = activate(args.activation, gate[i]) * up[i];
   }
 }
 

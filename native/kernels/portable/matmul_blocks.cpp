@@ -32,24 +32,43 @@ int32_t dot_of(const BlockShape& shape, bool nibbles, const Block& block, int co
   return dot;
 }
 
+int32_t sum_of(const BlockShape& shape, const Block& block, int first) {
+  if (shape.group == kBlock) return block.x_sum;
+  int32_t sum = 0;
+  for (int k = first; k < first + shape.group; ++k) sum += block.x[k];
+  return sum;
+}
+
+// Scale and minimum levels of the group of 16 or 32 that begins at `first`.
+struct Levels {
+  int scale;
+  int minimum;
+};
+
+Levels levels_of(BlockForm form, const BlockShape& shape, const Block& block, int column, int first) {
+  if (shape.group == kBlock) return {block.levels[column], block.levels[kPanelColumns + column]};
+  const uint8_t level = block.levels[first / 16 * kPanelColumns + column];
+  if (form == BlockForm::q2_k) return {level & 15, level >> 4};
+  return {static_cast<int8_t>(level), 0};
+}
+
 float add_block(BlockForm form, const BlockShape& shape, const Block& block, int column, float result) {
-  const bool nibbles = form == BlockForm::q4_k;
-  const float d = f16_to_f32(block.d[column]);
+  float scale = f16_to_f32(block.d[column]);
+  float minimum = shape.minimum ? f16_to_f32(block.m[column]) : 0.0f;
+  const float d = scale;
+  const float m = minimum;
   for (int first = 0; first < kBlock; first += static_cast<int>(shape.group)) {
-    float scale = d;
-    if (form == BlockForm::q6_k) {
-      scale = d * static_cast<float>(static_cast<int8_t>(block.levels[first * 2 + column]));
-    } else if (shape.level_bytes != 0) {
-      scale = d * static_cast<float>(block.levels[column]);
+    if (shape.level_bytes != 0) {
+      const Levels levels = levels_of(form, shape, block, column, first);
+      scale = d * static_cast<float>(levels.scale);
+      minimum = -(m * static_cast<float>(levels.minimum));
     }
-    const auto dot = static_cast<float>(dot_of(shape, nibbles, block, column, first));
+    const auto dot = static_cast<float>(dot_of(shape, shape.nibbles, block, column, first));
     result = fma(dot * block.x_scale, scale, result);
+    if (!shape.minimum) continue;
+    result = fma(static_cast<float>(sum_of(shape, block, first)) * block.x_scale, minimum, result);
   }
-  if (!shape.minimum) return result;
-  const float m = f16_to_f32(block.m[column]);
-  const float minimum =
-      shape.level_bytes == 0 ? m : -(m * static_cast<float>(block.levels[kPanelColumns + column]));
-  return fma(static_cast<float>(block.x_sum) * block.x_scale, minimum, result);
+  return result;
 }
 
 }  // namespace

@@ -63,11 +63,43 @@ static inline float exp(float x) {
   return from_bits(to_bits(p) + (static_cast<uint32_t>(static_cast<int32_t>(n)) << 23));
 }
 
-static inline float silu_gate(float gate, float up) { return (gate / (1.0f + exp(-gate))) * up; }
+template <int Count>
+static inline float polynomial(const float (&coefficients)[Count], float x) {
+  float p = coefficients[0];
+  for (int i = 1; i < Count; ++i) p = fma(p, x, coefficients[i]);
+  return p;
+}
 
-static inline float gelu_tanh_gate(float gate, float up) {
-  const float t = 0.7978845608f * fma(0.044715f * gate * gate, gate, gate);
-  return (gate / (1.0f + exp(-2.0f * t))) * up;
+// erf or tanh, see "erf(x) and tanh(x), everywhere".
+template <typename Terms>
+static inline float rational(float x) {
+  x = x > -Terms::limit ? x : -Terms::limit;
+  x = x < Terms::limit ? x : Terms::limit;
+  const float square = x * x;
+  return (x * polynomial(Terms::top, square)) / polynomial(Terms::bottom, square);
+}
+
+static inline float silu(float x) { return x / (1.0f + exp(-x)); }
+
+static inline float gelu_tanh(float x) {
+  const float t = 0.7978845608f * fma(0.044715f * x * x, x, x);
+  return x / (1.0f + exp(-2.0f * t));
+}
+
+static inline float gelu(float x) {
+  const float half = 0.5f * x;
+  return fma(half, rational<ErfTerms>(x * 0.70710678f), half);
+}
+
+static inline float activate(Activation activation, float x) {
+  switch (activation) {
+    case Activation::silu: return silu(x);
+    case Activation::gelu_tanh: return gelu_tanh(x);
+    case Activation::gelu: return gelu(x);
+    case Activation::tanh: return rational<TanhTerms>(x);
+    case Activation::relu: return x > 0.0f ? x : 0.0f;
+  }
+  return x;
 }
 
 // l[i] + l[i + half] until one is left; destroys the lanes.

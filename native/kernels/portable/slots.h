@@ -1,27 +1,11 @@
-// The functions of this folder that fill_portable puts into the table.
+// The functions of this folder: all slots.
 #pragma once
 
 #include "cpu/kernel_table.h"
 
 namespace honed::portable {
 
-void embed(const EmbedArgs& args);
-void embed_blocks(const EmbedArgs& args);
-void rms_norm(const RmsNormArgs& args);
-void quantize(const QuantizeArgs& args);
-void matmul_f32(const MatmulArgs& args);
-void matmul_bf16(const MatmulArgs& args);
-void matmul_int8(const MatmulArgs& args);
-void matmul_int4(const MatmulArgs& args);
-void matmul_blocks(const MatmulArgs& args);
-void matmul_codebook(const MatmulArgs& args);
-void rope_kv(const RopeKvArgs& args);
-void attention(const AttentionArgs& args);
-void attention_merge(const AttentionMergeArgs& args);
-void gated(const GatedArgs& args);
-void add(const AddArgs& args);
-void argmax(const ArgmaxArgs& args);
-int64_t integer_peak(int64_t iterations);
-uint64_t read_memory(const void* data, int64_t bytes);
+#define HONED_SLOT(name, result, arguments) result name arguments;
+#include "kernels/slots.def"
 
 }  // namespace honed::portable

@@ -98,6 +98,76 @@ inline DrawnBlock draw_q6_k(Random& random) {
   return block;
 }
 
+// Value i of 256 has two bits of byte i % 32 of a half.
+inline void set_two_bits(std::vector<uint8_t>& bytes, std::size_t codes, std::size_t i, int code) {
+  set_bits(bytes, codes + i / 128 * 32 + i % 32, code << (i % 128 / 32 * 2));
+}
+
+inline DrawnBlock draw_q2_k(Random& random) {
+  DrawnBlock block;
+  block.bytes.assign(80, 0);
+  const uint16_t d = random_f16(random);
+  const uint16_t m = random_f16(random);
+  append_f16(block.bytes, d);
+  append_f16(block.bytes, m);
+  for (std::size_t i = 0; i < 256; ++i) {
+    if (i % 16 == 0) block.bytes[i / 16] = static_cast<uint8_t>(random.between(0, 255));
+    const int code = static_cast<int>(random.between(0, 3));
+    set_two_bits(block.bytes, 16, i, code);
+    const float scale = oracle_f16(d) * static_cast<float>(block.bytes[i / 16] % 16);
+    const float minimum = oracle_f16(m) * static_cast<float>(block.bytes[i / 16] / 16);
+    block.values.push_back(scale * static_cast<float>(code) - minimum);
+  }
+  return block;
+}
+
+inline DrawnBlock draw_q3_k(Random& random) {
+  DrawnBlock block;
+  block.bytes.assign(108, 0);
+  const uint16_t d = random_f16(random);
+  append_f16(block.bytes, d);
+  int scale = 0;
+  for (std::size_t i = 0; i < 256; ++i) {
+    const std::size_t g = i / 16;
+    if (i % 16 == 0) {
+      scale = static_cast<int>(random.between(0, 63));
+      set_bits(block.bytes, 96 + g % 8, (scale & 15) << (g < 8 ? 0 : 4));
+      set_bits(block.bytes, 104 + g % 4, (scale >> 4) << (g / 4 * 2));
+    }
+    const int code = static_cast<int>(random.between(0, 7));
+    set_two_bits(block.bytes, 32, i, code & 3);
+    set_bits(block.bytes, i % 32, (code >> 2) << (i / 32));
+    block.values.push_back(oracle_f16(d) * static_cast<float>(scale - 32) * static_cast<float>(code - 4));
+  }
+  return block;
+}
+
+// Sixteen values by four bits: blocks of 32 with a scale, or eight of them with 6-bit scales of an fp16 one.
+inline DrawnBlock draw_four_bit_values(Random& random, bool scaled) {
+  constexpr int kValues[] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+  DrawnBlock block;
+  const uint16_t d = random_f16(random);
+  append_f16(block.bytes, d);
+  const std::size_t codes = scaled ? 8 : 2;
+  const std::size_t groups = scaled ? 8 : 1;
+  block.bytes.resize(codes + groups * 16, 0);
+  for (std::size_t g = 0; g < groups; ++g) {
+    float scale = oracle_f16(d);
+    if (scaled) {
+      const int level = static_cast<int>(random.between(0, 63));
+      set_bits(block.bytes, 4 + g / 2, (level & 15) << (g % 2 * 4));
+      set_bits(block.bytes, 2 + g / 4, (level >> 4) << (g % 4 * 2));
+      scale = scale * static_cast<float>(level - 32);
+    }
+    for (std::size_t i = 0; i < 32; ++i) {
+      const int code = static_cast<int>(random.between(0, 15));
+      set_bits(block.bytes, codes + g * 16 + i % 16, code << (i < 16 ? 0 : 4));
+      block.values.push_back(scale * static_cast<float>(kValues[code]));
+    }
+  }
+  return block;
+}
+
 inline DrawnBlock draw_table_block(Random& random, TableType type) {
   switch (type) {
     case TableType::q4_0: return draw_block(random, 4, false);
@@ -107,16 +177,21 @@ inline DrawnBlock draw_table_block(Random& random, TableType type) {
     case TableType::q8_0: return draw_block(random, 8, false);
     case TableType::q4_k: return draw_group_block(random, 4);
     case TableType::q5_k: return draw_group_block(random, 5);
+    case TableType::q2_k: return draw_q2_k(random);
+    case TableType::q3_k: return draw_q3_k(random);
+    case TableType::iq4_nl: return draw_four_bit_values(random, false);
+    case TableType::iq4_xs: return draw_four_bit_values(random, true);
     default: return draw_q6_k(random);
   }
 }
 
 inline void test_embed_blocks(Check& check, const KernelTable& table) {
   constexpr int64_t kEntries = 7;
-  constexpr const char* kNames[] = {"q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q4_k", "q5_k", "q6_k"};
-  for (int type = 0; type < 8; ++type) {
+  constexpr const char* kNames[] = {"q4_0", "q4_1", "q5_0", "q5_1", "q8_0",   "q4_k",
+                                    "q5_k", "q6_k", "q2_k", "q3_k", "iq4_nl", "iq4_xs"};
+  for (int type = 0; type < 12; ++type) {
     for (const int64_t blocks : {1, 2, 3, 8}) {
-      Random random(1500 + static_cast<uint64_t>(blocks * 8 + type));
+      Random random(1500 + static_cast<uint64_t>(blocks * 12 + type));
       const auto table_type = static_cast<TableType>(static_cast<int>(TableType::q4_0) + type);
       std::vector<uint8_t> bytes;
       std::vector<float> values;

@@ -19,10 +19,12 @@ struct SuperBlocks {
   std::vector<uint16_t> d, m;     // [columns][k / depth]
   std::vector<int> level, floor;  // [columns][k / group]: scale and minimum levels
 
+  bool signed_levels() const { return form == BlockForm::q6_k || form == BlockForm::q3_k; }
+  bool nibbles() const { return form == BlockForm::q4_k || form == BlockForm::q2_k || form == BlockForm::q3_k; }
   int64_t depth() const { return form == BlockForm::q5_1 ? 32 : 256; }
-  int64_t group() const { return form == BlockForm::q6_k ? 16 : 32; }
-  bool has_minimum() const { return form != BlockForm::q6_k; }
-  int zero() const { return form == BlockForm::q6_k ? 32 : 0; }
+  int64_t group() const { return signed_levels() || form == BlockForm::q2_k ? 16 : 32; }
+  bool has_minimum() const { return !signed_levels(); }
+  int zero() const { return form == BlockForm::q6_k ? 32 : form == BlockForm::q3_k ? 4 : 0; }
   int at(int64_t column, int64_t i) const { return code[static_cast<std::size_t>(column * k + i)]; }
   std::size_t super(int64_t column, int64_t i) const { return static_cast<std::size_t>((column * k + i) / depth()); }
   std::size_t run(int64_t column, int64_t i) const { return static_cast<std::size_t>((column * k + i) / group()); }
@@ -30,7 +32,8 @@ struct SuperBlocks {
 
 inline SuperBlocks random_super_blocks(Random& random, BlockForm form, int64_t columns, int64_t k, bool extreme) {
   SuperBlocks w{form, columns, k, {}, {}, {}, {}, {}};
-  const int largest = form == BlockForm::q4_k ? 15 : form == BlockForm::q6_k ? 63 : 31;
+  // Of q2_k and q3_k the file has fewer bits than the layout.
+  const int largest = w.nibbles() ? 15 : form == BlockForm::q6_k ? 63 : 31;
   Extremes extremes(random, 0, largest);
   for (int64_t i = 0; i < columns * k; ++i) {
     if (i % k == 0) extremes.next_line();
@@ -42,9 +45,9 @@ inline SuperBlocks random_super_blocks(Random& random, BlockForm form, int64_t c
   }
   for (int64_t i = 0; i < columns * k / w.group(); ++i) {
     // Six bits are used by the file formats; a byte is what the layout holds.
-    const bool is_signed = form == BlockForm::q6_k;
-    w.level.push_back(static_cast<int>(is_signed ? random.between(-128, 127) : random.between(0, extreme ? 255 : 63)));
-    w.floor.push_back(static_cast<int>(random.between(0, extreme ? 255 : 63)));
+    const int64_t most = form == BlockForm::q2_k ? 15 : extreme ? 255 : 63;
+    w.level.push_back(static_cast<int>(w.signed_levels() ? random.between(-128, 127) : random.between(0, most)));
+    w.floor.push_back(static_cast<int>(random.between(0, most)));
   }
   return w;
 }
@@ -71,15 +74,18 @@ inline std::vector<uint8_t> pack_super_blocks(const SuperBlocks& w) {
         for (int c = 0; c < 32; ++c) append_f16(bytes, w.d[w.super(column + c, k)]);
         for (int c = 0; w.has_minimum() && c < 32; ++c) append_f16(bytes, w.m[w.super(column + c, k)]);
       }
-      if (w.form == BlockForm::q4_k) {
+      if (w.nibbles()) {
         append_int4_block(bytes, codes, column, k);
       } else {
         append_byte_codes(bytes, codes, column, k);
       }
       if (w.form == BlockForm::q5_1) continue;
-      for (int c = 0; c < 32; ++c) bytes.push_back(static_cast<uint8_t>(w.level[w.run(column + c, k)]));
+      const auto both = [&](std::size_t run) {
+        return w.form == BlockForm::q2_k ? w.level[run] | w.floor[run] << 4 : w.level[run];
+      };
+      for (int c = 0; c < 32; ++c) bytes.push_back(static_cast<uint8_t>(both(w.run(column + c, k))));
       for (int c = 0; c < 32; ++c) {
-        const int second = w.form == BlockForm::q6_k ? w.level[w.run(column + c, k + 16)] : w.floor[w.run(column + c, k)];
+        const int second = w.group() == 16 ? both(w.run(column + c, k + 16)) : w.floor[w.run(column + c, k)];
         bytes.push_back(static_cast<uint8_t>(second));
       }
     }
@@ -113,9 +119,9 @@ inline Linear super_block_scaled(const Activations& x, const SuperBlocks& w, int
 }
 
 inline void test_matmul_blocks(Check& check, const KernelTable& table) {
-  constexpr const char* kNames[] = {"q4_k", "q5_k", "q5_1", "q6_k"};
+  constexpr const char* kNames[] = {"q4_k", "q5_k", "q5_1", "q6_k", "q2_k", "q3_k"};
   int64_t sequence = 0;
-  for (int form = 0; form < 4; ++form) {
+  for (int form = 0; form < 6; ++form) {
     for (const Epilogue epilogue : kEpilogues) {
       for (int repeat = 0; repeat < 14; ++repeat) {
         Random random(1300 + static_cast<uint64_t>(sequence));

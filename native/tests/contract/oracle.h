@@ -25,11 +25,30 @@ inline float oracle_exp(float x) {
   return std::ldexp(p, static_cast<int>(n));
 }
 
+template <typename Terms>
+float oracle_rational(float x) {
+  x = std::min(std::max(x, -Terms::limit), Terms::limit);
+  float top = 0.0f;
+  float bottom = 0.0f;
+  for (const float c : Terms::top) top = std::fmaf(top, x * x, c);
+  for (const float c : Terms::bottom) bottom = std::fmaf(bottom, x * x, c);
+  return x * top / bottom;
+}
+inline float oracle_tanh(float x) { return oracle_rational<TanhTerms>(x); }
+
 inline float oracle_activation(Activation activation, float g) {
-  if (activation == Activation::silu) return g / (1.0f + oracle_exp(-g));
-  const float cubic = std::fmaf(0.044715f * g * g, g, g);
-  const float t = 0.7978845608f * cubic;
-  return g / (1.0f + oracle_exp(-2.0f * t));
+  switch (activation) {
+    case Activation::silu: return g / (1.0f + oracle_exp(-g));
+    case Activation::gelu_tanh: {
+      const float cubic = std::fmaf(0.044715f * g * g, g, g);
+      const float t = 0.7978845608f * cubic;
+      return g / (1.0f + oracle_exp(-2.0f * t));
+    }
+    case Activation::gelu: return std::fmaf(0.5f * g, oracle_rational<ErfTerms>(g * 0.70710678f), 0.5f * g);
+    case Activation::tanh: return oracle_tanh(g);
+    case Activation::relu: return g > 0.0f ? g : 0.0f;
+  }
+  return g;
 }
 
 // A sum over index mod 16, folded 16 to 8 to 4 to 2 to 1.
@@ -57,6 +76,20 @@ inline void oracle_rms_norm(const float* x, const float* weight, int64_t width, 
   for (int64_t i = 0; i < width; ++i) lanes.add_square(i, x[i]);
   const float r = 1.0f / std::sqrt(lanes.sum() / static_cast<float>(width) + eps);
   for (int64_t i = 0; i < width; ++i) y[i] = (x[i] * r) * weight[i];
+}
+
+inline void oracle_layer_norm(const float* x, const float* weight, const float* bias, int64_t width, float eps,
+                              float* y) {
+  OracleLanes values;
+  for (int64_t i = 0; i < width; ++i) values.add(i, x[i]);
+  const float mean = values.sum() / static_cast<float>(width);
+  OracleLanes squares;
+  for (int64_t i = 0; i < width; ++i) squares.add_square(i, x[i] - mean);
+  const float r = 1.0f / std::sqrt(squares.sum() / static_cast<float>(width) + eps);
+  for (int64_t i = 0; i < width; ++i) {
+    const float scaled = (x[i] - mean) * r;
+    y[i] = bias == nullptr ? scaled * weight[i] : std::fmaf(scaled, weight[i], bias[i]);
+  }
 }
 
 inline float oracle_bf16(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }

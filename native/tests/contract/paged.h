@@ -36,14 +36,14 @@ inline const char* name_of(KvType type) {
 // as a float, as a bfloat16 and as a scale is not a number.
 struct CellCache {
   KvType type;
-  int64_t head_dim, scales_offset, head_bytes, page_bytes;
+  int64_t head_dim, together, scales_offset, head_bytes, page_bytes;
   Guarded<uint8_t> keys, values;
 
   CellCache(Random& random, KvType kv_type, int64_t pages, int64_t kv_heads, int64_t width)
       : type(kv_type),
         head_dim(width),
-        scales_offset(type == KvType::f32 ? width * 32 * 4 : type == KvType::bf16 ? width * 32 * 2
-                                                                                  : round_up(width, 4) * 32),
+        together(type == KvType::f32 ? 1 : type == KvType::bf16 ? 2 : 4),
+        scales_offset(round_up(width, together) * 32 * (4 / together)),
         head_bytes(used() + 32 * random.between(0, 2)),
         page_bytes(kv_heads * head_bytes + 32 * random.between(0, 2)),
         keys((pages - 1) * page_bytes + (kv_heads - 1) * head_bytes + used()),
@@ -54,10 +54,10 @@ struct CellCache {
   int64_t used() const { return scales_offset + (type == KvType::int8 ? (head_dim + 31) / 32 * 32 * 4 : 0); }
   int64_t start(int64_t page, int64_t kv_head) const { return page * page_bytes + kv_head * head_bytes; }
   int64_t key_cell(int64_t slot, int64_t d) const {
-    return type == KvType::int8 ? d / 4 * 128 + slot * 4 + d % 4 : d * 32 + slot;
+    return (d / together * 32 + slot) * together + d % together;
   }
   int64_t value_cell(int64_t slot, int64_t d) const {
-    return type == KvType::int8 ? slot / 4 * (4 * head_dim) + d * 4 + slot % 4 : slot * head_dim + d;
+    return (slot / together * head_dim + d) * together + slot % together;
   }
   KvLayer layer() {
     return {reinterpret_cast<std::byte*>(keys.data()), reinterpret_cast<std::byte*>(values.data()), page_bytes,
@@ -66,6 +66,8 @@ struct CellCache {
 
   void put_key(uint8_t* half, int64_t page, int64_t kv_head, int64_t slot, const float* x) const {
     put(half, page, kv_head, slot, x, &CellCache::key_cell, 32);
+    if (type != KvType::bf16 || head_dim % 2 == 0) return;
+    std::memset(half + start(page, kv_head) + key_cell(slot, head_dim) * 2, 0, 2);
   }
   void put_value(uint8_t* half, int64_t page, int64_t kv_head, int64_t slot, const float* x) const {
     put(half, page, kv_head, slot, x, &CellCache::value_cell, head_dim);
@@ -115,27 +117,29 @@ struct HeadShape {
 
 inline constexpr HeadShape kHeadShapes[] = {{1, 1, 16}, {4, 4, 64}, {4, 2, 80},  {9, 3, 64}, {8, 2, 128},
                                             {7, 1, 64}, {5, 1, 16}, {6, 2, 128}, {3, 3, 80}, {2, 1, 24},
-                                            {3, 1, 14}, {2, 2, 70}};
+                                            {3, 1, 14}, {2, 2, 70}, {4, 2, 33}};
 
 // ---- rope_kv -------------------------------------------------------------------------------------------------
 
-inline void oracle_rotate(float* head, const float* cos, const float* sin, int64_t half) {
+inline void oracle_rotate(float* head, const float* cos, const float* sin, int64_t half, bool interleaved) {
   for (int64_t i = 0; i < half; ++i) {
-    const float x1 = head[i];
-    const float x2 = head[i + half];
+    const int64_t first = interleaved ? 2 * i : i;
+    const int64_t second = interleaved ? 2 * i + 1 : i + half;
+    const float x1 = head[first];
+    const float x2 = head[second];
     const float from_second = x2 * sin[i];
     const float from_first = x1 * sin[i];
-    head[i] = std::fmaf(x1, cos[i], -from_second);
-    head[i + half] = std::fmaf(x2, cos[i], from_first);
+    head[first] = std::fmaf(x1, cos[i], -from_second);
+    head[second] = std::fmaf(x2, cos[i], from_first);
   }
 }
 
 inline void test_rope_kv_case(Check& check, const KernelTable& table, const HeadShape& shape, int64_t rotary_dim,
-                              int norms, KvType type, Values values) {
+                              int norms, bool interleaved, KvType type, Values values) {
   const int64_t heads = shape.heads, kv_heads = shape.kv_heads, head_dim = shape.head_dim;
-  if (!check.begin("heads %lld kv %lld head_dim %lld rotary_dim %lld norms %d, %s cache, %s values",
+  if (!check.begin("heads %lld kv %lld head_dim %lld rotary_dim %lld%s norms %d, %s cache, %s values",
                    static_cast<long long>(heads), static_cast<long long>(kv_heads), static_cast<long long>(head_dim),
-                   static_cast<long long>(rotary_dim), norms, name_of(type), name_of(values))) {
+                   static_cast<long long>(rotary_dim), interleaved ? " interleaved" : "", norms, name_of(type), name_of(values))) {
     return;
   }
   Random random(7000 + static_cast<uint64_t>(head_dim * 16 + heads * 4 + norms) + static_cast<uint64_t>(rotary_dim));
@@ -172,7 +176,7 @@ inline void test_rope_kv_case(Check& check, const KernelTable& table, const Head
   const RopeKvArgs args{qkv.data(), stride, begin, rows, positions.data(), sequences.data(), pages.tables.data(),
                         pages.per_table, cos.data(), sin.data(), heads, kv_heads, head_dim, rotary_dim,
                         (norms & 1) != 0 ? q_norm.data() : nullptr, (norms & 2) != 0 ? k_norm.data() : nullptr, 1e-6f,
-                        cache.layer()};
+                        interleaved, cache.layer()};
 
   std::vector<float> want = qkv.image();
   std::vector<uint8_t> want_keys = cache.keys.image();
@@ -182,7 +186,7 @@ inline void test_rope_kv_case(Check& check, const KernelTable& table, const Head
       float* head = want.data() + row * stride + h * head_dim;
       const float* norm = h < heads ? args.q_norm : args.k_norm;
       if (norm != nullptr) oracle_rms_norm(head, norm, head_dim, args.eps, head);
-      oracle_rotate(head, cos.data() + row * half, sin.data() + row * half, half);
+      oracle_rotate(head, cos.data() + row * half, sin.data() + row * half, half, interleaved);
     }
     const int64_t position = positions[row];
     for (int64_t h = 0; h < kv_heads; ++h) {
@@ -204,7 +208,9 @@ inline void test_rope_kv(Check& check, const KernelTable& table) {
       for (const int64_t rotary_dim : {shape.head_dim, shape.head_dim / 2, shape.head_dim / 4 + 6}) {
         for (const KvType type : kKvTypes) {
           const Values values = kAllValues[(norms + rotary_dim + static_cast<int>(type)) % 5];
-          test_rope_kv_case(check, table, shape, rotary_dim / 2 * 2, norms, type, values);
+          for (const bool interleaved : {false, true}) {
+            test_rope_kv_case(check, table, shape, rotary_dim / 2 * 2, norms, interleaved, type, values);
+          }
         }
       }
     }

@@ -1,5 +1,4 @@
-// The contract of the slots that work row by row: embed, rms_norm, quantize, gated, add, argmax, and of the two
-// probes.
+// The contract of the slots that work row by row: embed, rms_norm, quantize, add, argmax, and of the two probes.
 #pragma once
 
 #include <cstdint>
@@ -189,44 +188,6 @@ inline void test_quantize(Check& check, const KernelTable& table) {
   }
 }
 
-inline double exact_activation(Activation activation, double g) {
-  const double t = 0.7978845608028654 * (g + 0.044715 * g * g * g);
-  return g / (1.0 + std::exp(activation == Activation::silu ? -g : -2.0 * t));
-}
-
-inline void test_gated(Check& check, const KernelTable& table) {
-  for (const Values values : kAllValues) {
-    for (const int64_t width : kWidths) {
-      for (const Activation activation : {Activation::silu, Activation::gelu_tanh}) {
-        Random random(4000 + static_cast<uint64_t>(width * 2) + static_cast<uint64_t>(activation));
-        const RowRange range = draw_rows(random, width, 2 * width);
-        if (!begin_rows(check, range, activation == Activation::silu ? "silu" : "gelu_tanh", values)) continue;
-        Guarded<float> x((range.rows - 1) * range.x_stride + 2 * width);
-        random.fill(x, values);
-        if (values == Values::ordinary) {  // gates over the whole range where exp matters
-          for (int64_t i = 0; i < x.size(); ++i) x[i] = x[i] * 50.0f;
-        }
-        Guarded<float> y((range.rows - 1) * range.y_stride + width);
-        fill(y, canary());
-        std::vector<float> want = y.image();
-        for (int64_t row = range.begin; row < range.end; ++row) {
-          for (int64_t i = 0; i < width; ++i) {
-            const float* source = x.data() + row * range.x_stride;
-            float& place = want[static_cast<std::size_t>(row * range.y_stride + i)];
-            place = oracle_activation(activation, source[i]) * source[width + i];
-            const double exact = exact_activation(activation, static_cast<double>(source[i])) *
-                                 static_cast<double>(source[width + i]);
-            // exp magnifies the relative error of its argument by the argument; near zero its clamp shows.
-            if (std::fabs(exact) > 1e-25) check.close("gated value", place, exact, std::fabs(exact), 400);
-          }
-        }
-        table.gated({x.data(), range.x_stride, range.begin, range.end, width, activation, y.data(), range.y_stride});
-        check.same("y", y, want, range.y_stride);
-      }
-    }
-  }
-}
-
 inline void test_add(Check& check, const KernelTable& table) {
   for (const Values values : kAllValues) {
     for (const int64_t width : kWidths) {
@@ -246,6 +207,35 @@ inline void test_add(Check& check, const KernelTable& table) {
       }
       table.add({x.data(), range.x_stride, range.begin, range.end, width, y.data(), range.y_stride});
       check.same("y", y, want, range.y_stride);
+    }
+  }
+}
+
+inline void test_scale_case(Check& check, const KernelTable& table, int64_t width, bool in_place, Values values) {
+  Random random(5500 + static_cast<uint64_t>(2 * width + in_place));
+  RowRange range = draw_rows(random, width, width);
+  if (in_place) range.y_stride = range.x_stride;
+  if (!begin_rows(check, range, in_place ? "in place" : "apart", values)) return;
+  Guarded<float> x((range.rows - 1) * range.x_stride + width);
+  random.fill(x, values);
+  Guarded<float> apart((range.rows - 1) * range.y_stride + width);
+  fill(apart, canary());
+  Guarded<float>& y = in_place ? x : apart;
+  const float factor = random.value(values);
+  std::vector<float> want = y.image();
+  for (int64_t row = range.begin; row < range.end; ++row) {
+    for (int64_t i = 0; i < width; ++i) {
+      want[static_cast<std::size_t>(row * range.y_stride + i)] = x[row * range.x_stride + i] * factor;
+    }
+  }
+  table.scale({x.data(), range.x_stride, range.begin, range.end, width, factor, y.data(), range.y_stride});
+  check.same("y", y, want, range.y_stride);
+}
+
+inline void test_scale(Check& check, const KernelTable& table) {
+  for (const Values values : kAllValues) {
+    for (const int64_t width : kWidths) {
+      for (const bool in_place : {false, true}) test_scale_case(check, table, width, in_place, values);
     }
   }
 }

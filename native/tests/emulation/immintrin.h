@@ -86,6 +86,16 @@ static inline __m512 _mm512_roundscale_ps(__m512 a, int control) {
   return a;
 }
 
+static inline __m512 _mm512_or_ps(__m512 a, __m512 b) {
+  return emulated::cast<__m512>(emulated::zip_ints(emulated::cast<__m512i>(a), emulated::cast<__m512i>(b),
+                                                   [](int32_t x, int32_t y) { return x | y; }));
+}
+
+static inline __m512 _mm512_and_ps(__m512 a, __m512 b) {
+  return emulated::cast<__m512>(emulated::zip_ints(emulated::cast<__m512i>(a), emulated::cast<__m512i>(b),
+                                                   [](int32_t x, int32_t y) { return x & y; }));
+}
+
 static inline __m512 _mm512_xor_ps(__m512 a, __m512 b) {
   return emulated::cast<__m512>(emulated::zip_ints(emulated::cast<__m512i>(a), emulated::cast<__m512i>(b),
                                                    [](int32_t x, int32_t y) { return x ^ y; }));
@@ -132,6 +142,12 @@ static inline __m512i _mm512_slli_epi32(__m512i a, unsigned count) {
   });
 }
 
+static inline __m512i _mm512_srli_epi32(__m512i a, unsigned count) {
+  return emulated::zip_ints(a, a, [count](int32_t x, int32_t) {
+    return static_cast<int32_t>(static_cast<uint32_t>(x) >> count);
+  });
+}
+
 static inline __m512i _mm512_srai_epi32(__m512i a, unsigned count) {
   return emulated::zip_ints(a, a, [count](int32_t x, int32_t) { return x >> count; });
 }
@@ -146,20 +162,6 @@ static inline int32_t _mm512_reduce_add_epi32(__m512i a) {
   int64_t sum = 0;
   for (const int32_t lane : emulated::cast<emulated::Ints>(a).lane) sum += lane;
   return emulated_wrap(sum);
-}
-
-static inline long long _mm512_reduce_add_epi64(__m512i a) {
-  uint64_t sum = 0;
-  for (const uint64_t lane : emulated::cast<emulated::Longs>(a).lane) sum += lane;
-  return static_cast<long long>(sum);
-}
-
-static inline __mmask16 _mm512_cmpge_epi32_mask(__m512i a, __m512i b) {
-  const auto x = emulated::cast<emulated::Ints>(a);
-  const auto y = emulated::cast<emulated::Ints>(b);
-  unsigned mask = 0;
-  for (int i = 0; i < 16; ++i) mask |= (x.lane[i] >= y.lane[i] ? 1u : 0u) << i;
-  return static_cast<__mmask16>(mask);
 }
 
 // Only the predicate that the kernels use: greater, ordered, quiet.
@@ -195,6 +197,29 @@ static inline __m512i _mm512_dpbusd_epi32(__m512i source, __m512i a, __m512i b) 
     sums.lane[i] = emulated_wrap(sum);
   }
   return emulated::cast<__m512i>(sums);
+}
+
+// VDPBF16PS: of each lane the products of the odd elements, then those of the even ones, each added with one rounding;
+// whatever the mode, denormals are zeros before and after each.
+static inline float emulated_flush(float x) {
+  return std::fabs(x) < 0x1p-126f ? std::copysign(0.0f, x) : x;
+}
+static inline __m512 _mm512_dpbf16_ps(__m512 source, __m512bh a, __m512bh b) {
+  const auto x = emulated::cast<emulated::Halves>(a);
+  const auto y = emulated::cast<emulated::Halves>(b);
+  const auto widened = [](uint16_t half) {
+    const uint32_t bits = static_cast<uint32_t>(half) << 16;
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    return emulated_flush(value);
+  };
+  for (int i = 0; i < 16; ++i) {
+    for (int element = 2 * i + 1; element >= 2 * i; --element) {
+      const float sum = emulated_flush(source.lane[i]);
+      source.lane[i] = emulated_flush(std::fmaf(widened(x.lane[element]), widened(y.lane[element]), sum));
+    }
+  }
+  return source;
 }
 
 static inline __m256i _mm256_dpbusd_epi32(__m256i source, __m256i a, __m256i b) {

@@ -7,8 +7,9 @@
 
 #include "tests/emulation/tiles.h"
 
+// As the types of the compiler's header, they may alias whatever memory holds.
 template <typename Lane, int Lanes>
-struct EmulatedRegister {
+struct [[gnu::may_alias]] EmulatedRegister {
   Lane lane[Lanes];
 };
 
@@ -18,6 +19,7 @@ using __m128 = EmulatedRegister<float, 4>;
 using __m512i = EmulatedRegister<uint8_t, 64>;
 using __m256i = EmulatedRegister<uint8_t, 32>;
 using __m128i = EmulatedRegister<uint8_t, 16>;
+using __m512bh = __m512i;
 using __v16si = __m512i;
 using __mmask16 = uint16_t;
 
@@ -105,6 +107,7 @@ static inline __m512i _mm512_load_si512(const void* p) { return emulated::load_a
 static inline __m256i _mm256_loadu_si256(const __m256i* p) { return emulated::load<__m256i>(p); }
 static inline __m128i _mm_loadu_si128(const __m128i* p) { return emulated::load<__m128i>(p); }
 static inline void _mm512_storeu_ps(void* p, __m512 a) { std::memcpy(p, &a, sizeof a); }
+static inline void _mm512_storeu_si512(void* p, __m512i a) { std::memcpy(p, &a, sizeof a); }
 static inline void _mm512_store_ps(void* p, __m512 a) { emulated::store_aligned(p, a); }
 static inline void _mm512_store_si512(void* p, __m512i a) { emulated::store_aligned(p, a); }
 static inline void _mm256_storeu_si256(__m256i* p, __m256i a) { std::memcpy(static_cast<void*>(p), &a, sizeof a); }
@@ -120,13 +123,6 @@ static inline __m512 _mm512_maskz_loadu_ps(__mmask16 mask, const void* p) {
     if (emulated::bit(mask, i)) std::memcpy(&result.lane[i], static_cast<const char*>(p) + i * 4, 4);
   }
   return result;
-}
-
-static inline __m512 _mm512_mask_loadu_ps(__m512 source, __mmask16 mask, const void* p) {
-  for (int i = 0; i < 16; ++i) {
-    if (emulated::bit(mask, i)) std::memcpy(&source.lane[i], static_cast<const char*>(p) + i * 4, 4);
-  }
-  return source;
 }
 
 static inline __m256i _mm256_maskz_loadu_epi16(__mmask16 mask, const void* p) {

@@ -7,43 +7,47 @@ first weight is touched, and the artifact is opened again and compared with what
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from honed.api.calibration import calibration_record, calibration_windows
+from honed.api.load import check_model
+from honed.api.outliers import without_outliers
+from honed.backends.options import check_threads
 from honed.checkpoints.artifact.checkpoint import Artifact
+from honed.checkpoints.artifact.envelope import Replaces
 from honed.checkpoints.artifact.manifest import FileRecord, Provenance
-from honed.checkpoints.artifact.staging import check_target
-from honed.checkpoints.artifact.tokenizer_files import tokenizer_files
-from honed.checkpoints.artifact.writer import Contents, DenseForm, is_artifact, layout_of, write_artifact
+from honed.checkpoints.artifact.target import check_apart, check_target, read_output
+from honed.checkpoints.artifact.tokenizer_files import copied_names, tokenizer_files
+from honed.checkpoints.artifact.writer import Contents, DenseForm, layout_of, write_artifact
 from honed.checkpoints.base import Checkpoint
-from honed.checkpoints.fingerprint import file_sha256
-from honed.checkpoints.finite import check_finite
-from honed.checkpoints.huggingface.checkpoint import Directory
+from honed.checkpoints.compressed_tensors.declare import has_minimums
+from honed.checkpoints.content_hash import file_sha256
+from honed.checkpoints.finite_weights import check_finite
 from honed.checkpoints.open import open_checkpoint
-from honed.compress.base import TensorReport, Weights
-from honed.compress.linears import Linears, find_linears
-from honed.compress.pipeline import Pipeline, SourceWeights, compress_weights
-from honed.compress.round_to_nearest import dense_scheme, to_dense
+from honed.compress.base import ModelState
+from honed.compress.dense import dense_scheme, to_dense
+from honed.compress.linears import all_linears, find_linears
+from honed.compress.pipeline import Compressed, run_recipe
+from honed.compress.stored import StoredWeights, TensorReport
+from honed.compress.weights import SourceWeights
 from honed.encodings.base import Encoded
-from honed.encodings.scheme import DenseScheme
-from honed.errors import ArtifactError, ParameterError, UnsupportedError
-from honed.models.base import DecoderModel
-from honed.models.registry import read_model
-from honed.text.calibration import CALIBRATION_TEXT
+from honed.encodings.scheme import CodebookScheme, DenseScheme, Int4Scheme, Scheme
+from honed.errors import ArtifactError, ParameterError, UnsupportedError, plain
+from honed.models.registry import family_of, is_encoder, read_any
+from honed.parameters import checks_names, flag, function, location
 
 if TYPE_CHECKING:
     from honed.compress.recipe import Recipe
 
-CALIBRATION_WINDOW = 128
-"""Tokens of a calibration window."""
-CALIBRATION_TOKENS = 1024
-"""Tokens at most: what the text is with the vocabulary of a trained model. With one of little more than bytes it is
-several times as many, which would take as many times as long and show no more of the text."""
+_COARSER_ELSEWHERE = (
+    "int4 groups have the float minimums of the source, which honed alone reads: other tools see the nearest integer "
+    "zero points, a much coarser model; int4-zero-point is the recipe for them"
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class CompressReport:
-    """What was made. `source_bytes` and `bytes` count the weight files; `notes` say where the recipe gave way."""
+    """What was made. `source_bytes` and `bytes` count the weight files; `notes` say what a user should know of it."""
 
     source: str
     path: Path
@@ -71,12 +75,14 @@ class CompressReport:
         return {**dataclasses.asdict(self), "path": str(self.path)}
 
 
+@checks_names
 def compress(
     model: str | Path | Checkpoint,
     recipe: str | Path | Mapping[str, Any] | Recipe = "int8",
     *,
     out: str | Path,
     overwrite: bool = False,
+    portable: bool | None = None,
     revision: str | None = None,
     threads: int | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -84,24 +90,39 @@ def compress(
     """Compresses a model into the directory `out`.
 
     model: a name as `honed.load` takes it, or an open checkpoint. recipe: int8, int4, nf4, a .json file or a mapping
-    (`compress/recipe.py`). An existing artifact is replaced only with `overwrite`, and then only once the new one is
-    complete. The same model and recipe give the same bytes, whatever the number of threads.
+    (`compress/recipe.py`). portable: every weight is stored once, unless what other tools need shall lie beside it (a
+    dense embedding and head, zero points for float minimums); to honed both are the same model. None: once, but for an
+    untied head that would keep transformers from reading layers with zero points. An existing artifact is
+    replaced only with `overwrite`, if it is proved to be honed's own (`checkpoints/artifact/ownership.py`), and then in
+    one step once the new one is complete and was read back; README, licences and the like that are not as honed wrote
+    them are kept. The same model and recipe give the same bytes, whatever the number of threads.
 
-    Errors: ParameterError (recipe, threads), SourceError, FormatError (also for NaN and infinity), UnsupportedError,
-    ArtifactError (output exists, cannot be written, disk full).
+    Errors: ParameterError (recipe, threads, output, portable where the recipe has codebooks), SourceError, FormatError
+    (also for NaN and infinity), UnsupportedError, ArtifactError (output exists, holds the model or what honed did not
+    write, cannot be written), MachineError (disk full).
     """
     from honed.compress.recipe import read_recipe
 
     started = time.perf_counter()
-    if threads is not None and threads < 1:
-        raise ParameterError("threads", threads, "must be at least 1")
-    target = Path(out)
+    if isinstance(model, str | Path):
+        check_model("model", model, revision)
+    elif not isinstance(getattr(model, "kind", None), str):
+        raise ParameterError("model", model, "must be a name, a path or an open checkpoint")
+    threads, overwrite = check_threads(threads), flag("overwrite", overwrite)
+    portable = None if portable is None else flag("portable", portable)
+    function("progress", progress)
+    location("out", out)
+    target = read_output(out)
+    replaces: Replaces = "artifact" if overwrite else "nothing"
     chosen = read_recipe(recipe)
-    check_target(target, overwrite=overwrite, replaceable=is_artifact)
+    check_target(target, replaces=replaces)
     checkpoint = open_checkpoint(str(model), revision) if isinstance(model, str | Path) else model
+    check_apart(target, checkpoint.path, _read_files(checkpoint))
     name = str(model) if isinstance(model, str) else checkpoint.path.name
-    contents, pipeline = _plan(checkpoint, _public_name(name), chosen, threads or _cpus())
+    contents, stored = _plan(checkpoint, _public_name(name), chosen, threads or _cpus(), portable=portable)
     total, done = len(contents.schemes), 0
+    of_output: list[str] = []
+    nbytes, source_bytes = layout_of(contents).nbytes, sum(path.stat().st_size for path in checkpoint.files)
 
     def written(weight: str, _: int) -> None:
         nonlocal done
@@ -109,72 +130,130 @@ def compress(
         if progress is not None:
             progress(Progress(done, total, weight))
 
-    write_artifact(target, contents, overwrite=overwrite, written=written)
-    _check_written(target, contents)
-    reports = pipeline.reports()
+    write_artifact(
+        target,
+        contents,
+        replaces=replaces,
+        check=lambda directory: _check_written(directory, contents),
+        written=written,
+        notes=of_output.append,
+    )
     return CompressReport(
         source=name,
         path=target,
-        source_bytes=sum(path.stat().st_size for path in checkpoint.files),
-        bytes=layout_of(contents).nbytes,
+        source_bytes=source_bytes,
+        bytes=nbytes,
         seconds=time.perf_counter() - started,
-        tensors=reports[-1].tensors,
-        notes=tuple(note for report in reports for note in report.notes),
+        tensors=stored.reports(),
+        notes=(*contents.provenance.notes, *_larger(nbytes, source_bytes), *of_output),
     )
 
 
-def _plan(checkpoint: Checkpoint, name: str, recipe: Recipe, threads: int) -> tuple[Contents, Pipeline]:
+def _larger(nbytes: int, source_bytes: int) -> tuple[str, ...]:
+    """A note where compressing made a model larger, as int8 does of a 4-bit file."""
+    if nbytes <= source_bytes:
+        return ()
+    return (f"the weights take {nbytes / 1e6:.1f} MB, more than the {source_bytes / 1e6:.1f} MB of the source",)
+
+
+def _plan(
+    checkpoint: Checkpoint, name: str, recipe: Recipe, threads: int, *, portable: bool | None
+) -> tuple[Contents, StoredWeights]:
     if checkpoint.kind == "artifact":
         raise UnsupportedError(f"{checkpoint.path}: is compressed already; compress the model that it was made from")
-    decoder = read_model(checkpoint.config, checkpoint.path)
-    linears = find_linears(decoder)
-    head = linears.head_name if recipe.encodes(linears.head_name.removesuffix(".weight")) else None
-    source = SourceWeights(decoder, checkpoint.weight, head_apart=head is not None)
-    calibration = _calibration_windows(checkpoint, decoder) if recipe.calibrates else []
-    pipeline = compress_weights(decoder, source, recipe, threads=threads, calibration=calibration)
-    schemes = pipeline.schemes
+    model = read_any(checkpoint.config, checkpoint.path)
+    linears = find_linears(model)
+    has_head = linears.head_name is not None and recipe.encodes(linears.head_name.removesuffix(".weight"))
+    source = SourceWeights(model, checkpoint.weight, head_apart=has_head)
+    recipe, left_dense = without_outliers(recipe, [weight.name for weight in linears.layers], source)
+    calibration = calibration_windows(checkpoint, model) if recipe.calibrates else []
+    given = ModelState(checkpoint.config, model, source, notes=left_dense)
+    compressed = run_recipe(given, recipe, threads=threads, calibration=calibration)
+    stored, state = StoredWeights(compressed), compressed.state
+    layers = all_linears(state.model) - {linears.head.name if linears.head else None}
+    of_layers = [scheme for name, scheme in stored.schemes.items() if name in layers]
+    notes = list(state.notes)
+    own_names = family_of(checkpoint.config, checkpoint.path).stored is not None
+    if portable:
+        _check_portable(of_layers, own_names=own_names)
+    elif portable is None:
+        portable = (
+            not own_names and stored.tied_table is None and stored.head is not None and _head_is_in_the_way(of_layers)
+        )
+        if portable:
+            notes.append(
+                f"{stored.head}: lies there dense too, as transformers reads no other head beside layers with "
+                "zero points; --no-portable (portable=False) leaves that out"
+            )
 
     def weight(name: str) -> Encoded:
-        if isinstance(schemes[name], DenseScheme):
+        if isinstance(stored.schemes[name], DenseScheme) or name == stored.tied_table:
             check_finite(checkpoint.path, name, source[name])
-        return pipeline.weight(name)
+        return stored.weight(name)
 
-    def error(name: str) -> float | None:
-        return next((line.relative_error for line in pipeline.reports()[-1].tensors if line.name == name), None)
-
+    if portable and any(map(has_minimums, stored.schemes.values())):
+        notes.append(_COARSER_ELSEWHERE)
+    shapes = state.model.weights()
     contents = Contents(
-        config=_config(checkpoint.config),
-        schemes=schemes,
-        shapes={name: source[name].shape for name in schemes},
-        linear={weight.name for weight in linears.layers},
-        head=head,
-        apart={} if head is None else _apart(source, pipeline, linears),
+        config=_config(state.config),
+        schemes=stored.schemes,
+        shapes={name: shapes[name].shape for name in stored.schemes},
+        linear=layers,
+        head=stored.head,
+        tied=stored.tied_table is not None,
+        dense_forms=_dense_forms(compressed) if portable and stored.head is not None else {},
         weight=weight,
-        error=error,
+        error=stored.error,
         side_files=tokenizer_files(checkpoint),
         provenance=Provenance(
             source=name,
             source_kind=checkpoint.kind,
             source_files={
-                path.name: FileRecord(path.stat().st_size, file_sha256(path)) for path in _source_files(checkpoint)
+                plain(path.name): FileRecord(path.stat().st_size, file_sha256(path))
+                for path in _source_files(checkpoint)
             },
             recipe=recipe.as_json(),
-            notes=tuple(note for report in pipeline.reports() for note in report.notes),
-            calibration=_calibration_record(calibration),
+            portable=portable,
+            notes=tuple(notes),
+            calibration=calibration_record(calibration),
         ),
+        own_names=own_names,
     )
-    return contents, pipeline
+    return contents, stored
 
 
-def _apart(source: Weights, pipeline: Pipeline, linears: Linears) -> dict[str, DenseForm | None]:
-    """The encoded head and what changed along with it, each with what other tools read instead.
+def _head_is_in_the_way(layers: Sequence[Scheme]) -> bool:
+    """Whether other tools read the layers but not an encoded head: where there are zero points transformers takes one
+    scheme for all that it decodes."""
+    readable = not any(isinstance(scheme, CodebookScheme) or has_minimums(scheme) for scheme in layers)
+    return readable and any(isinstance(scheme, Int4Scheme) and scheme.offset == "zero_point" for scheme in layers)
+
+
+def _check_portable(layers: Sequence[Scheme], *, own_names: bool) -> None:
+    if own_names:
+        raise ParameterError(
+            "portable", True, "other tools hold the weights of this family in other tensors than honed; leave it out"
+        )
+    count = sum(isinstance(scheme, CodebookScheme) for scheme in layers)
+    if count:
+        problem = f"no other tool reads codebooks, which the recipe gives {count} layers; leave it out"
+        raise ParameterError("portable", True, f"{problem}, or take int4-zero-point")
+
+
+def _dense_forms(compressed: Compressed) -> dict[str, DenseForm]:
+    """What other tools read in place of the encoded head and what changed along with it.
 
     An untied head is smoothed for them as well, since they read the norm before it. An embedding that is their head
     is not, so what fits the encoded head alone is for them as it was in the source.
     """
+    source, linears = compressed.states[0].weights, find_linears(compressed.state.model)
+    if linears.head is None:
+        return {}
     if not linears.tied:
-        return {linears.head_name: _dense_form(source[linears.head_name], pipeline.before_last[linears.head_name])}
-    return {linears.head_name: None, **{name: _dense_form(source[name], source[name]) for name in pipeline.with_head}}
+        name = linears.head.name
+        return {name: _dense_form(source[name], compressed.in_full(name))}
+    names = (linears.embedding.name, *sorted(compressed.state.tied_head.along))
+    return {name: _dense_form(source[name], source[name]) for name in names}
 
 
 def _dense_form(stored: Encoded, weight: Encoded) -> DenseForm:
@@ -183,30 +262,12 @@ def _dense_form(stored: Encoded, weight: Encoded) -> DenseForm:
     return DenseForm(scheme, lambda: to_dense(weight, scheme))
 
 
-def _calibration_windows(checkpoint: Checkpoint, decoder: DecoderModel) -> list[list[int]]:
-    """The calibration text in windows of one length, what is left over at its end cut off. Where they are too many, so
-    many of them that lie evenly over the text."""
-    ids = checkpoint.tokenizer().encode(CALIBRATION_TEXT, add_special=False)
-    length = min(CALIBRATION_WINDOW, decoder.dimensions.context, len(ids))
-    windows = [ids[first : first + length] for first in range(0, len(ids) - length + 1, length)]
-    kept = min(len(windows), max(CALIBRATION_TOKENS // length, 1))
-    return [windows[number * len(windows) // kept] for number in range(kept)]
-
-
-def _calibration_record(windows: list[list[int]]) -> dict[str, Any] | None:
-    if not windows:
-        return None
-    digest = hashlib.sha256(CALIBRATION_TEXT.encode()).hexdigest()
-    return {"text": "built-in", "sha256": digest, "windows": len(windows), "window_tokens": len(windows[0])}
-
-
 def _config(source: Mapping[str, Any]) -> dict[str, Any]:
-    """config.json as transformers needs it, whatever the source left out."""
+    """config.json as transformers needs it, whatever the source left out. Of an encoder there is no head."""
     config = dict(source)
     config.pop("auto_map", None)
-    if not config.get("architectures"):
-        # The families of models/ are all named so in transformers.
-        config["architectures"] = [f"{str(config['model_type']).capitalize()}ForCausalLM"]
+    if is_encoder(config) or not config.get("architectures"):
+        config["architectures"] = [family_of(config).class_name]
     if "dtype" not in config and "torch_dtype" not in config:
         config["dtype"] = "bfloat16"
     return config
@@ -218,19 +279,27 @@ def _source_files(checkpoint: Checkpoint) -> tuple[Path, ...]:
     return (*checkpoint.files, checkpoint.path / "config.json")
 
 
-def _check_written(target: Path, contents: Contents) -> None:
+def _read_files(checkpoint: Checkpoint) -> tuple[Path, ...]:
+    """Every file that is read of a model: a directory's weights and what lies beside them."""
+    if not checkpoint.path.is_dir():
+        return checkpoint.files
+    beside = (checkpoint.path / name for name in ("config.json", *copied_names(checkpoint)))
+    return (*checkpoint.files, *(path for path in beside if path.exists()))
+
+
+def _check_written(directory: Path, contents: Contents) -> None:
     """Opens what was written, as a user would, and compares it with what was to be written."""
-    artifact = Artifact(Directory(target))
+    artifact = Artifact(directory, remembers=False)
     artifact.verify()
     for name, scheme in contents.schemes.items():
         found = artifact.scheme(name)
         if found != scheme:
-            raise ArtifactError(f"{target}: {name}: reads back as {found}, not {scheme}")
+            raise ArtifactError(f"{directory}: {name}: reads back as {found}, not {scheme}")
 
 
 def _public_name(name: str) -> str:
     """A name for the manifest: a path of this machine says nothing elsewhere, its last part does."""
-    return Path(name).name if os.sep in name and Path(name).exists() else name
+    return plain(Path(name).name if os.sep in name and Path(name).exists() else name)
 
 
 def _cpus() -> int:

@@ -5,26 +5,27 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Unpack
 
-import honed
-from honed.api.load import load
-from honed.checkpoints.artifact.manifest import MANIFEST
+from honed.api.load import check_model, load_language_model
+from honed.api.subject import Opened, open_model, open_reference, refuse_quantized
+from honed.backends.open import check_here
+from honed.backends.options import RunKeywords, RunOptions
 from honed.checkpoints.base import Checkpoint
-from honed.checkpoints.fingerprint import file_sha256, fingerprint
-from honed.checkpoints.open import open_checkpoint
-from honed.errors import ArtifactError, ParameterError, SourceError, UnsupportedError
+from honed.checkpoints.content_hash import file_sha256
+from honed.errors import ParameterError, UnsupportedError
 from honed.evaluate.bootstrap import Resampling
 from honed.evaluate.certificate import Certificate, Settings, Subject, certify
 from honed.evaluate.compare import compare
-from honed.evaluate.store import CertificateStore, key, write_json
+from honed.evaluate.store import CertificateStore, check_writable, key, write_json
 from honed.evaluate.windows import WINDOW_TOKENS, Window, cut_windows
 from honed.models.registry import read_model
+from honed.parameters import flag, function, location, takes, whole_number
 from honed.plan.build import build_plan
-from honed.plan.formats import DenseFormat
 from honed.text.corpora import Corpus, python_topics, read_text
+from honed.version import __version__
 
 if TYPE_CHECKING:
     from honed.api.language_model import LanguageModel
@@ -34,6 +35,9 @@ Progress = Callable[[str, int, int], None]
 """Called with what is done now, and tokens done of tokens in all."""
 
 REFERENCE_DTYPE: Literal["float32"] = "float32"
+CERTIFICATE = "certificate.json"
+MOST = 1 << 24
+"""Of windows and of their tokens: more than any text here has."""
 
 
 @dataclass(frozen=True)
@@ -44,74 +48,49 @@ class Evaluation:
     cached: bool
 
 
-def evaluate(
-    candidate: str | Path,
-    reference: str | Path | None = None,
-    *,
-    text: str | Path | None = None,
-    windows: int | None = None,
-    window_tokens: int | None = None,
-    dtype: str = "auto",
-    kv: str = "auto",
-    threads: int | None = None,
-    isa: str | None = None,
-    seed: int = 0,
-    fresh: bool = False,
-    record: bool = False,
-    progress: Progress | None = None,
-) -> Certificate:
-    """The measured quality of a model against a reference that runs in float32.
+class EvaluateKeywords(RunKeywords, total=False):
+    """The keywords of `evaluate`."""
 
-    candidate, reference: names as of `honed.load`. reference None: what an artifact was made from, checked against
-    the checksums that it recorded; for any other model its own weights. text: a UTF-8 file; None takes the reference
-    topics of the running CPython. windows: None for eight, or as many as a shorter text has. window_tokens:
-    predictions in each; None for 512, or the context where that is shorter. dtype: of the candidate's unquantized
-    weights. kv: of its KV cache; the reference keeps float32. seed: of the bootstrap.
-    fresh: measure even if the same question was answered before (certificates are
-    kept in the user's cache under digests of everything they depend on). record: also write certificate.json into the
-    candidate's directory.
-
-    Errors: those of `honed.load`; ParameterError where the text is too short; UnsupportedError where tokenizers or
-    vocabularies differ or the reference is quantized; ArtifactError where the recorded source has changed.
-    """
-    return evaluate_or_find(
-        candidate,
-        reference,
-        text=text,
-        windows=windows,
-        window_tokens=window_tokens,
-        dtype=dtype,
-        kv=kv,
-        threads=threads,
-        isa=isa,
-        seed=seed,
-        fresh=fresh,
-        record=record,
-        progress=progress,
-    ).certificate
+    text: str | Path | None
+    windows: int | None
+    window_tokens: int | None
+    seed: int
+    fresh: bool
+    record: bool
+    progress: Progress | None
 
 
+@takes(RunKeywords)
 def evaluate_or_find(
     candidate: str | Path,
     reference: str | Path | None = None,
+    options: RunOptions | None = None,
     *,
     text: str | Path | None = None,
     windows: int | None = None,
     window_tokens: int | None = None,
-    dtype: str = "auto",
-    kv: str = "auto",
-    threads: int | None = None,
-    isa: str | None = None,
     seed: int = 0,
     fresh: bool = False,
     record: bool = False,
     progress: Progress | None = None,
+    **given: Unpack[RunKeywords],
 ) -> Evaluation:
     """`evaluate`, and whether its answer was found in the cache."""
-    corpus = python_topics() if text is None else read_text(Path(text))
-    ours = _open(str(candidate))
+    check_model("candidate", candidate, None)
+    if reference is not None:
+        check_model("reference", reference, None)
+    windows = None if windows is None else whole_number("windows", windows, 1, MOST)
+    window_tokens = None if window_tokens is None else whole_number("window_tokens", window_tokens, 2, MOST)
+    run = _runnable(RunOptions.of(options, given))
+    seed = whole_number("seed", seed, 0, 2**64 - 1)
+    fresh, record = flag("fresh", fresh), flag("record", record)
+    function("progress", progress)
+    corpus = python_topics() if text is None else read_text(location("text", text))
+    ours = open_model(str(candidate), read_model)
     if record and not ours.checkpoint.path.is_dir():
         raise ParameterError("record", True, f"{ours.checkpoint.path} is a file; there is no directory to write to")
+    if record:
+        check_writable(ours.checkpoint.path / CERTIFICATE)
     theirs = _reference(ours, None if reference is None else str(reference))
     cut = _windows(ours, theirs, corpus, windows, window_tokens)
     settings = Settings(
@@ -120,70 +99,80 @@ def evaluate_or_find(
         windows=len(cut),
         window_tokens=len(cut[0].inputs),
         resampling=Resampling.of_size(len(cut), len(cut[0].inputs), seed),
-        isa=instruction_set(isa),
-        version=honed.__version__,
+        isa=instruction_set(run.isa),
+        version=__version__,
     )
-    subjects = (_subject(ours, dtype, kv), _subject(theirs, REFERENCE_DTYPE, REFERENCE_DTYPE))
+    runs = (run, replace(run, dtype=REFERENCE_DTYPE, kv=REFERENCE_DTYPE))
+    subjects = (ours.subject(runs[0]), theirs.subject(runs[1]))
     store = CertificateStore()
     name = _key(*subjects, settings)
     certificate = None if fresh else store.find(name)
     cached = certificate is not None
     if certificate is None:
-        certificate = _measure(*subjects, cut, settings, threads=threads, isa=isa, progress=progress)
+        certificate = _measure(subjects, runs, cut, settings, progress)
         store.keep(name, certificate)
     else:
         # The same files may have been asked for under other names.
         certificate = dataclasses.replace(certificate, candidate=subjects[0], reference=subjects[1], settings=settings)
     if record:
-        write_json(ours.checkpoint.path / "certificate.json", certificate.to_json())
+        write_json(ours.checkpoint.path / CERTIFICATE, certificate.to_json())
     return Evaluation(certificate, cached)
 
 
-@dataclass(frozen=True)
-class _Opened:
-    name: str
-    checkpoint: Checkpoint
-    model: DecoderModel
+@takes(EvaluateKeywords)
+def evaluate(
+    candidate: str | Path,
+    reference: str | Path | None = None,
+    options: RunOptions | None = None,
+    **given: Unpack[EvaluateKeywords],
+) -> Certificate:
+    """The measured quality of a model that generates against a reference that runs in float32; of encoders that is
+    `honed.evaluate_encoder`.
+
+    candidate, reference: names as of `honed.load`. reference None: what an artifact was made from, checked against
+    the checksums that it recorded; for any other model its own weights. How the candidate is run may be said by
+    keywords, or by a `honed.RunOptions` that holds them: dtype (of its unquantized weights), kv (of its KV cache; the
+    reference keeps float32), threads and isa.
+
+    text: a UTF-8 file; None takes the reference topics of the running CPython. windows: None for eight, or as many as a
+    shorter text has. window_tokens: predictions in each; None for 512, or the context where that is shorter. seed: of
+    the bootstrap. fresh: measure even if the same question was answered before (certificates are kept in the user's
+    cache under digests of everything they depend on). record: also write certificate.json into the candidate's
+    directory. progress: called with what is done now.
+
+    Errors: those of `honed.load`; ParameterError where the text is too short; UnsupportedError where tokenizers or
+    vocabularies differ or the reference is quantized; ArtifactError where the recorded source has changed.
+    """
+    return evaluate_or_find(candidate, reference, options, **given).certificate
 
 
-def _open(name: str) -> _Opened:
-    checkpoint = open_checkpoint(name)
-    return _Opened(name, checkpoint, read_model(checkpoint.config, checkpoint.path))
+def _runnable(run: RunOptions) -> RunOptions:
+    """ParameterError for what `evaluate` settles itself, and for what this machine cannot do."""
+    for name, why in (
+        ("context", "is as long as a window; window_tokens says how long that is"),
+        ("sequences", "is one for an evaluation; leave it out"),
+        ("backend", "is native for an evaluation; leave it out"),
+    ):
+        if getattr(run, name) != getattr(RunOptions, name):
+            raise ParameterError(name, getattr(run, name), why)
+    check_here(run)
+    return run
 
 
-def _reference(candidate: _Opened, name: str | None) -> _Opened:
+def _reference(candidate: Opened[DecoderModel], name: str | None) -> Opened[DecoderModel]:
     """Opens the reference, and makes sure that it can run in float32."""
-    reference = _recorded_source(candidate) if name is None else _open(name)
-    formats = build_plan(reference.model, reference.checkpoint, REFERENCE_DTYPE).source.formats(REFERENCE_DTYPE)
-    if not all(isinstance(form, DenseFormat) for form in formats.values()):
-        raise UnsupportedError(
-            f"the reference {reference.name} is quantized and cannot run in float32; "
-            "pass the model that it was made from as the reference"
-        )
+    reference = open_reference(candidate, name, read_model)
+    plan = build_plan(reference.model, reference.checkpoint, REFERENCE_DTYPE)
+    refuse_quantized(reference.name, plan.source.formats(REFERENCE_DTYPE).values())
     return reference
 
 
-def _recorded_source(candidate: _Opened) -> _Opened:
-    manifest = getattr(candidate.checkpoint, "manifest", None)
-    if manifest is None:
-        return candidate
-    name = manifest["source"]["name"]
-    try:
-        source = _open(name)
-    except SourceError as error:
-        raise SourceError(f"the source of {candidate.name} cannot be found, so pass a reference: {error}") from error
-    recorded = manifest["source"]["files"]
-    for path in source.checkpoint.files:
-        if path.name in recorded and file_sha256(path) != recorded[path.name]["sha256"]:
-            raise ArtifactError(
-                f"{path}: has changed since {candidate.name} was made from it ({MANIFEST} has another SHA-256); "
-                "make the artifact again, or pass a reference"
-            )
-    return source
-
-
 def _windows(
-    ours: _Opened, theirs: _Opened, corpus: Corpus, windows: int | None, window_tokens: int | None
+    ours: Opened[DecoderModel],
+    theirs: Opened[DecoderModel],
+    corpus: Corpus,
+    windows: int | None,
+    window_tokens: int | None,
 ) -> list[Window]:
     context = min(ours.model.dimensions.context, theirs.model.dimensions.context)
     if window_tokens is None:
@@ -219,10 +208,6 @@ def instruction_set(asked: str | None) -> str:
     return asked or os.environ.get("HONED_ISA") or extension.isas()[0]
 
 
-def _subject(opened: _Opened, dtype: str, kv: str) -> Subject:
-    return Subject(opened.name, dtype, kv, fingerprint(opened.checkpoint.path, opened.checkpoint.files))
-
-
 def _key(candidate: Subject, reference: Subject, settings: Settings) -> str:
     from honed.native import extension
 
@@ -238,32 +223,23 @@ def _key(candidate: Subject, reference: Subject, settings: Settings) -> str:
 
 
 def _measure(
-    candidate: Subject,
-    reference: Subject,
+    subjects: tuple[Subject, Subject],
+    runs: tuple[RunOptions, RunOptions],
     windows: list[Window],
     settings: Settings,
-    *,
-    threads: int | None,
-    isa: str | None,
     progress: Progress | None,
 ) -> Certificate:
+    """Of a candidate and its reference."""
     report = progress or (lambda stage, done, total: None)
     total = settings.windows * settings.window_tokens
 
-    def loaded(subject: Subject) -> LanguageModel:
+    def loaded(subject: Subject, run: RunOptions) -> LanguageModel:
         report(f"loading {subject.name} ({subject.dtype})", 0, total)
-        return load(
-            subject.name,
-            dtype=subject.dtype,
-            kv=subject.kv,
-            threads=threads,
-            isa=isa,
-            context=settings.window_tokens,
-        )
+        return load_language_model(subject.name, run, context=settings.window_tokens)
 
-    with loaded(reference) as source, loaded(candidate) as model:
+    with loaded(subjects[1], runs[1]) as source, loaded(subjects[0], runs[0]) as model:
         scores = compare(
             model.backend, source.backend, windows, progress=lambda done, of: report("comparing", done, of)
         )
     report("resampling", total, total)
-    return certify(candidate, reference, scores, settings)
+    return certify(*subjects, scores, settings)

@@ -1,17 +1,24 @@
-"""A reply and its stream. Not here: how prompts become tokens, which is `api/language_model.py`."""
+"""A reply and its stream. Not here: how prompts become tokens (`api/language_model.py`), and replies in an event loop
+(`api/async_reply.py`).
+
+The engine's thread leaves events in a `Mailbox`; text is made of them by the thread that reads.
+"""
 
 from __future__ import annotations
 
 import time
+from _queue import Empty, SimpleQueue  # what queue.py takes it from, without what it imports beside
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
+from honed.api.reply_text import ReplyText
 from honed.records import dataclass
 from honed.runtime.events import Event, Failed, Finished, Generated
 from honed.runtime.request import FinishReason
-from honed.text.detokenizer import Detokenizer
-from honed.text.stop import StopMatcher
+
+POLL_SECONDS = 0.05
+"""So long `TextStream.poll` waits for something new."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +46,41 @@ class Generation:
         return (len(self.tokens) - 1) / (self.seconds - self.first_token_seconds)
 
 
+class Mailbox:
+    """Events of one request on their way from the engine's thread to one that reads, with the time when they came, of
+    time.perf_counter."""
+
+    def __init__(self) -> None:
+        self._delivered: SimpleQueue[list[tuple[float, list[Event]]]] = SimpleQueue()
+        self._kept: list[tuple[float, list[Event]]] = []
+        self.whole = False
+        """Whether the reader waits for the end: it is not woken before, which spares a step of one stream some 30 us.
+        """
+
+    def put(self, events: list[Event]) -> None:
+        """For the engine's thread: never waits."""
+        self._kept.append((time.perf_counter(), events))
+        if not self.whole or isinstance(events[-1], Finished | Failed):
+            kept, self._kept = self._kept, []
+            self._delivered.put(kept)
+
+    def take(self, seconds: float | None) -> list[tuple[float, list[Event]]]:
+        """What has come; waits so long if that is nothing, None: until something comes. One thread calls it."""
+        try:
+            found = self._delivered.get(block=seconds != 0, timeout=seconds)
+        except Empty:
+            return []
+        while not self._delivered.empty():
+            found += self._delivered.get()
+        return found
+
+
 class Reply:
     """Collects one request's events into text. `started` is the time of the call, of time.perf_counter."""
 
-    def __init__(self, prompt_tokens: int, detokenizer: Detokenizer, stops: StopMatcher, started: float) -> None:
+    def __init__(self, prompt_tokens: int, text: ReplyText, started: float) -> None:
         self._prompt_tokens = prompt_tokens
-        self._detokenizer = detokenizer
-        self._stops = stops
+        self._made = text
         self._started = started
         self._first: float | None = None
         self._last = started
@@ -63,7 +98,7 @@ class Reply:
     @property
     def stopped(self) -> bool:
         """Whether a stop string was met, so that the request need not go on."""
-        return self._stops.matched is not None
+        return self._made.matched is not None
 
     def read(self) -> str:
         """Text that came since the last call."""
@@ -71,21 +106,20 @@ class Reply:
         self._unread.clear()
         return text
 
-    def handle(self, event: Event) -> None:
-        """Takes an event of this request; after the end none counts."""
+    def handle(self, event: Event, at: float) -> None:
+        """Takes an event of this request that came at a time of time.perf_counter; after the end none counts."""
         if self.ended:
             return
         match event:
-            case Generated(_, token):
-                self._last = time.perf_counter()
-                self._first = self._last if self._first is None else self._first
+            case Generated(token=token):
+                self._last = at
+                self._first = at if self._first is None else self._first
                 self._tokens.append(token)
-                self._write(self._stops.feed(self._detokenizer.feed(token)))
+                self._write(self._made.feed(token))
                 if self.stopped:
                     self._end("stop")
             case Finished(_, reason):
-                self._write(self._stops.feed(self._detokenizer.finish()))
-                self._write(self._stops.finish())
+                self._write(self._made.finish())
                 self._end("stop" if self.stopped else reason)
             case Failed(_, error):
                 self.error = error
@@ -107,39 +141,80 @@ class Reply:
 
 
 class TextStream(Iterator[str]):
-    """Pieces of a reply as they come; joined they are its text. Closing it early ends the request."""
+    """Pieces of a reply as they come; joined they are its text. Closing it early ends the request.
 
-    def __init__(self, reply: Reply, advance: Callable[[], None], abort: Callable[[], None]) -> None:
-        """`advance` runs one step of the engine, `abort` ends the request."""
+    The model goes on while nobody reads. One thread reads a stream.
+    """
+
+    def __init__(
+        self, reply: Reply, mailbox: Mailbox, check: Callable[[], object], abort: Callable[[], None], whole: bool
+    ) -> None:
+        """check: raises where the model cannot be waited for, as in a process that was forked. abort: ends the request,
+        wherever it is called. whole: whether nothing is gained by looking at tokens before the last one has come."""
         self._reply = reply
-        self._advance = advance
+        self._mailbox = mailbox
+        self._check = check
         self._abort = abort
+        self._whole = whole
 
     def __next__(self) -> str:
-        while True:
-            if text := self._reply.read():
-                return text
-            if self._reply.error is not None:
-                raise self._reply.error
-            if self._reply.ended:
-                raise StopIteration
-            self._advance()
+        while (text := self._next(None)) == "":
+            pass
+        if text is None:
+            raise StopIteration
+        return text
+
+    def poll(self) -> str | None:
+        """Text that has come, else what comes next within a moment, "" if nothing does. None at the end.
+
+        For who wants to do something else while no text comes: a long prompt takes a while.
+        """
+        return self._next(POLL_SECONDS)
 
     @property
     def generation(self) -> Generation | None:
         """The whole reply; None while it is not finished."""
+        self._receive(0)
         return self._reply.generation
 
     def finish(self) -> Generation:
-        """Runs to the end and returns the whole reply, what was read before included."""
-        for _ in self:
-            pass
+        """Waits for the end and returns the whole reply, what was read before included."""
+        self._mailbox.whole = self._whole
+        try:
+            for _ in self:
+                pass
+        finally:
+            self._mailbox.whole = False
         assert self._reply.generation is not None
         return self._reply.generation
 
     def close(self) -> None:
         """Ends the request if it runs; what came so far is then its generation, with finish reason abort."""
-        self._abort()
+        self._receive(0)
+        if not self._reply.ended:
+            self._abort()
+            self._reply.handle(Finished(-1, "abort"), time.perf_counter())
+
+    def _next(self, seconds: float | None) -> str | None:
+        """Text that was not read yet, after so long a wait if there is none; None at the end."""
+        self._check()
+        if text := self._reply.read():
+            return text
+        if self._reply.error is not None:
+            raise self._reply.error
+        if self._reply.ended:
+            return None
+        self._receive(seconds)
+        return self._reply.read()
+
+    def _receive(self, seconds: float | None) -> None:
+        if self._reply.ended:
+            return
+        for at, events in self._mailbox.take(seconds):
+            for event in events:
+                self._reply.handle(event, at)
+        if self._reply.stopped:
+            self._abort()
 
     def __enter__(self) -> Self:
         return self
@@ -151,4 +226,5 @@ class TextStream(Iterator[str]):
 
     def __del__(self) -> None:
         # A loop that was left early must not keep the request running beside later ones.
-        self._abort()
+        if not self._reply.ended:
+            self._abort()

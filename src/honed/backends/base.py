@@ -7,9 +7,12 @@ backend.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from honed.later import numpy as np
+from honed.backends.options import RunOptions
+from honed.checkpoints.base import Checkpoint
+from honed.lazy_imports import numpy as np
 from honed.records import dataclass
 
 if TYPE_CHECKING:
@@ -79,6 +82,10 @@ class Backend(Protocol):
         """Pages of the KV cache, numbered from 0."""
 
     @property
+    def window(self) -> int | None:
+        """Keys that a row of any layer sees, its own included: earlier ones are never read again. None: all."""
+
+    @property
     def step_tokens(self) -> int:
         """The largest T of one batch."""
 
@@ -86,12 +93,94 @@ class Backend(Protocol):
         """Logits [R, vocabulary] of the selected rows; keys and values are written to the pages on the way."""
 
 
+class BackendClass(Protocol):
+    """How a backend is made: what the class that stands in `registry.py` offers."""
+
+    @staticmethod
+    def configure(options: RunOptions, kv_tokens: int | None) -> Any:
+        """Its own settings, of which `RunOptions` says some. kv_tokens: of its cache, None for its own choice.
+
+        ParameterError for what this machine cannot do.
+        """
+
+    @staticmethod
+    def load(checkpoint: Checkpoint, config: Any, meanwhile: Callable[[], None] | None = None) -> Backend:
+        """Runs the checkpoint with what `configure` gave. `meanwhile` is called once, when what is left to do lets
+        other threads of Python run."""
+
+
+@dataclass(frozen=True)
+class Logprobs:
+    """Of one position: natural logarithms of probabilities, of the softmax of the logits as the model gave them,
+    before penalties, biases, masks and temperature.
+
+    logprob: of the token that stands there. top: (token, logprob) of the most probable ones, in descending order, the
+    lower id first among equals; as many as were asked for. rank: how many tokens are more probable than the one that
+    stands there.
+    """
+
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
+    rank: int = 0
+
+
+@dataclass(frozen=True)
+class RowChoice:
+    """How the token of one selected row is chosen. The steps apply in the order of the fields.
+
+    mask: uint32 words, bit t % 32 of word t // 32 is set where token t may be chosen (words that are missing: none
+    may); None: all may. banned: tokens that may not be chosen. bias: (token, value) added to logits, each token once.
+    repetition_penalty: the logits of `seen` are divided by it where positive, multiplied where not.
+    counts: (token, times) of the reply so far, for the next two: presence_penalty is subtracted once from the logit
+    of each, frequency_penalty as many times. dry: (token, penalty) subtracted from logits, each token once.
+    temperature 0: the greatest logit, the lowest id among equals; else the logits are divided by it, and top_k (0:
+    all), top_p and min_p say what is left, of which `uniform`, from [0, 1), picks one by the inverse of the
+    distribution function over ascending ids.
+    logprobs: so many most probable tokens are told of beside the chosen one (0: that one alone); None: nothing is.
+    score: no choice: the token that stands there, whose `Logprobs` are asked for.
+    """
+
+    mask: NDArray[np.uint32] | None = None
+    banned: Collection[int] = ()
+    bias: Collection[tuple[int, float]] = ()
+    seen: Collection[int] = ()
+    repetition_penalty: float = 1.0
+    counts: Collection[tuple[int, int]] = ()
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    dry: Collection[tuple[int, float]] = ()
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    uniform: float = 0.0
+    logprobs: int | None = None
+    score: int | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """token: the chosen one, or the one that was scored. error: why there is none (logits that are not finite, or a
+    mask that allows no token); token is then -1."""
+
+    token: int
+    logprobs: Logprobs | None = None
+    error: Exception | None = None
+
+
 @runtime_checkable
-class GreedyBackend(Backend, Protocol):
-    """A backend that also chooses, where the greatest logit is all that is asked for."""
+class ChoosingBackend(Backend, Protocol):
+    """A backend that chooses tokens where the logits are, whatever is asked for. Two calls, so that masks can be made
+    while the first one runs, without Python's lock."""
 
-    def greedy(self, batch: Batch | PlainBatch) -> list[int] | None:
-        """The token with the greatest logit for each selected row, the lowest id among equals: argmax of `forward`.
+    @property
+    def choices(self) -> int:
+        """The largest R of one batch."""
 
-        None where it cannot say (logits that are not finite, more rows than it takes): `forward` then can.
+    def compute(self, batch: Batch | PlainBatch) -> None:
+        """As `forward`, but the logits stay in the backend until the next call. R is at most `choices`."""
+
+    def choose(self, rows: Sequence[RowChoice]) -> list[Choice]:
+        """The tokens of all selected rows of the last `compute`, in their order. The same as
+        `honed.runtime.sampling.choose_row` of the logits that `forward` gives, to the bit.
         """

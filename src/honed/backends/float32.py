@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.ops.table import Activation
+from honed.ops.values import Activation, GatedActivation, Scoring
 
 Floats = NDArray[np.float32]
 LANES = 16
@@ -29,17 +29,33 @@ def fold_lanes(lanes: Floats) -> Floats:
     return lanes[..., 0]
 
 
-def rms_norm(x: Floats, weight: Floats, eps: float) -> Floats:
-    """Over the last axis."""
-    width = x.shape[-1]
+def _in_lanes(x: Floats, *, squared: bool) -> Floats:
+    """Features, or their squares, of the last axis summed into 16 lanes in the order that they stand in."""
     lanes = np.zeros((*x.shape[:-1], LANES), dtype=np.float32)
-    for start in range(0, width, LANES):
+    for start in range(0, x.shape[-1], LANES):
         part = x[..., start : start + LANES]
         count = part.shape[-1]
-        lanes[..., :count] = fma(part, part, lanes[..., :count])
-    mean = fold_lanes(lanes) / np.float32(width)
+        lanes[..., :count] = fma(part, part if squared else np.float32(1), lanes[..., :count])
+    return lanes
+
+
+def rms_norm(x: Floats, weight: Floats, eps: float) -> Floats:
+    """Over the last axis."""
+    mean = fold_lanes(_in_lanes(x, squared=True)) / np.float32(x.shape[-1])
     inverse = np.float32(1) / np.sqrt(mean + np.float32(eps))
     result: Floats = (x * inverse[..., None]) * weight
+    return result
+
+
+def layer_norm(x: Floats, weight: Floats, bias: Floats | None, eps: float) -> Floats:
+    """Over the last axis: the mean, then the mean square of what is left."""
+    width = np.float32(x.shape[-1])
+    mean = fold_lanes(_in_lanes(x, squared=False)) / width
+    centered: Floats = x - mean[..., None]
+    variance = fold_lanes(_in_lanes(centered, squared=True)) / width
+    inverse = np.float32(1) / np.sqrt(variance + np.float32(eps))
+    scaled = centered * inverse[..., None]
+    result: Floats = scaled * weight if bias is None else fma(scaled, weight, bias)
     return result
 
 
@@ -57,15 +73,107 @@ def exp(x: Floats) -> Floats:
     return result
 
 
-def activate(gate: Floats, up: Floats, activation: Activation) -> Floats:
-    """silu(gate) * up or gelu_tanh(gate) * up."""
-    if activation == "silu":
-        exponent = -gate
-    else:
-        cubed = fma(np.float32(0.044715) * gate * gate, gate, gate)
-        exponent = np.float32(-2) * (np.float32(0.7978845608) * cubed)
-    result: Floats = (gate / (np.float32(1) + exp(exponent))) * up
+_ERF_TOP = tuple(
+    np.float32(c)
+    for c in (
+        -2.72614225801306e-10,
+        2.77068142495902e-08,
+        -2.10102402082508e-06,
+        -5.69250639462346e-05,
+        -7.34990630326855e-04,
+        -2.95459980854025e-03,
+        -1.60960333262415e-02,
+    )
+)
+_ERF_BOTTOM = tuple(
+    np.float32(c)
+    for c in (
+        -1.45660718464996e-05,
+        -2.13374055278905e-04,
+        -1.68282697438203e-03,
+        -7.37332916720468e-03,
+        -1.42647390514189e-02,
+    )
+)
+_TANH_TOP = tuple(
+    np.float32(c)
+    for c in (
+        -2.76076847742355e-16,
+        2.00018790482477e-13,
+        -8.60467152213735e-11,
+        5.12229709037114e-08,
+        1.48572235717979e-05,
+        6.37261928875436e-04,
+        4.89352455891786e-03,
+    )
+)
+_TANH_BOTTOM = tuple(
+    np.float32(c) for c in (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)
+)
+
+
+def _polynomial(x: Floats, coefficients: tuple[np.float32, ...]) -> Floats:
+    """Horner, the highest power first."""
+    result = np.full_like(x, coefficients[0])
+    for coefficient in coefficients[1:]:
+        result = fma(result, x, coefficient)
     return result
+
+
+def _rational(x: Floats, most: float, top: tuple[np.float32, ...], bottom: tuple[np.float32, ...]) -> Floats:
+    """x * top(x^2) / bottom(x^2), x clamped to [-most, most]."""
+    x = np.clip(x, np.float32(-most), np.float32(most))
+    square = x * x
+    result: Floats = (x * _polynomial(square, top)) / _polynomial(square, bottom)
+    return result
+
+
+def erf(x: Floats) -> Floats:
+    """Within 4e-7: the rational function that Eigen and XLA have."""
+    return _rational(x, 4.0, _ERF_TOP, _ERF_BOTTOM)
+
+
+def tanh(x: Floats) -> Floats:
+    """Within 3e-7: the rational function that Eigen and XLA have."""
+    return _rational(x, 7.90531110763549805, _TANH_TOP, _TANH_BOTTOM)
+
+
+def gated(gate: Floats, up: Floats, activation: GatedActivation) -> Floats:
+    """activation(gate) * up."""
+    return activate(gate, activation) * up
+
+
+def activate(x: Floats, activation: Activation) -> Floats:
+    """silu(x), gelu(x) and so on."""
+    match activation:
+        case "relu":
+            return np.where(x > 0, x, np.float32(0))
+        case "tanh":
+            return tanh(x)
+        case "gelu":
+            half = np.float32(0.5) * x
+            return fma(half, erf(x * np.float32(0.70710678)), half)
+        case "silu":
+            exponent = -x
+        case "gelu_tanh":
+            cubed = fma(np.float32(0.044715) * x * x, x, x)
+            exponent = np.float32(-2) * (np.float32(0.7978845608) * cubed)
+    result: Floats = x / (np.float32(1) + exp(exponent))
+    return result
+
+
+def route(scores: Floats, chosen: int, scoring: Scoring) -> tuple[Floats, Floats]:
+    """The numbers of the experts that each row goes to, ascending, and what each counts: [rows, chosen] both."""
+    numbers = np.sort(np.argsort(-scores, axis=1, kind="stable")[:, :chosen], axis=1)
+    found: Floats = np.take_along_axis(scores, numbers, axis=1)
+    if scoring == "sigmoid":
+        return numbers.astype(np.float32), np.float32(1) / (np.float32(1) + exp(-found))
+    most = scores.max(axis=1, keepdims=True)
+    terms = exp(found - most)
+    total = np.zeros_like(most)
+    for term in (exp(scores - most) if scoring == "softmax" else terms).T:
+        total = total + term[:, None]
+    return numbers.astype(np.float32), terms / total
 
 
 def quantize(x: Floats, group: int | None) -> tuple[NDArray[np.int8], Floats]:

@@ -20,9 +20,15 @@ def kv_dtype(plan: LoweredPlan, policy: KvPolicy) -> KvDtype:
 
 
 def kv_bytes_per_position(plan: LoweredPlan, dtype: KvDtype) -> int:
-    """Bytes of the keys and values of one position in all layers. int8 has its cells in fours, and a float32 scale for
+    """Bytes of the keys and values of one position in all caches. int8 has its cells in fours, and a float32 scale for
     each 32 features of the key of a head; its value needs one only, and has the room of as many."""
-    head = plan.head_dim * _CELL_BYTES[dtype]
+    return sum(
+        cache.kv_heads * (_head_bytes(cache.key_width, dtype) + _head_bytes(cache.value_width, dtype))
+        for cache in plan.caches
+    )
+
+
+def _head_bytes(width: int, dtype: KvDtype) -> int:
     if dtype == "int8":
-        head = -(-plan.head_dim // 4) * 4 + -(-plan.head_dim // KEY_GROUP) * 4
-    return 2 * plan.layers * plan.kv_heads * head
+        return -(-width // 4) * 4 + -(-width // KEY_GROUP) * 4
+    return width * _CELL_BYTES[dtype]

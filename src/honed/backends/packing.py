@@ -8,52 +8,35 @@ is given back as it is packed, or in the end a model would be held twice.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from honed.backends.panels import PANELS, builder_of
 from honed.backends.prepacked import borrowed_table
 from honed.checkpoints.base import Checkpoint, Mapped
-from honed.checkpoints.finite import check_finite
+from honed.checkpoints.finite_weights import check_finite
 from honed.encodings.base import Encoded
-from honed.encodings.codebook import Codebook
 from honed.encodings.dense import Dense, float32_to_bfloat16
 from honed.encodings.gguf_blocks import GgufBlocks
-from honed.encodings.gguf_integers import to_integers, to_super_blocks
-from honed.encodings.int4 import Int4
-from honed.encodings.int8 import Int8
+from honed.encodings.gguf_integers import SuperBlocks, as_run
 from honed.errors import PlanError, UnsupportedError
 from honed.native import extension
 from honed.plan import lowered as low
-from honed.plan.formats import (
-    BlocksFormat,
-    CodebookFormat,
-    DenseFormat,
-    DensePolicy,
-    Int4Format,
-    Int8Format,
-    dense_dtype,
-)
+from honed.plan.formats import DenseFormat, DensePolicy, Format, dense_dtype
 from honed.plan.source import PlanSource
 
 CHUNK_VALUES = 1 << 20
-Builder = (
-    extension.DenseBuilder
-    | extension.Int8Builder
-    | extension.Int4Builder
-    | extension.CodebookBuilder
-    | extension.BlocksBuilder
-)
 
 
 class Packer:
     """Makes the native weights of one plan.
 
-    Errors name file and weight: FormatError for NaN or Inf, UnsupportedError for values that no kernel takes.
+    checkpoint: what they were read of; None for weights in memory, whose values are taken as they are. Errors name file
+    and weight: FormatError for NaN or Inf, UnsupportedError for values that no kernel takes.
     """
 
-    def __init__(self, checkpoint: Checkpoint, source: PlanSource, policy: DensePolicy) -> None:
+    def __init__(self, checkpoint: Checkpoint | None, source: PlanSource, policy: DensePolicy) -> None:
         self._checkpoint = checkpoint
         self._source = source
         self._policy: DensePolicy = policy
@@ -69,7 +52,7 @@ class Packer:
         return [done[number] for number in range(len(specs))]
 
     def _give_back(self) -> None:
-        if isinstance(self._checkpoint, Mapped):
+        if self._checkpoint is not None and isinstance(self._checkpoint, Mapped):
             self._checkpoint.give_back()
 
     def pack(self, spec: low.PlanWeight) -> extension.Weight:
@@ -80,6 +63,8 @@ class Packer:
                 table = self._table(name)
                 self._give_back()
                 return table
+            case low.LookupFactors(name=name):
+                return extension.vector(self._source.lookup_factors(name))
             case low.VectorWeight(name=name):
                 return extension.vector(self._vector(name))
             case low.ConstantWeight(values=values):
@@ -93,6 +78,8 @@ class Packer:
     def _check(self, name: str, weight: Encoded) -> None:
         # An artifact was checked when it was written and is covered by its checksums; its dense tables are large
         # enough that reading all of them once more would show at every start. Builders check scales by themselves.
+        if self._checkpoint is None:
+            return
         if self._checkpoint.kind != "artifact" or len(weight.shape) == 1:
             check_finite(self._checkpoint.path, name, weight)
 
@@ -115,70 +102,38 @@ class Packer:
         return extension.table(table, dtype)
 
     def _matrix(self, spec: low.MatrixWeight) -> extension.Weight:
-        builder = self._builder(spec)
+        builder, panels = builder_of(spec), PANELS[spec.format.name]
         for part in spec.parts:
             weight = self._source.matrix(part.name)
             self._check(part.name, weight)
             try:
-                for first_row, rows in _in_pieces(builder, weight):
-                    _place(builder, rows, replace(part, first_column=part.first_column + first_row * part.tile_step))
+                for first_row, rows in _in_pieces(spec.format, weight):
+                    if rows.kind != spec.format.name:
+                        raise PlanError(f"{part.name}: is {rows.kind}, and was planned as {spec.format}")
+                    panels.place(builder, rows, part.first_column + first_row * part.tile_step, part.tile_step)
                     self._give_back()
             except ValueError as error:
-                raise UnsupportedError(f"{self._checkpoint.path}: {part.name}: cannot be run: {error}") from error
+                where = "" if self._checkpoint is None else f"{self._checkpoint.path}: "
+                raise UnsupportedError(f"{where}{part.name}: cannot be run: {error}") from error
         return builder.finish()
 
-    def _builder(self, spec: low.MatrixWeight) -> Builder:
-        match spec.format:
-            case DenseFormat(dtype=dtype):
-                return extension.DenseBuilder(spec.columns, spec.k, dtype)
-            case Int8Format(group=group):
-                return extension.Int8Builder(spec.columns, spec.k, group)
-            case Int4Format(group=size, offset=offset):
-                return extension.Int4Builder(spec.columns, spec.k, size, offset)
-            case CodebookFormat(group=size, table=table):
-                return extension.CodebookBuilder(spec.columns, spec.k, size, np.array(table, dtype=np.int8))
-            case BlocksFormat(type_name=type_name):
-                return extension.BlocksBuilder(spec.columns, spec.k, type_name)
 
-
-def _in_pieces(builder: Builder, weight: Encoded) -> Iterator[tuple[int, Encoded]]:
+def _in_pieces(form: Format, weight: Encoded) -> Iterator[tuple[int, Encoded | SuperBlocks]]:
     """A weight as rows behind each other, each with the number of its first, so that little of it is held at a time.
 
     Codes stay whole: they come whole from the file, and builders say which row they refuse.
     """
-    match weight:
-        case Dense(values=values, dtype=dtype):
-            for rows in _chunks(weight, CHUNK_VALUES):
-                yield rows.start, Dense(values[rows], dtype)
-        case GgufBlocks() if not isinstance(builder, extension.DenseBuilder):
-            for rows in _chunks(weight, CHUNK_VALUES):
-                yield rows.start, weight.part(rows)
-        case _ if isinstance(builder, extension.DenseBuilder):
-            for rows in _chunks(weight, CHUNK_VALUES):
-                yield rows.start, Dense(weight.decode(rows), "float32")
-        case _:
-            yield 0, weight
-
-
-def _place(builder: Builder, weight: Encoded, part: low.Placement) -> None:
-    first, step = part.first_column, part.tile_step
-    match builder, weight:
-        case extension.DenseBuilder(), Dense(values=values, dtype=dtype):
-            builder.place(np.ascontiguousarray(values), dtype, first, step)
-        case extension.BlocksBuilder(), GgufBlocks():
-            blocks = to_super_blocks(weight)
-            builder.place(blocks.codes, blocks.d, blocks.m, blocks.levels, first, step)
-        case extension.Int8Builder() | extension.Int4Builder(), GgufBlocks():
-            _place(builder, to_integers(weight), part)
-        case extension.Int8Builder(), Int8(codes=codes):
-            builder.place(np.ascontiguousarray(codes), weight.scales, first, step)
-        case extension.Int4Builder(), Int4(codes=codes, scales=scales, offsets=offsets):
-            # Arrays of scales and offsets are contiguous as they are made and as they are read.
-            builder.place(np.ascontiguousarray(codes), np.ascontiguousarray(scales), offsets, first, step)
-        case extension.CodebookBuilder(), Codebook(codes=codes, scales=scales):
-            builder.place(np.ascontiguousarray(codes), np.ascontiguousarray(scales), first, step)
-        case _:
-            raise PlanError(f"{part.name}: is {weight.kind}, and was planned as something else")
+    if isinstance(weight, Dense):
+        for rows in _chunks(weight, CHUNK_VALUES):
+            yield rows.start, weight.part(rows)
+    elif isinstance(form, DenseFormat):
+        for rows in _chunks(weight, CHUNK_VALUES):
+            yield rows.start, Dense(weight.decode(rows), "float32")
+    elif isinstance(weight, GgufBlocks):
+        for rows in _chunks(weight, CHUNK_VALUES):
+            yield rows.start, as_run(weight.part(rows))
+    else:
+        yield 0, weight
 
 
 def _size(spec: low.PlanWeight) -> int:

@@ -6,27 +6,17 @@ kept (`packed_cache.py`), and packing (`packing.py`).
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from honed.backends.panels import borrowed_matrix
 from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense, MappedDense
 from honed.errors import PlanError
-from honed.later import numpy as np
+from honed.lazy_imports import numpy as np
 from honed.native import extension
 from honed.plan import lowered as low
-from honed.plan.formats import (
-    BlocksFormat,
-    CodebookFormat,
-    DenseDtype,
-    DenseFormat,
-    DensePolicy,
-    Int4Format,
-    Int8Format,
-    dense_dtype,
-    lies_as_table,
-)
+from honed.plan.formats import DenseDtype, DensePolicy, dense_dtype, lies_as_table
 from honed.plan.source import PlanSource
 
 _NONE = memoryview(b"")
@@ -57,30 +47,15 @@ def _weight(
 ) -> extension.Weight:
     match spec:
         case low.MatrixWeight():
-            return _matrix(spec, data, scales)
+            return borrowed_matrix(spec, data, scales)
         case low.TableWeight():
             return _table(spec, data, source, policy)
-        case low.VectorWeight(length=length) | low.BiasWeight(columns=length):
+        case low.VectorWeight(length=length) | low.LookupFactors(length=length) | low.BiasWeight(columns=length):
             return _vector(data, length)
         case low.ConstantWeight(values=values):
             return _vector(data, len(values))
         case _:
             raise PlanError(f"{spec}: is no weight of a plan")
-
-
-def _matrix(spec: low.MatrixWeight, data: memoryview, scales: memoryview) -> extension.Weight:
-    match spec.format:
-        case DenseFormat(dtype=dtype):
-            return extension.prepacked_dense(spec.columns, spec.k, dtype, data)
-        case Int8Format(group=group):
-            return extension.prepacked_int8(spec.columns, spec.k, group, data, scales.cast("f"))
-        case Int4Format(group=size, offset=offset):
-            return extension.prepacked_int4(spec.columns, spec.k, size, offset, data)
-        case CodebookFormat(group=size, table=table):
-            codebook = memoryview(array("b", table))
-            return extension.prepacked_codebook(spec.columns, spec.k, size, codebook, data)
-        case BlocksFormat(type_name=type_name):
-            return extension.prepacked_blocks(spec.columns, spec.k, type_name, data)
 
 
 def _vector(data: memoryview, length: int) -> extension.Weight:

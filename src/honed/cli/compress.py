@@ -23,16 +23,27 @@ def compress(
         str, typer.Option("--recipe", "-r", help="int8, int4, nf4, int4-zero-point, or a .json file.")
     ] = "int8",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an artifact that is there.")] = False,
+    portable: Annotated[
+        bool | None,
+        typer.Option("--portable/--no-portable", help="Also write what transformers and vLLM need; larger."),
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="Threads; all allowed CPUs if left out.")] = None,
     revision: Annotated[str | None, typer.Option(help="Revision of a Hugging Face id.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Compress a model into a directory that honed, transformers and vLLM read."""
+    """Compress a model into a directory that honed reads, and with --portable transformers and vLLM too."""
     from honed.api.compress import compress as compress_model
 
     with _progress(f"{model} to {recipe}") as progress:
         report = compress_model(
-            model, recipe, out=output, overwrite=overwrite, revision=revision, threads=threads, progress=progress
+            model,
+            recipe,
+            out=output,
+            overwrite=overwrite,
+            portable=portable,
+            revision=revision,
+            threads=threads,
+            progress=progress,
         )
     if as_json:
         print_json(report.as_json())

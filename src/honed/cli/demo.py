@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from honed.cli.output import print_json, print_table
+from honed.cli.output import print_json, print_line, print_lines, print_table
 from honed.cli.progress import progress
 
-HEADER = (
-    "weights", "size", "load", "prefill tok/s", "of limit", "decode tok/s", "of limit",
-    "perplexity", "KL", "KL p99", "top-1",
-)  # fmt: skip
+if TYPE_CHECKING:
+    from honed.api.demo import DemoRow
+    from honed.bench.workload import Workload
+
+HEADER = ("weights", "size", "prefill tok/s", "of limit", "decode tok/s", "of limit", "perplexity", "KL", "top-1")
 
 
 def demo(
@@ -29,43 +30,51 @@ def demo(
 ) -> None:
     """Compress a model two ways, compare quality and speed with the original, and ask it something."""
     from honed.api.demo import run_demo
-    from honed.bench.table import megabytes, percent, spread
     from honed.bench.workload import Workload
+    from honed.cli.report_files import check_directory, check_files
     from honed.evaluate.store import write_json
     from honed.native import extension
 
-    workload = Workload(prompt_tokens, new_tokens, threads or extension.default_threads(), runs)
+    check_directory("--out", out)
+    if out.is_dir():
+        check_files({"--out": out / "table.json"})
+    count = extension.default_threads() if threads is None else threads
+    workload = Workload(prompt_tokens, new_tokens, count, runs)
     with progress() as report:
         result = run_demo(model, out, workload, fresh=fresh, progress=report)
     write_json(out / "table.json", result.to_json())
     if json:
         print_json(result.to_json())
         return
-    rows = []
-    for row in result.rows:
-        speed, quality = row.speed, row.quality.certificate
-        rows.append(
-            [
-                f"{row.label} ({speed.dtype})",
-                megabytes(speed.file_bytes),
-                f"{speed.load_s:.2f} s",
-                spread(speed.prefill_tok_s),
-                percent(speed.prefill_limit_fraction),
-                spread(speed.decode_tok_s),
-                percent(speed.decode_limit_fraction),
-                f"{quality.perplexity.value:.3f}",
-                f"{quality.kl_mean.value:.4f}",
-                f"{quality.kl_p99.value:.4f}",
-                f"{quality.top1_agreement.value:.2%}",
-            ]
-        )
-    first = result.rows[0]
-    print_table(
-        f"{prompt_tokens} prompt and {new_tokens} new tokens on {workload.threads} threads ({first.speed.isa}), "
-        f"median (range) of {runs}; quality on {first.quality.certificate.tokens} tokens against float32",
-        HEADER,
-        rows,
-    )
+    print_table(f"{model}: {heading(workload, result.rows[0])}", HEADER, [cells(row) for row in result.rows])
+    print_line("x: of the original, speeds run by run; ranges and more are in " + str(out / "table.json"))
     if any(row.quality.cached for row in result.rows):
-        typer.echo("Quality was measured before and nothing that it depends on has changed; --fresh measures it again.")
-    typer.echo(f"\n> {result.question}\n{result.answer.strip()}")
+        print_line("Quality was measured before and nothing that it depends on has changed; --fresh measures it again.")
+    print_lines(f"\n> {result.question}\n{result.answer.strip()}")
+
+
+def heading(workload: Workload, original: DemoRow) -> str:
+    """What was measured, and how."""
+    prompt, new, tokens = workload.prompt_tokens, workload.new_tokens, original.quality.certificate.tokens
+    return (
+        f"{prompt} prompt and {new} new tokens, {workload.threads} threads ({original.speed.isa}), "
+        f"median of {workload.runs}; quality on {tokens} tokens"
+    )
+
+
+def cells(row: DemoRow) -> list[str]:
+    """The cells under `HEADER`."""
+    from honed.bench.table import megabytes, percent
+
+    speed, quality = row.speed, row.quality.certificate
+    return [
+        f"{row.label} ({speed.dtype})",
+        f"{megabytes(speed.file_bytes)} {row.size:.2f}x",
+        f"{speed.prefill_tok_s.median:.0f} {row.prefill.median:.2f}x",
+        percent(speed.prefill_limit_fraction),
+        f"{speed.decode_tok_s.median:.0f} {row.decode.median:.2f}x",
+        percent(speed.decode_limit_fraction),
+        f"{quality.perplexity.value:.3f}",
+        f"{quality.kl_mean.value:.4f}",
+        f"{quality.top1_agreement.value:.2%}",
+    ]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
-from honed import __version__
 from honed.cli.output import print_json, print_pairs
+from honed.errors import HonedError
+from honed.version import __version__
 
 OPTIONAL = ("torch", "transformers", "compressed_tensors", "gguf")
 
@@ -29,7 +31,6 @@ def examine() -> dict[str, Any]:
 
     features = extension.features()
     isas = extension.isas()
-    cache = cache_directory()
     return {
         "honed": __version__,
         "python": platform.python_version(),
@@ -39,10 +40,18 @@ def examine() -> dict[str, Any]:
         "isa": isas[0],
         "threads": extension.default_threads(),
         "memory_bytes": _memory_bytes(),
-        "cache_directory": str(cache),
+        "cache_directory": _text_of(cache_directory),
         "optional": {package: version(package.replace("_", "-")) for package in OPTIONAL},
         "advice": _advice(isas, features["instruction_sets"]),
     }
+
+
+def _text_of(directory: Callable[[], object]) -> str:
+    """Where it is, or why it is nowhere."""
+    try:
+        return str(directory())
+    except (HonedError, RuntimeError, OSError) as error:
+        return f"none: {error}"
 
 
 def _memory_bytes() -> int | None:

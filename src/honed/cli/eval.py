@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from honed.cli.output import print_json, print_table
+from honed.cli.declared import takes_run_options
+from honed.cli.output import print_json, print_line, print_table
 from honed.cli.progress import progress
 
 if TYPE_CHECKING:
+    from honed.backends.options import RunOptions
     from honed.evaluate.bootstrap import Estimate
     from honed.evaluate.certificate import Certificate
+    from honed.evaluate.encoder_certificate import EncoderCertificate
 
 
+@takes_run_options("dtype", "kv", "threads", "isa")
 def evaluate(
     model: Annotated[str, typer.Argument(help="The candidate: alias, directory, .gguf file, pypi: wheel or hub id.")],
     *,
@@ -31,10 +35,7 @@ def evaluate(
     window_tokens: Annotated[
         int | None, typer.Option(help="Tokens of a piece. [default: 512, or the context where it is shorter]")
     ] = None,
-    dtype: Annotated[str, typer.Option(help="auto (GGUF blocks as they are), float32 or bfloat16.")] = "auto",
-    kv: Annotated[str, typer.Option(help="Its KV cache: auto, float32, bfloat16 or int8.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="[default: the CPUs that this process may use]")] = None,
-    isa: Annotated[str | None, typer.Option(help="One that honed doctor lists. [default: the best]")] = None,
+    run: RunOptions,
     seed: Annotated[int, typer.Option(help="Of the resampling behind the intervals.")] = 0,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure even if these files were measured before.")] = False,
     record: Annotated[
@@ -42,20 +43,39 @@ def evaluate(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Measure KL divergence, top-1 agreement and perplexity against a float32 reference."""
+    """Measure KL divergence, top-1 agreement and perplexity against a float32 reference; of an encoder, how close its
+    vectors are."""
     from honed.api.evaluate import evaluate_or_find
+    from honed.api.evaluate_encoder import evaluate_encoder
+    from honed.checkpoints.open import open_checkpoint
+    from honed.models.registry import is_encoder
 
+    if is_encoder(open_checkpoint(model).config):
+        with progress() as report:
+            found = evaluate_encoder(
+                model,
+                reference,
+                run,
+                text=text,
+                windows=windows,
+                window_tokens=window_tokens,
+                seed=seed,
+                record=record,
+                progress=report,
+            )
+        if json:
+            print_json(found.to_json())
+        else:
+            _show_encoder(found)
+        return
     with progress() as report:
         result = evaluate_or_find(
             model,
             reference,
+            run,
             text=text,
             windows=windows,
             window_tokens=window_tokens,
-            dtype=dtype,
-            kv=kv,
-            threads=threads,
-            isa=isa,
             seed=seed,
             fresh=fresh,
             record=record,
@@ -72,7 +92,7 @@ def evaluate(
         ("", "value", f"{settings.resampling.confidence:.0%} interval"),
         certificate_cells(certificate),
     )
-    typer.echo(
+    print_line(
         f"{certificate.tokens} tokens of {settings.text} in {settings.windows} windows of {settings.window_tokens}, "
         f"{settings.isa}"
     )
@@ -81,14 +101,32 @@ def evaluate(
 def certificate_cells(certificate: Certificate) -> list[list[str]]:
     """Name, value and interval, a row each."""
 
-    def row(name: str, estimate: Estimate, form: str) -> list[str]:
-        return [name, format(estimate.value, form), f"{estimate.low:{form}} to {estimate.high:{form}}"]
-
     return [
-        row("KL divergence, mean (nats)", certificate.kl_mean, ".5f"),
-        row("KL divergence, 99th percentile", certificate.kl_p99, ".4f"),
-        row("top-1 agreement", certificate.top1_agreement, ".2%"),
-        row("perplexity", certificate.perplexity, ".3f"),
-        row("perplexity of the reference", certificate.reference_perplexity, ".3f"),
-        row("perplexity ratio", certificate.perplexity_ratio, ".5f"),
+        _row("KL divergence, mean (nats)", certificate.kl_mean, ".5f"),
+        _row("KL divergence, 99th percentile", certificate.kl_p99, ".4f"),
+        _row("top-1 agreement", certificate.top1_agreement, ".2%"),
+        _row("perplexity", certificate.perplexity, ".3f"),
+        _row("perplexity of the reference", certificate.reference_perplexity, ".3f"),
+        _row("perplexity ratio", certificate.perplexity_ratio, ".5f"),
     ]
+
+
+def _row(name: str, estimate: Estimate, form: str) -> list[str]:
+    return [name, format(estimate.value, form), f"{estimate.low:{form}} to {estimate.high:{form}}"]
+
+
+def _show_encoder(certificate: EncoderCertificate) -> None:
+    settings = certificate.settings
+    print_table(
+        f"{certificate.candidate.name} against {certificate.reference.name} in float32",
+        ("", "value", f"{settings.resampling.confidence:.0%} interval"),
+        [
+            _row("cosine, mean", certificate.cosine_mean, ".5f"),
+            _row("cosine, 5th percentile", certificate.cosine_p05, ".5f"),
+            _row("same nearest text", certificate.nearest_agreement, ".2%"),
+        ],
+    )
+    print_line(
+        f"{settings.windows} texts of {settings.window_tokens} tokens of {settings.text}, pooled by "
+        f"{certificate.pooling}, {settings.isa}"
+    )

@@ -7,16 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
-from honed.cli.output import print_json, print_pairs, print_table
+from honed.cli.output import print_json, print_lines, print_pairs, print_table
 
 
 def examine(name: str, revision: str | None) -> dict[str, Any]:
     """Shape, encodings and sizes of a checkpoint; for an artifact its provenance too. Reads headers only."""
+    from honed.checkpoints.base import Manifested
     from honed.checkpoints.open import open_checkpoint
-    from honed.models.registry import read_model
+    from honed.models.registry import read_any
 
     checkpoint = open_checkpoint(name, revision)
-    model = read_model(checkpoint.config, checkpoint.path)
+    model = read_any(checkpoint.config, checkpoint.path)
     count: Counter[str] = Counter()
     size: Counter[str] = Counter()
     parameters = 0
@@ -48,14 +49,17 @@ def examine(name: str, revision: str | None) -> dict[str, Any]:
         "encodings": {kind: {"tensors": count[kind], "bytes": size[kind]} for kind in sorted(count)},
         "tensors": tensors,
     }
-    manifest = getattr(checkpoint, "manifest", None)
-    if manifest is not None:
-        report["manifest"] = manifest
+    if isinstance(checkpoint, Manifested):
+        report["manifest"] = checkpoint.manifest
     return report
 
 
 def describe(weight: Any) -> str:
-    """Encoding of a weight with its variant: `dense bfloat16`, `int8 group 32`, `gguf Q4_1`."""
+    """Encoding of a weight with its variant: `dense bfloat16`, `int8 group 32`, `gguf Q4_1`, `int8 group 32, tied`."""
+    from honed.encodings.tied_table import TiedTable
+
+    if isinstance(weight, TiedTable):
+        return f"{describe(weight.head)}, tied"
     parts = [weight.kind]
     for attribute in ("dtype", "type_name"):
         value = getattr(weight, attribute, None)
@@ -79,7 +83,7 @@ def inspect(
         from honed.checkpoints.open import open_checkpoint
         from honed.plan.dump import dump_checkpoint
 
-        typer.echo(dump_checkpoint(open_checkpoint(model, revision)))
+        print_lines(dump_checkpoint(open_checkpoint(model, revision)))
         return
     report = examine(model, revision)
     if as_json:

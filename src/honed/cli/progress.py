@@ -7,6 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from honed.cli.streams import say
+from honed.errors import plain
+
 Report = Callable[[str, int, int], None]
 """Called with what is done now, and how much of how much is done."""
 
@@ -19,9 +22,10 @@ LINE_EVERY_S = 5.0
 def progress() -> Iterator[Report]:
     """Gives the function to report to. Cleared from a terminal at the end."""
     if not sys.stderr.isatty():
-        yield _Lines(sys.stderr.write, time.monotonic)
+        yield _Lines(say, time.monotonic)
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (
@@ -34,7 +38,7 @@ def progress() -> Iterator[Report]:
         task = bar.add_task("", total=None)
 
         def report(label: str, done: int, total: int) -> None:
-            bar.update(task, description=label, completed=done, total=total)
+            bar.update(task, description=escape(plain(label)), completed=done, total=total)
 
         yield report
 
@@ -51,4 +55,4 @@ class _Lines:
         now = self._clock()
         if now >= self._next:
             self._next = now + LINE_EVERY_S
-            self._write(f"{label}: {done} of {total}\n")
+            self._write(f"{plain(label)}: {done} of {total}\n")

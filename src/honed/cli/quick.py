@@ -68,9 +68,17 @@ def parse(function: Callable[..., None], words: Sequence[str]) -> dict[str, Any]
     return None if arguments else given
 
 
+def options(function: Callable[..., None]) -> dict[str, tuple[str, Any]]:
+    """The options of a verb's function, by flag: name and type."""
+    return _declared(function)[1]
+
+
 def _declared(function: Callable[..., None]) -> tuple[list[tuple[str, Any]], dict[str, tuple[str, Any]]]:
     """Name and type of each argument, and of each option by its flag. Those that may be None have the other type."""
-    names = {**function.__globals__, "typer": _TYPER}
+    written = function
+    while hasattr(written, "__wrapped__"):  # by `cli/declared.py`
+        written = written.__wrapped__
+    names = {**written.__globals__, "typer": _TYPER}
     hints = get_type_hints(function, names, include_extras=True)
     del hints["return"]
     arguments: list[tuple[str, Any]] = []

@@ -1,79 +1,77 @@
-"""What every compression pass offers. Interfaces and the report only; one file a pass.
+"""What every compression pass offers, and what it takes and gives. Interfaces only; one file a pass, in `passes/`.
 
-A pass maps (model, weights) to new weights. It reads no files and tokenizes nothing. Nothing is computed when it is
+A pass maps a model state to a model state. It reads no files and tokenizes nothing. Nothing is computed when it is
 applied: each new weight is made when it is asked for, so that only one at a time is held in full.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from honed.compress.calibrate import InputStatistics
+import numpy as np
+
+from honed.compress.needs import Columns, Inputs, Needs, Observed
+from honed.compress.settings import PassSettings
 from honed.encodings.base import Encoded
 from honed.encodings.scheme import Scheme
-from honed.models.base import DecoderModel
+from honed.models.base import Config, Model
 
 Weights = Mapping[str, Encoded]
-"""Every weight of a model by its Hugging Face name; a tied head that is encoded stands under its own name too."""
-
-Inputs = Callable[[], InputStatistics]
-"""What the inputs of the linear layers look like with some weights: measured at the first call, kept from then on."""
+"""Every weight of a model by its Hugging Face name; a tied head that is encoded stands under its own name too. What is
+looked up is made then, and again at a second look."""
 
 
 @dataclass(frozen=True)
-class TensorReport:
-    """What became of one weight. `relative_error` is |decoded - original| / |original| in the Frobenius norm."""
+class TiedHead:
+    """How a tied head that is encoded has come apart from its table.
 
-    name: str
-    encoding: str
-    bytes_before: int
-    bytes_after: int
-    relative_error: float
+    along: weights that were changed with it, so that they fit it and no longer the table. factors: what each of its
+    columns was multiplied with along with them, powers of two; one for each pass that did so, computed when called.
+    """
+
+    along: frozenset[str] = frozenset()
+    factors: tuple[Callable[[], Columns], ...] = ()
+
+    def product(self) -> Columns | None:
+        """All factors together, None for ones."""
+        found = [factors() for factors in self.factors]
+        return None if not found else np.prod(found, axis=0, dtype=np.float32)
 
 
 @dataclass(frozen=True)
-class Report:
-    """What a pass did: one line for each weight that it changed, and what a reader should know beside."""
+class ModelState:
+    """A model between two passes.
 
-    name: str
-    tensors: tuple[TensorReport, ...]
-    notes: tuple[str, ...]
+    config: as in config.json; `model` is what reading it gives, and a pass that changes the one changes the other.
+    schemes: what the weights that are encoded are, known at once and exact; the others are in full precision.
+    inputs: what enters the linear layers with these weights, where a pass knows it of those before it; else it is
+    measured for whoever asks. notes: what a user should know of what was done.
+    """
 
-
-class Compressed(Protocol):
-    """New weights. `schemes` is known at once and exact; `weight` computes."""
-
-    @property
-    def schemes(self) -> Mapping[str, Scheme]:
-        """The encoding of every weight that this pass gives, dense ones included."""
-
-    @property
-    def with_head(self) -> Set[str]:
-        """Weights that were changed along with a tied head, so that they fit it and no longer the embedding table."""
-
-    @property
-    def inputs(self) -> Inputs | None:
-        """The inputs with these weights, where they follow from those with the weights before. None: to be measured."""
-
-    def weight(self, name: str) -> Encoded:
-        """Computes one weight. Not kept: a second call computes it again."""
-
-    def report(self) -> Report:
-        """On the weights computed so far."""
+    config: Config
+    model: Model
+    weights: Weights
+    schemes: Mapping[str, Scheme] = field(default_factory=dict)
+    tied_head: TiedHead = TiedHead()
+    inputs: Inputs | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Pass(Protocol):
     """One compression step with its settings."""
 
     @property
-    def name(self) -> str:
+    def settings(self) -> PassSettings:
         """As in a recipe."""
 
-    def apply(self, model: DecoderModel, weights: Weights, *, threads: int, inputs: Inputs | None) -> Compressed:
+    @property
+    def needs(self) -> Needs:
+        """What it asks of the data with these settings."""
+
+    def apply(self, state: ModelState, observed: Observed, *, threads: int) -> ModelState:
         """Plans the step from names and shapes alone. Errors that need no weight are raised here.
 
-        `inputs`: with these weights; None where there are no tokens to calibrate on, as no pass of the recipe needs
-        them.
+        `observed` tells what `needs` asks for. The result has no `inputs` unless the pass knows what became of them.
         """

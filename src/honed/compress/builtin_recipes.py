@@ -1,4 +1,4 @@
-"""The built-in recipes, as data. Chosen by measurement; docs/measurements.md has the numbers.
+"""The built-in recipes, as data. Chosen by measurement; docs/measurements/ has the numbers.
 
 Activations in groups of 32 everywhere: with one scale a token, the outliers in the inputs of q, k and v alone cost
 more than all the weights; smoothing takes what is left of them. The head stays at 8 bits: its errors go into the

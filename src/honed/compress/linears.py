@@ -1,14 +1,16 @@
-"""Which weights of a model are multiplied, found by running its forward pass without values.
+"""Which weights of a model are multiplied, read off its recorded graph.
 
 A model file says all of this by the ops that it calls, so no list of layer names is kept anywhere.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from honed.models.base import DecoderModel
-from honed.ops.table import Activation, Rotary, Weight
+from honed.models.base import Model
+from honed.models.recorded import main_graph
+from honed.ops.table import Embedding, Linear, Route
+from honed.ops.values import Weight
 
 HEAD = "lm_head.weight"
 """Name that the head has in a recipe and a report, also where it is tied to the embedding."""
@@ -16,63 +18,38 @@ HEAD = "lm_head.weight"
 
 @dataclass(frozen=True)
 class Linears:
-    """`layers` are the matrices of linear ops before the selection of rows, `head` the one after it."""
+    """`layers` are the matrices of linear ops over all rows, those of experts among them; `head` the one over those
+    that are selected; None of an encoder. What works on one row of a text, as a pooler does, is neither, and nor is
+    what scores experts: it weighs little, and an error of it sends rows elsewhere."""
 
     layers: tuple[Weight, ...]
-    head: Weight
+    head: Weight | None
     embedding: Weight
 
     @property
     def tied(self) -> bool:
-        return self.head.name == self.embedding.name
+        return self.head is not None and self.head.name == self.embedding.name
 
     @property
-    def head_name(self) -> str:
-        return HEAD if self.tied else self.head.name
+    def head_name(self) -> str | None:
+        return HEAD if self.tied else None if self.head is None else self.head.name
 
 
-def find_linears(model: DecoderModel) -> Linears:
-    """Walks the forward pass once; takes no memory for weights."""
-    walk = _Walk()
-    model.forward(walk)
-    return Linears(tuple(walk.layers.values()), walk.heads[0], walk.embeddings[0])
+def find_linears(model: Model) -> Linears:
+    """Takes no memory for weights."""
+    graph = main_graph(model)
+    scores = {number for route in graph.operations(Route) for number in route.inputs}
+    layers = {
+        weight.name: weight
+        for statement in graph
+        if statement.value.rows == "tokens" and statement.number not in scores
+        for weight in statement.operation.multiplied
+    }
+    selected = (one.operation for one in graph if one.value.rows == "selected")
+    head = next((operation.weight for operation in selected if isinstance(operation, Linear)), None)
+    return Linears(tuple(layers.values()), head, next(graph.operations(Embedding)).table)
 
 
-@dataclass
-class _Walk:
-    """Ops whose values say only whether the rows have been selected."""
-
-    layers: dict[str, Weight] = field(default_factory=dict)
-    heads: list[Weight] = field(default_factory=list)
-    embeddings: list[Weight] = field(default_factory=list)
-
-    def embedding(self, table: Weight) -> bool:
-        self.embeddings.append(table)
-        return False
-
-    def linear(self, x: bool, weight: Weight, bias: Weight | None = None) -> bool:
-        if x:
-            self.heads.append(weight)
-        else:
-            self.layers[weight.name] = weight
-        return x
-
-    def rms_norm(self, x: bool, weight: Weight, eps: float) -> bool:
-        return x
-
-    def rope(self, x: bool, rotary: Rotary, head_dim: int) -> bool:
-        return x
-
-    def attention(
-        self, q: bool, k: bool, v: bool, *, layer: int, head_dim: int, scale: float, window: int | None = None
-    ) -> bool:
-        return q
-
-    def gated(self, gate: bool, up: bool, activation: Activation) -> bool:
-        return gate
-
-    def add(self, a: bool, b: bool) -> bool:
-        return a or b
-
-    def select(self, x: bool) -> bool:
-        return True
+def all_linears(model: Model) -> frozenset[str]:
+    """The weights of all linear ops, whatever rows they work on."""
+    return frozenset(weight.name for statement in main_graph(model) for weight in statement.operation.multiplied)

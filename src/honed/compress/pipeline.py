@@ -1,109 +1,67 @@
-"""Runs the passes of a recipe over the weights of a model. Which pass a setting means is the registry here."""
+"""Runs the passes of a recipe, one after the other, and provides what each needs of the data and nothing more."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Set
-from dataclasses import dataclass
+from collections.abc import Set
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
 
-from honed.compress.base import Compressed, Inputs, Pass, Report, Weights
-from honed.compress.calibrate import InputStatistics, Tokens, collect_inputs
-from honed.compress.linears import HEAD, find_linears
+from honed.compress.base import ModelState
+from honed.compress.by_block import apply_by_block
+from honed.compress.linears import all_linears
+from honed.compress.needs import Inputs, InputStatistics, Observed, Statistic
+from honed.compress.observe import Tokens, observe, slow_blocks
 from honed.compress.recipe import Recipe
-from honed.compress.round_to_nearest import RoundToNearest
-from honed.compress.smooth_pass import Smooth
+from honed.compress.registry import make_pass
 from honed.encodings.base import Encoded
-from honed.encodings.scheme import Scheme
-from honed.models.base import DecoderModel
-
-PASSES: dict[str, Callable[[Any], Pass]] = {
-    "round_to_nearest": RoundToNearest,
-    "smooth": Smooth,
-}
+from honed.errors import ParameterError
 
 
 @dataclass(frozen=True)
-class Pipeline:
-    """The weights after the last pass, computed when asked for, and the reports of all passes."""
+class Compressed:
+    """`states`: the model before the first pass and after each. Weights are computed when they are asked for."""
 
-    stages: tuple[Compressed, ...]
-    before_last: Weights
-    """What the last pass, which encodes, is given: the model in full precision after all passes before it."""
+    states: tuple[ModelState, ...]
 
     @property
-    def schemes(self) -> Mapping[str, Scheme]:
-        return self.stages[-1].schemes
+    def state(self) -> ModelState:
+        """After the last pass."""
+        return self.states[-1]
 
-    @property
-    def with_head(self) -> Set[str]:
-        """Weights that some pass changed along with a tied head: see `compress.base.Compressed`."""
-        return frozenset().union(*(stage.with_head for stage in self.stages))
-
-    def weight(self, name: str) -> Encoded:
-        return self.stages[-1].weight(name)
-
-    def reports(self) -> tuple[Report, ...]:
-        return tuple(stage.report() for stage in self.stages)
+    def in_full(self, name: str) -> Encoded:
+        """A weight in full precision, after all passes but those that encode it."""
+        return next(state for state in reversed(self.states) if name not in state.schemes).weights[name]
 
 
-def compress_weights(
-    model: DecoderModel, weights: Weights, recipe: Recipe, *, threads: int, calibration: Tokens = ()
-) -> Pipeline:
-    """Chains the passes of a recipe. Nothing is computed yet; see `compress.base.Weights` for what is given."""
-    stages: list[Compressed] = []
-    given = current = weights
-    inputs: Inputs | None = None
-    for settings in recipe.passes:
-        given = current
-        if calibration and inputs is None:
-            inputs = _measured(model, given, calibration)
-        stages.append(PASSES[settings.kind](settings).apply(model, given, threads=threads, inputs=inputs))
-        inputs = stages[-1].inputs
-        current = _Output(stages[-1], given)
-    return Pipeline(tuple(stages), given)
+def run_recipe(state: ModelState, recipe: Recipe, *, threads: int, calibration: Tokens = ()) -> Compressed:
+    """Chains the passes of a recipe. Nothing is computed yet.
+
+    ParameterError where a pass needs data and there is no `calibration`, and whatever the passes refuse.
+    """
+    passes = [make_pass(settings) for settings in recipe.passes]
+    # One walk serves all passes whose inputs follow from each other's.
+    at_once = [step.needs.statistics for step in passes if step.needs.order == "any"]
+    statistics: frozenset[Statistic] = frozenset().union(*at_once)
+    states = [state]
+    for step in passes:
+        if step.needs.statistics and not calibration:
+            problem = f"the pass {step.settings.kind} needs tokens to calibrate on"
+            raise ParameterError("calibration", None, problem)
+        given = states[-1]
+        if step.needs.statistics:
+            slow = slow_blocks(given.model)
+            given = replace(given, notes=(*given.notes, *(note for note in slow if note not in given.notes)))
+        if step.needs.order == "blocks":
+            states.append(apply_by_block(step, given, calibration, threads=threads))
+            continue
+        inputs = given.inputs or _measured(given, calibration, statistics, threads)
+        states.append(step.apply(given, Observed(all_linears(given.model), inputs), threads=threads))
+    return Compressed(tuple(states))
 
 
-def _measured(model: DecoderModel, weights: Weights, calibration: Tokens) -> Inputs:
+def _measured(state: ModelState, calibration: Tokens, statistics: Set[Statistic], threads: int) -> Inputs:
     @cache
     def measure() -> InputStatistics:
-        return collect_inputs(model, lambda name: weights[name].decode(), calibration)
+        return observe(state.model, state.weights, calibration, statistics, threads=threads)
 
     return measure
-
-
-class SourceWeights(Mapping[str, Encoded]):
-    """The weights that a model names, read when asked for.
-
-    With `head_apart` a tied head is there under `lm_head.weight` too, to become a weight of its own.
-    """
-
-    def __init__(self, model: DecoderModel, read: Callable[[str], Encoded], *, head_apart: bool = True) -> None:
-        linears = find_linears(model)
-        self._origin = {name: name for name in model.weights()}
-        if linears.tied and head_apart:
-            self._origin[HEAD] = linears.embedding.name
-        self._read = read
-
-    def __getitem__(self, name: str) -> Encoded:
-        return self._read(self._origin[name])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._origin)
-
-    def __len__(self) -> int:
-        return len(self._origin)
-
-
-class _Output(Mapping[str, Encoded]):
-    def __init__(self, stage: Compressed, given: Weights) -> None:
-        self._stage, self._names = stage, tuple(given)
-
-    def __getitem__(self, name: str) -> Encoded:
-        return self._stage.weight(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)

@@ -6,138 +6,70 @@
                  "overrides": [{"modules": "lm_head", "setting": {"weights": {"bits": 8, "group": 32}}},
                                {"modules": "*.down_proj", "setting": "dense"}]}]}
 
-Unknown keys are refused with the nearest known one. What a pass does is in its own file; the built-in recipes are
-data, in `builtin_recipes.py`.
+Unknown keys are refused with the nearest known one. What a pass does and what its settings mean is in its own
+file, which is found through `registry.py`; the built-in recipes are data, in `builtin_recipes.py`.
 """
 
 from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
-from fnmatch import fnmatchcase
+from collections.abc import Iterator, Mapping
+from functools import reduce
+from operator import or_
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from honed.checkpoints.json_files import read_object
 from honed.compress.builtin_recipes import RECIPES
-from honed.encodings.codebook import TableName
-from honed.encodings.int4 import Offset
-from honed.encodings.scheme import Group
-from honed.errors import FormatError, HonedError, ParameterError
+from honed.compress.layer_settings import EncodingSettings
+from honed.compress.registry import PASSES, make_pass, pass_name
+from honed.compress.settings import PassSettings, Settings
+from honed.errors import HonedError, ParameterError
+
+_MAX_BYTES = 1 << 20
+_MAX_VALUES = 50_000
+"""A recipe that overrides every module of a large model by name has some ten thousand."""
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+if TYPE_CHECKING:
+    AnySettings = PassSettings
+else:  # which pass is meant is said by its name
+    AnySettings = Annotated[reduce(or_, PASSES), Field(discriminator="kind")]
+
+PASS_NAMES = tuple(pass_name(settings) for settings in PASSES)
+_ENCODING_NAMES = tuple(pass_name(settings) for settings in PASSES if issubclass(settings, EncodingSettings))
 
 
-class WeightSettings(_Settings):
-    """8 bits are symmetric, per channel (`group` null) or in groups; 4 bits are in groups, and may be searched.
-
-    offset `source` takes minimums where the source file has them, the symmetric form where it is 4-bit and symmetric,
-    and zero points anywhere else: weights that lie on a 4-bit grid already are not rounded a second time. codebook
-    names sixteen values that 4-bit codes point to, instead of a grid with an offset.
-    """
-
-    bits: Literal[8, 4]
-    group: Group | None = 32
-    offset: Offset | Literal["source"] = "symmetric"
-    codebook: TableName | None = None
-    search: bool = False
-
-    @model_validator(mode="after")
-    def _consistent(self) -> WeightSettings:
-        if self.bits == 4 and self.group is None:
-            raise ValueError("4-bit weights need a group of 32, 64 or 128")
-        if self.bits == 8 and self.offset != "symmetric":
-            raise ValueError(f"8-bit weights are symmetric; remove offset: {self.offset}")
-        if self.codebook is not None and (self.bits == 8 or self.offset != "symmetric"):
-            raise ValueError("a codebook is for 4 bits, and takes no offset")
-        if self.bits == 8 and self.search:
-            raise ValueError("search is for 4 bits only; at 8 bits it gains nothing")
-        return self
-
-
-class ActivationSettings(_Settings):
-    """int8 at run time: one scale for each token (`group` null) or for each run of `group` features."""
-
-    group: Group | None = None
-
-
-class Setting(_Settings):
-    """How one linear layer is stored, and how its input is quantized at run time."""
-
-    weights: WeightSettings
-    activations: ActivationSettings = ActivationSettings()
-
-    @model_validator(mode="after")
-    def _same_group(self) -> Setting:
-        if self.activations.group is not None and self.weights.group not in (None, self.activations.group):
-            raise ValueError(
-                f"activations.group {self.activations.group} must be null or equal weights.group {self.weights.group}"
-            )
-        return self
-
-
-class Override(_Settings):
-    """A setting for the modules whose name (without `.weight`) matches a shell pattern; the first match wins."""
-
-    modules: Annotated[str, Field(min_length=1)]
-    setting: Setting | Literal["dense"]
-
-
-class RoundToNearestSettings(Setting):
-    """Settings of the pass `round_to_nearest`."""
-
-    kind: Annotated[Literal["round_to_nearest"], Field(alias="pass")]
-    overrides: tuple[Override, ...] = ()
-
-    def for_module(self, name: str) -> Setting | None:
-        """The setting of a module, or None where it stays dense."""
-        for override in self.overrides:
-            if fnmatchcase(name, override.modules):
-                return None if override.setting == "dense" else override.setting
-        return self
-
-
-class SmoothSettings(_Settings):
-    """Settings of the pass `smooth`: 0 leaves outliers in the activations, 1 moves all of them into the weights.
-
-    junctions: where it acts, on the inputs of `layers`, on that of the output `head`, or on both. Layers that lie on a
-    grid of few bits leave it when they are smoothed.
-    """
-
-    kind: Annotated[Literal["smooth"], Field(alias="pass")]
-    strength: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    junctions: Literal["all", "layers", "head"] = "all"
-
-
-PassSettings = Annotated[RoundToNearestSettings | SmoothSettings, Field(discriminator="kind")]
-PASS_NAMES = ("round_to_nearest", "smooth")
-
-
-class Recipe(_Settings):
+class Recipe(Settings):
     """Passes in the order in which they run. The last one encodes, those before it keep weights in full precision."""
 
-    passes: Annotated[tuple[PassSettings, ...], Field(min_length=1)]
+    passes: Annotated[tuple[AnySettings, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _encodes_last(self) -> Recipe:
-        encoding = [settings.kind == "round_to_nearest" for settings in self.passes]
+        encoding = [isinstance(settings, EncodingSettings) for settings in self.passes]
         if encoding != [False] * (len(encoding) - 1) + [True]:
-            raise ValueError("round_to_nearest must be the last pass, and there once")
+            raise ValueError(f"{' or '.join(_ENCODING_NAMES)} must be the last pass, and there once")
         return self
 
     @property
     def calibrates(self) -> bool:
         """Whether a pass needs tokens."""
-        return any(settings.kind == "smooth" for settings in self.passes)
+        return any(make_pass(settings).needs.statistics for settings in self.passes)
+
+    @property
+    def encoding(self) -> EncodingSettings:
+        """Settings of the last pass."""
+        last = self.passes[-1]
+        assert isinstance(last, EncodingSettings)  # checked above
+        return last
 
     def encodes(self, module: str) -> bool:
         """Whether the last pass encodes a linear layer, named without `.weight`, and does not leave it dense."""
-        last = self.passes[-1]
-        return isinstance(last, RoundToNearestSettings) and last.for_module(module) is not None
+        return self.encoding.for_module(module) is not None
 
     def as_json(self) -> dict[str, Any]:
         """Every setting, defaults included."""
@@ -147,8 +79,8 @@ class Recipe(_Settings):
 def read_recipe(recipe: str | Path | Mapping[str, Any] | Recipe) -> Recipe:
     """A recipe from a built-in name (int8, int4, nf4), the path of a .json file, or a mapping of the same form.
 
-    Errors: ParameterError for an unknown name or key, or a value out of range; FormatError for a file that is not
-    JSON.
+    Errors: ParameterError for an unknown name or key, or a value out of range; SourceError for a file that cannot be
+    read, FormatError for one that is not a JSON object or far larger than a recipe.
     """
     if isinstance(recipe, Recipe):
         return recipe
@@ -162,16 +94,7 @@ def read_recipe(recipe: str | Path | Mapping[str, Any] | Recipe) -> Recipe:
         near = difflib.get_close_matches(name, RECIPES, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ParameterError("recipe", name, f"must be {', '.join(RECIPES)} or the path of a .json file{hint}")
-    return _validated(_read_json(path), str(path))
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ParameterError("recipe", str(path), f"cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise FormatError(path, "recipe", f"is not JSON: {error}") from error
+    return _validated(read_object(path, _MAX_BYTES, values=_MAX_VALUES), str(path))
 
 
 def _validated(value: Any, source: str) -> Recipe:
@@ -203,6 +126,17 @@ def _explained(error: ValidationError, source: str) -> HonedError:
 
 
 def _known_keys() -> list[str]:
-    passes: tuple[type[BaseModel], ...] = (SmoothSettings, RoundToNearestSettings)
-    parts: tuple[type[BaseModel], ...] = (Recipe, WeightSettings, ActivationSettings, Override)
-    return sorted({field.alias or name for model in (*passes, *parts) for name, field in model.model_fields.items()})
+    models: set[type[BaseModel]] = {Recipe, *PASSES}
+    while found := {part for model in models for part in _parts(model)} - models:
+        models |= found
+    return sorted({field.alias or name for model in models for name, field in model.model_fields.items()})
+
+
+def _parts(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """The models that the fields of one are made of."""
+    types: list[Any] = [field.annotation for field in model.model_fields.values()]
+    while types:
+        kind = types.pop()
+        types += get_args(kind)
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield kind

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from honed.later import numpy as np
+from honed.lazy_imports import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,61 +9,36 @@ decoding; rounding is in `codebook_encoder.py`.
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable, Mapping
 from dataclasses import field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from honed.encodings.activation import ActivationScales
+from honed.encodings.descriptor import DensePolicy, Integers, Part, kernels_of
+from honed.encodings.groups import GROUPS, Group, activation_text, as_group, count_groups, required_group
+from honed.encodings.words import join_nibbles, split_nibbles
 from honed.errors import ParameterError
-from honed.later import numpy as np
+from honed.lazy_imports import numpy as np
 from honed.records import dataclass
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-GROUPS = (32, 64, 128)
 Table = tuple[int, ...]
 TableName = Literal["linear", "power_of_two", "normal_float"]
-
-
-def _normal_quantile(probability: float) -> float:
-    """Where the normal distribution reaches a probability from 0.5 to 0.999, by bisection.
-
-    `statistics` has it too, and costs every start its import.
-    """
-    low, high = 0.0, 4.0
-    for _ in range(50):
-        middle = (low + high) / 2
-        if (1 + math.erf(middle / math.sqrt(2))) / 2 < probability:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
-
-
-def _normal_float() -> Table:
-    """Quantiles of the normal distribution at equal steps of probability, zero among them, seven below and eight above.
-
-    Each side goes from one half to the mean of 1 - 1/32 and 1 - 1/30, the outermost probabilities that leave half a
-    step beyond sixteen and fifteen values; the largest becomes 127.
-    """
-    outermost = 1 - (1 / 32 + 1 / 30) / 2
-
-    def side(count: int) -> list[float]:
-        return [_normal_quantile(0.5 + (outermost - 0.5) * step / count) for step in range(1, count + 1)]
-
-    size = 127 / _normal_quantile(outermost)
-    values = [-value for value in reversed(side(7))] + [0.0] + side(8)
-    return tuple(round(value * size) for value in values)
 
 
 TABLES: dict[TableName, Table] = {
     "linear": tuple(range(-8, 8)),
     "power_of_two": (*(-(1 << power) for power in range(7, -1, -1)), 0, *(1 << power for power in range(7))),
-    "normal_float": _normal_float(),
+    "normal_float": (-127, -88, -67, -50, -36, -23, -12, 0, 10, 20, 31, 43, 56, 71, 92, 127),
 }
-"""Each ascending."""
+"""Each ascending. Those of normal_float are quantiles of the normal distribution at equal steps of probability: zero,
+seven below and eight above it. Each side ends at the mean of 1 - 1/32 and 1 - 1/30, the outermost probabilities that
+leave half a step beyond sixteen and fifteen values, and the largest becomes 127."""
+GGML_VALUES: Table = (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)
+"""What the codes of the GGUF blocks IQ4_NL and IQ4_XS stand for (ggml's kvalues_iq4nl)."""
 
 
 def check_table(table: Table) -> None:
@@ -71,6 +46,71 @@ def check_table(table: Table) -> None:
     valid = len(table) == 16 and all(type(value) is int and -128 <= value <= 127 for value in table)
     if not valid or list(table) != sorted(table) or not any(table):
         raise ParameterError("table", list(table), "must be sixteen ascending integers from -128 to 127, not all zero")
+
+
+def table_name(table: Table) -> str:
+    """The name of a built-in table, or the values."""
+    return next((name for name, values in TABLES.items() if values == table), str(list(table)))
+
+
+@dataclass(frozen=True)
+class CodebookScheme:
+    """4-bit indices of sixteen int8 values; `group` inputs share a float16 scale.
+
+    On disk: `weight_codes`, two indices a byte, and `weight_scale`. The table stands in the manifest.
+    """
+
+    name: ClassVar[str] = "codebook"
+    quantizes: ClassVar[bool] = kernels_of(name).quantizes
+    looked_up: ClassVar[bool] = kernels_of(name).looked_up
+
+    group: Group
+    table: Table
+    activation_group: Group | None = None
+
+    @property
+    def label(self) -> str:
+        return f"codebook group {self.group}"
+
+    def nbytes(self, shape: tuple[int, ...]) -> int:
+        rows, width = shape
+        return rows * (-(-width // 2) + 2 * count_groups(width, self.group))
+
+    def run_as(self, policy: DensePolicy) -> CodebookScheme:
+        return self
+
+    def packed_bytes(self, columns: int, k: int) -> int:
+        return columns * count_groups(k, self.group) * (self.group // 2 + 2)
+
+    def tensors(self, shape: tuple[int, ...]) -> tuple[Part, ...]:
+        rows, width = shape
+        scales = Part("_scale", "F16", (rows, count_groups(width, self.group)))
+        return Part("_codes", "U8", (rows, -(-width // 2))), scales
+
+    def read(self, shape: tuple[int, ...], tensor: Callable[[str], NDArray[Any]]) -> Codebook:
+        return StoredCodebook(
+            tensor("_codes"),
+            shape[1],
+            scales=tensor("_scale"),
+            table=self.table,
+            group=self.group,
+            activation=ActivationScales(self.activation_group),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        return {"table": list(self.table), "group": self.group, "activation_group": self.activation_group}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> CodebookScheme:
+        values = fields.get("table")
+        if not isinstance(values, list):
+            raise ParameterError("table", values, "must be a list of sixteen integers")
+        table = tuple(values)
+        check_table(table)
+        return cls(required_group(fields.get("group")), table, as_group(fields.get("activation_group")))
+
+    def __str__(self) -> str:
+        return f"codebook {table_name(self.table)} group {self.group}, {activation_text(self.activation_group)}"
 
 
 @dataclass(frozen=True)
@@ -102,14 +142,19 @@ class Codebook:
         return self.codes.shape
 
     @property
+    def scheme(self) -> CodebookScheme:
+        return CodebookScheme(required_group(self.group), self.table, as_group(self.activation.group))
+
+    @property
     def nbytes(self) -> int:
-        """Bytes with two codes a byte, as stored and as packed."""
-        rows, width = self.shape
-        return rows * -(-width // 2) + int(self.scales.nbytes)
+        return self.scheme.nbytes(self.shape)
 
     @property
     def kind(self) -> str:
-        return "codebook"
+        return CodebookScheme.name
+
+    def run_as(self, policy: DensePolicy) -> CodebookScheme:
+        return self.scheme
 
     @property
     def values(self) -> NDArray[np.int8]:
@@ -122,7 +167,50 @@ class Codebook:
         decoded: NDArray[np.float32] = values * scales
         return decoded
 
+    def floats(self) -> Mapping[str, NDArray[Any]]:
+        return {"scale": self.scales}
 
-def table_name(table: Table) -> str:
-    """The name of a built-in table, or the values."""
-    return next((name for name, values in TABLES.items() if values == table), str(list(table)))
+    def integers(self) -> Integers:
+        codes = self.values.astype(np.int64)[self.codes]
+        return Integers(codes, self.scales.astype(np.float32), None, self.group)
+
+    def parts(self) -> dict[str, NDArray[Any]]:
+        return {"_codes": join_nibbles(self.codes), "_scale": self.scales}
+
+
+class StoredCodebook(Codebook):
+    """Codes that lie in a mapped file, spread to bytes when they are asked for and never kept.
+
+    `stored` uint8 [out, in / 2]: two codes a byte, the first in the low bits, rows filled up to whole bytes.
+    """
+
+    stored: NDArray[np.uint8]
+    width: int
+
+    def __init__(
+        self,
+        stored: NDArray[np.uint8],
+        width: int,
+        *,
+        scales: NDArray[np.float16],
+        table: Table,
+        group: int,
+        activation: ActivationScales,
+    ) -> None:
+        # The base class is frozen, and its own constructor would take the codes.
+        given = {"scales": scales, "table": table, "group": group, "activation": activation}
+        self.__dict__.update(stored=stored, width=width, **given)
+
+    @property
+    def codes(self) -> NDArray[np.uint8]:
+        return self._spread(slice(None))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.stored.shape[0], self.width
+
+    def decode(self, rows: slice = slice(None)) -> NDArray[np.float32]:
+        return Codebook(self._spread(rows), self.scales[rows], self.table, self.group, self.activation).decode()
+
+    def _spread(self, rows: slice) -> NDArray[np.uint8]:
+        return np.ascontiguousarray(split_nibbles(self.stored[rows])[:, : self.width])

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from honed.encodings.activation import ActivationScales
 from honed.encodings.base import Encoded
-from honed.encodings.codebook import GROUPS, Codebook, Table, check_table
+from honed.encodings.codebook import Codebook, Table, check_table
 from honed.encodings.grouping import Runs, as_rows, covering_scales, for_each_chunk, matrix_shape
+from honed.encodings.groups import GROUPS
 from honed.errors import ParameterError
 
 Scales = NDArray[np.float32]

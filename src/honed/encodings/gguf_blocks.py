@@ -7,12 +7,17 @@ Not here: the layouts (`gguf_formats.py`) and the file (`checkpoints/gguf.py`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from honed.encodings.dense import DenseScheme
+from honed.encodings.descriptor import DensePolicy, Format
 from honed.encodings.gguf_formats import BlockFormat
+from honed.encodings.gguf_runs import BLOCK_FORMATS
 from honed.encodings.int4 import Offset
 
 CHUNK_VALUES = 1 << 17
@@ -21,7 +26,8 @@ CHUNK_VALUES = 1 << 17
 
 @dataclass(frozen=True, eq=False)
 class GgufBlocks:
-    """`data` uint8, the bytes of the tensor; `shape` (out, in) or (n,), rows a whole number of blocks wide.
+    """`data` uint8, the bytes of the tensor; `shape` (out, in) or (n,), rows a whole number of blocks wide. One of
+    [matrices, out, in] is only there to have its matrices taken out (`matrix`).
 
     `row_order[r]` is the stored row of logical row r; None where they are the same.
     """
@@ -32,7 +38,7 @@ class GgufBlocks:
     row_order: NDArray[np.intp] | None = None
 
     def __post_init__(self) -> None:
-        if len(self.shape) not in (1, 2) or self.shape[-1] % self.format.values:
+        if len(self.shape) not in (1, 2, 3) or self.shape[-1] % self.format.values:
             raise TypeError(f"{self.format.name} cannot hold a tensor of shape {self.shape}")
         expected = int(np.prod(self.shape)) // self.format.values * self.format.nbytes
         if self.data.dtype != np.uint8 or self.data.shape != (expected,):
@@ -47,6 +53,14 @@ class GgufBlocks:
     @property
     def kind(self) -> str:
         return "gguf"
+
+    def run_as(self, policy: DensePolicy) -> Format:
+        """With auto as they are, where kernels read them; else decoded, as values of 16 bits are, or of 32."""
+        own = BLOCK_FORMATS.get(self.type_name) if policy == "auto" else None
+        return own or DenseScheme("float32" if self.type_name == "F32" else "bfloat16").run_as(policy)
+
+    def floats(self) -> Mapping[str, NDArray[Any]]:
+        return {f"scale {field}": self.blocks[field] for field in self.format.scales}
 
     @property
     def type_name(self) -> str:
@@ -77,9 +91,22 @@ class GgufBlocks:
         data = self.stored[rows] if self.row_order is None else self.stored[self.row_order[rows]]
         return GgufBlocks(self.format, data.reshape(-1), (len(data), *self.shape[1:]))
 
+    def rows_at(self, numbers: NDArray[np.intp]) -> GgufBlocks:
+        """Those rows of a matrix, in that order; copied only where they do not lie behind each other."""
+        stored = numbers if self.row_order is None else self.row_order[numbers]
+        together = len(stored) > 0 and bool((np.diff(stored) == 1).all())
+        data = self.stored[stored[0] : stored[-1] + 1] if together else self.stored[stored]
+        return GgufBlocks(self.format, data.reshape(-1), (len(data), *self.shape[1:]))
+
+    def matrix(self, number: int) -> GgufBlocks:
+        """One of [matrices, out, in]."""
+        rows, width = self.shape[-2:]
+        data = self.stored[number * rows : (number + 1) * rows]
+        return GgufBlocks(self.format, data.reshape(-1), (rows, width))
+
     @property
     def _stored_rows(self) -> int:
-        return self.shape[0] if len(self.shape) == 2 else 1
+        return int(np.prod(self.shape[:-1])) if len(self.shape) > 1 else 1
 
     def decode(self, rows: slice = slice(None)) -> NDArray[np.float32]:
         """Bit-equal to ggml's dequantization. Beside the result it takes memory for one chunk only."""
@@ -95,7 +122,7 @@ class GgufBlocks:
         out = np.empty((len(stored), width), dtype=np.float32)
         step = max(1, CHUNK_VALUES // width)
         blocks = self.blocks
-        # A scale may be Inf or NaN: that is found by checkpoints/finite.py, which can name the tensor.
+        # A scale may be Inf or NaN: that is found by checkpoints/finite_weights.py, which can name the tensor.
         with np.errstate(invalid="ignore", over="ignore"):
             for start in range(0, len(stored), step):
                 part = blocks[stored[start : start + step]].reshape(-1)

@@ -2,8 +2,8 @@
 
 Each format cuts a row into blocks of a fixed number of values that share scales; the layouts are those of ggml
 (`ggml-common.h`). Every multiplication and addition is done in float32 in the order that ggml does it, so the result
-equals ggml's bit for bit. Not here: the weight itself with its shape and rows (`gguf_blocks.py`), and the formats that
-need look-up tables (IQ, TQ, MXFP4).
+equals ggml's bit for bit. Not here: the weight itself with its shape and rows (`gguf_blocks.py`), and the formats of
+fewer than two bits or with large look-up tables (IQ1, IQ2, IQ3, TQ, MXFP4).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from honed.encodings.codebook import GGML_VALUES
 from honed.encodings.dense import bfloat16_to_float32
 
 Blocks = NDArray[np.void]
@@ -23,6 +24,8 @@ Codes = NDArray[np.int8]
 _LOW_HIGH = np.array([0, 4], dtype=np.uint8)[:, None]
 _PAIRS = np.array([0, 2, 4, 6], dtype=np.uint8)[:, None]
 _BITS = np.arange(8, dtype=np.uint8)[:, None]
+_EIGHT_PAIRS = np.arange(0, 16, 2, dtype=np.uint16)
+_FOUR_BIT_CODES: Codes = np.array(GGML_VALUES, dtype=np.int8)
 _NO_CODES: Codes = np.empty(0, dtype=np.int8)
 
 
@@ -107,6 +110,36 @@ def _codes_q6_k(blocks: Blocks) -> Codes:
     return (_nibbles(blocks["codes"], 64) | high.reshape(-1, 256)).view(np.int8) - np.int8(32)
 
 
+def _two_bits(packed: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Of every 32 bytes first the lowest pairs of bits, then the next ones: [n, 4 * bytes]."""
+    return ((packed.reshape(len(packed), -1, 1, 32) >> _PAIRS) & np.uint8(3)).reshape(len(packed), -1)
+
+
+def _codes_q2_k(blocks: Blocks) -> Codes:
+    return _two_bits(blocks["codes"]).view(np.int8)
+
+
+def _codes_q3_k(blocks: Blocks) -> Codes:
+    high = ((blocks["high"].reshape(-1, 1, 32) >> _BITS) & np.uint8(1)) << np.uint8(2)
+    return (_two_bits(blocks["codes"]) | high.reshape(-1, 256)).view(np.int8) - np.int8(4)
+
+
+def four_bit_indices(blocks: Blocks) -> NDArray[np.uint8]:
+    """Of IQ4_NL and IQ4_XS: which of the sixteen values each code is, [n, values]."""
+    return _nibbles(blocks["codes"], 16)
+
+
+def _codes_iq4(blocks: Blocks) -> Codes:
+    return _FOUR_BIT_CODES[four_bit_indices(blocks)]
+
+
+def six_bit_scales(packed: NDArray[np.uint8]) -> NDArray[np.int8]:
+    """Sixteen scales of Q3_K from twelve bytes: eight of low halves, four of upper pairs; less 32: [n, 16]."""
+    low = ((packed[:, None, :8] >> _LOW_HIGH) & np.uint8(0x0F)).reshape(-1, 16)
+    high = ((packed[:, None, 8:] >> _PAIRS) & np.uint8(3)).reshape(-1, 16)
+    return (low | (high << np.uint8(4))).view(np.int8) - np.int8(32)
+
+
 def six_bit_pairs(packed: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Eight scales and eight minimums of six bits each from twelve bytes (ggml's get_scale_min_k4): [n, 8] each."""
     first, second, mixed = packed[:, 0:4], packed[:, 4:8], packed[:, 8:12]
@@ -142,9 +175,33 @@ def _groups_minus_minimum(blocks: Blocks, codes: Codes) -> Values:
     return (widened * codes.reshape(-1, 8, 32).astype(np.float32) - offsets).reshape(-1, 256)
 
 
+def _grouped(blocks: Blocks, levels: NDArray[np.int8], codes: Codes) -> Values:
+    """Runs of codes, as many as there are levels, each times d and its level."""
+    scales = _column(blocks, "d") * levels.astype(np.float32)
+    runs = codes.reshape(len(codes), levels.shape[1], -1).astype(np.float32)
+    return (scales[:, :, None] * runs).reshape(len(codes), -1)
+
+
 def _groups_of_16(blocks: Blocks, codes: Codes) -> Values:
-    scales = _column(blocks, "d") * blocks["scales"].astype(np.float32)
-    return (scales[:, :, None] * codes.reshape(-1, 16, 16).astype(np.float32)).reshape(-1, 256)
+    return _grouped(blocks, blocks["scales"], codes)
+
+
+def _groups_of_q3_k(blocks: Blocks, codes: Codes) -> Values:
+    return _grouped(blocks, six_bit_scales(blocks["scales"]), codes)
+
+
+def _groups_of_iq4_xs(blocks: Blocks, codes: Codes) -> Values:
+    low = (blocks["low"][:, :, None] >> _LOW_HIGH.reshape(2)) & np.uint8(0x0F)
+    high = (blocks["upper"][:, None] >> _EIGHT_PAIRS) & np.uint16(3)
+    levels = (low.reshape(-1, 8) | (high.astype(np.uint8) << np.uint8(4))).view(np.int8) - np.int8(32)
+    return _grouped(blocks, levels, codes)
+
+
+def _groups_of_q2_k(blocks: Blocks, codes: Codes) -> Values:
+    """Sixteen runs of 16 codes, each with a scale in the low half of a byte and a minimum in the high half."""
+    scales = (_column(blocks, "d") * (blocks["scales"] & np.uint8(15)).astype(np.float32))[:, :, None]
+    offsets = (_column(blocks, "m") * (blocks["scales"] >> np.uint8(4)).astype(np.float32))[:, :, None]
+    return (scales * codes.reshape(-1, 16, 16).astype(np.float32) - offsets).reshape(-1, 256)
 
 
 @dataclass(frozen=True)
@@ -165,6 +222,9 @@ def _format(name: str, type_id: int, values: int, fields: list[tuple[str, str, i
 _D, _M = ("d", "<f2", 1), ("m", "<f2", 1)
 _HIGH, _CODES, _SIX_BITS = ("high", "u1", 4), ("codes", "u1", 16), ("scales", "u1", 12)
 _HIGH_K, _CODES_K = ("high", "u1", 32), ("codes", "u1", 128)
+_Q2_K = [("scales", "u1", 16), ("codes", "u1", 64), _D, _M]
+_Q3_K = [_HIGH_K, ("codes", "u1", 64), _SIX_BITS, _D]
+_IQ4_XS = [_D, ("upper", "<u2", 1), ("low", "u1", 4), _CODES_K]
 _Q6_K = [_CODES_K, ("high", "u1", 64), ("scales", "i1", 16), _D]
 FORMATS: dict[int, BlockFormat] = {
     entry.type_id: entry
@@ -176,15 +236,19 @@ FORMATS: dict[int, BlockFormat] = {
         _format("Q5_0", 6, 32, [_D, _HIGH, _CODES], _Meaning(_codes_q5_0, _scaled)),
         _format("Q5_1", 7, 32, [_D, _M, _HIGH, _CODES], _Meaning(_codes_q5_1, _scaled_plus_minimum)),
         _format("Q8_0", 8, 32, [_D, ("codes", "i1", 32)], _Meaning(_codes_q8_0, _scaled)),
+        _format("Q2_K", 10, 256, _Q2_K, _Meaning(_codes_q2_k, _groups_of_q2_k)),
+        _format("Q3_K", 11, 256, _Q3_K, _Meaning(_codes_q3_k, _groups_of_q3_k)),
         _format("Q4_K", 12, 256, [_D, _M, _SIX_BITS, _CODES_K], _Meaning(_codes_q4_k, _groups_minus_minimum)),
         _format("Q5_K", 13, 256, [_D, _M, _SIX_BITS, _HIGH_K, _CODES_K], _Meaning(_codes_q5_k, _groups_minus_minimum)),
         _format("Q6_K", 14, 256, _Q6_K, _Meaning(_codes_q6_k, _groups_of_16)),
+        _format("IQ4_NL", 20, 32, [_D, _CODES], _Meaning(_codes_iq4, _scaled)),
+        _format("IQ4_XS", 23, 256, _IQ4_XS, _Meaning(_codes_iq4, _groups_of_iq4_xs)),
         _format("BF16", 30, 1, [("d", "<u2", 1)], _Meaning(None, _bfloat16)),
     )
 }
 """By the type number that the file carries."""
 
-OTHER_TYPES = {9: "Q8_1", 10: "Q2_K", 11: "Q3_K", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S"}
-OTHER_TYPES |= {20: "IQ4_NL", 21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32", 27: "I64"}
+OTHER_TYPES = {9: "Q8_1", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S"}
+OTHER_TYPES |= {21: "IQ3_S", 22: "IQ2_S", 24: "I8", 25: "I16", 26: "I32", 27: "I64"}
 OTHER_TYPES |= {28: "F64", 29: "IQ1_M", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4"}
 """Names of types that exist and are not read here, for error messages."""

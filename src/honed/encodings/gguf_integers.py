@@ -1,8 +1,9 @@
 """The blocks of a GGUF file as integers in groups: the same codes and scales, so exactly the same weights.
 
-Q8_0 and Q5_0 are int8 groups of 32, Q4_0 and Q4_1 int4 groups of 32 (symmetric, and with a minimum). The scales of the
-others do not fit float16: they are products of a float16 factor and a small integer, and kept as both (`SuperBlocks`).
-Activations in front of all of them are int8 in groups of 32. Not here: rows as float32, which is `GgufBlocks.decode`.
+Q8_0 and Q5_0 are int8 groups of 32, Q4_0 and Q4_1 int4 groups of 32 (symmetric, and with a minimum), IQ4_NL a codebook.
+The scales of the others do not fit float16: they are products of a float16 factor and a small integer, and kept as both
+(`SuperBlocks`; not IQ4_XS, which runs decoded). Activations in front of all of them are int8 in groups of 32.
+Not here: rows as float32, which is `GgufBlocks.decode`.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honed.encodings.activation import ActivationScales
+from honed.encodings.codebook import GGML_VALUES, Codebook
+from honed.encodings.descriptor import Integers
 from honed.encodings.gguf_blocks import GgufBlocks
-from honed.encodings.gguf_formats import Blocks, six_bit_pairs
+from honed.encodings.gguf_formats import Blocks, four_bit_indices, six_bit_pairs, six_bit_scales
+from honed.encodings.gguf_runs import BLOCK_FORMATS, BlocksFormat
 from honed.encodings.int4 import Int4
 from honed.encodings.int8 import Int8
 
@@ -26,8 +30,9 @@ class SuperBlocks:
     """weight = d * level * (code - zero) - m * floor, each level over a group of inputs, d and m over a super-block.
 
     `codes` uint8 [out, in]; `d`, `m` float16 [out, super-blocks]; `levels` uint8 [out, in / 32 * 2] holds for each 32
-    inputs the level and the floor, or where groups are of 16 the int8 levels of both, as kernels read them. Where there
-    are no levels (Q5_1) weight = d * code + m.
+    inputs the level and the floor, or where groups are of 16 those of the first and of the second: int8 levels, or
+    where there is a minimum the level in the low half of a byte and the floor in the high one (Q2_K), as kernels read
+    them. Where there are no levels (Q5_1) weight = d * code + m.
     """
 
     codes: NDArray[np.uint8]
@@ -35,18 +40,21 @@ class SuperBlocks:
     m: NDArray[np.float16] | None
     levels: NDArray[np.uint8] | None
     zero: int
+    group: int
+    """Inputs that share a level."""
 
     @property
-    def group(self) -> int:
-        """Inputs that share a level."""
-        return GROUP if self.m is not None else GROUP // 2
+    def kind(self) -> str:
+        return BlocksFormat.name
 
     @property
     def scales(self) -> NDArray[np.float32]:
         """d * level of each group, exact: [out, groups]."""
         if self.levels is None:
             return self.d.astype(np.float32)
-        levels = self.levels[:, ::2].astype(np.float32) if self.m is not None else self.levels.view(np.int8)
+        levels: NDArray[np.generic] = self.levels[:, ::2] if self.group == GROUP else self.levels.view(np.int8)
+        if self.group != GROUP and self.m is not None:
+            levels = self.levels & np.uint8(15)
         return self._widened(self.d, levels.shape[1]) * levels.astype(np.float32)
 
     @property
@@ -54,19 +62,33 @@ class SuperBlocks:
         """What is added to each value of a group, exact: [out, groups]."""
         if self.m is None or self.levels is None:
             return None if self.m is None else self.m.astype(np.float32)
-        floors = self.levels[:, 1::2].astype(np.float32)
+        floors = (self.levels[:, 1::2] if self.group == GROUP else self.levels >> np.uint8(4)).astype(np.float32)
         return -(self._widened(self.m, floors.shape[1]) * floors)
+
+    def integers(self) -> Integers:
+        """Scales and minimums multiplied out: the products are exact in float32."""
+        return Integers(self.codes.astype(np.int64) - self.zero, self.scales, self.minimums, self.group)
 
     @staticmethod
     def _widened(factors: NDArray[np.float16], groups: int) -> NDArray[np.float32]:
         return np.repeat(factors.astype(np.float32), groups // factors.shape[1], axis=1)
 
 
-def to_integers(weight: GgufBlocks) -> Int8 | Int4:
-    """A matrix in Q8_0, Q5_0, Q4_0 or Q4_1; TypeError for other blocks, whose scales these encodings cannot hold."""
-    blocks = _in_order(weight, ("Q8_0", "Q5_0", "Q4_0", "Q4_1"))
-    codes = _codes(weight, blocks)
+def as_run(weight: GgufBlocks) -> Int8 | Int4 | Codebook | SuperBlocks:
+    """A matrix as the integers in which its blocks run (`gguf_runs.py`); TypeError for blocks that do not."""
+    if isinstance(BLOCK_FORMATS.get(weight.type_name), BlocksFormat):
+        return to_super_blocks(weight)
+    return to_integers(weight)
+
+
+def to_integers(weight: GgufBlocks) -> Int8 | Int4 | Codebook:
+    """A matrix in Q8_0, Q5_0, Q4_0, Q4_1 or IQ4_NL; TypeError for others, whose scales these encodings cannot hold."""
+    blocks = _in_order(weight, ("Q8_0", "Q5_0", "Q4_0", "Q4_1", "IQ4_NL"))
     scales, activation = _column(blocks, "d"), ActivationScales(GROUP)
+    if weight.type_name == "IQ4_NL":
+        indices = four_bit_indices(blocks.reshape(-1)).reshape(weight.shape)
+        return Codebook(indices, scales, GGML_VALUES, GROUP, activation)
+    codes = _codes(weight, blocks)
     match weight.type_name:
         case "Q4_0":
             return Int4((codes + np.int8(8)).view(np.uint8), scales, None, GROUP, activation)
@@ -77,20 +99,23 @@ def to_integers(weight: GgufBlocks) -> Int8 | Int4:
 
 
 def to_super_blocks(weight: GgufBlocks) -> SuperBlocks:
-    """A matrix in Q4_K, Q5_K, Q5_1 or Q6_K; TypeError for other blocks."""
-    blocks = _in_order(weight, ("Q4_K", "Q5_K", "Q5_1", "Q6_K"))
-    rows, zero = weight.shape[0], 32 if weight.type_name == "Q6_K" else 0
+    """A matrix in Q2_K, Q3_K, Q4_K, Q5_K, Q5_1 or Q6_K; TypeError for other blocks."""
+    blocks = _in_order(weight, ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q5_1", "Q6_K"))
+    rows, zero = weight.shape[0], {"Q6_K": 32, "Q3_K": 4}.get(weight.type_name, 0)
     codes = (_codes(weight, blocks) + np.int8(zero)).view(np.uint8)
     match weight.type_name:
         case "Q5_1":
             levels = None
-        case "Q6_K":
+        case "Q6_K" | "Q2_K":
             levels = np.ascontiguousarray(blocks["scales"]).view(np.uint8).reshape(rows, -1)
+        case "Q3_K":
+            levels = six_bit_scales(blocks["scales"].reshape(-1, 12)).view(np.uint8).reshape(rows, -1)
         case _:
             pairs = six_bit_pairs(blocks["scales"].reshape(-1, 12))
             levels = np.stack(pairs, axis=-1).reshape(rows, -1)
-    minimums = None if weight.type_name == "Q6_K" else _column(blocks, "m")
-    return SuperBlocks(codes, _column(blocks, "d"), minimums, levels, zero)
+    minimums = _column(blocks, "m") if "m" in weight.format.scales else None
+    group = GROUP // 2 if weight.type_name in ("Q2_K", "Q3_K", "Q6_K") else GROUP
+    return SuperBlocks(codes, _column(blocks, "d"), minimums, levels, zero, group)
 
 
 def _in_order(weight: GgufBlocks, types: tuple[str, ...]) -> Blocks:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from honed.encodings.activation import ActivationScales
 from honed.encodings.base import Encoded
 from honed.encodings.grouping import Runs, as_rows, covering_scales, for_each_chunk, matrix_shape
-from honed.encodings.int4 import GROUPS, Int4, Offset
+from honed.encodings.groups import GROUPS
+from honed.encodings.int4 import Int4, Offset
 from honed.encodings.int4_minimum import fit_lines, nearest_codes
 from honed.errors import ParameterError
 

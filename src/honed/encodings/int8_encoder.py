@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from honed.encodings.activation import ActivationScales
 from honed.encodings.base import Encoded
 from honed.encodings.grouping import Runs, as_rows, covering_scales, for_each_chunk, matrix_shape
-from honed.encodings.int8 import GROUPS, Int8
+from honed.encodings.groups import GROUPS
+from honed.encodings.int8 import Int8
 from honed.errors import ParameterError
 
 _LARGEST = 127

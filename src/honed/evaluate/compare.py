@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honed.backends.base import PAGE_TOKENS, Backend, Batch
+from honed.backends.cache_turns import take_turn
 from honed.errors import HonedError, ParameterError, UnsupportedError
 from honed.evaluate.metrics import TokenScores, compare_logits
 from honed.evaluate.windows import Window
@@ -95,6 +96,7 @@ def _batch(window: Window, part: slice) -> Batch:
 
 
 def _logits(role: str, backend: Backend, batch: Batch, window: Window, part: slice) -> NDArray[np.float32]:
+    take_turn(backend, batch)
     logits = backend.forward(batch)
     finite = np.isfinite(logits).all(axis=1)
     if not finite.all():

@@ -16,7 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from honed.checkpoints.download.cache import cache_directory
+from honed.checkpoints.download.cache import NoCacheError, cache_directory
+from honed.errors import ParameterError
 from honed.evaluate.certificate import Certificate
 
 
@@ -29,10 +30,12 @@ class CertificateStore:
     """Certificates by key in one directory. A damaged or unreadable entry counts as absent."""
 
     def __init__(self, directory: Path | None = None) -> None:
-        self._directory = directory if directory is not None else cache_directory() / "certificates"
+        self._directory = directory if directory is not None else _directory()
 
     def find(self, name: str) -> Certificate | None:
         """The certificate of a key, if there is one."""
+        if self._directory is None:
+            return None
         try:
             return Certificate.from_json(json.loads((self._directory / f"{name}.json").read_text()))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -40,8 +43,33 @@ class CertificateStore:
 
     def keep(self, name: str, certificate: Certificate) -> None:
         """Writes it whole or not at all. A cache that cannot be written is not an error: the result stands."""
+        if self._directory is None:
+            return
         with contextlib.suppress(OSError):
             write_json(self._directory / f"{name}.json", certificate.to_json())
+
+
+def _directory() -> Path | None:
+    try:
+        return cache_directory() / "certificates"
+    except NoCacheError:  # there is no place for a cache: nothing is kept
+        return None
+
+
+def check_writable(path: Path) -> None:
+    """Makes sure that a file can be written at `path`, before anything is measured for it. ParameterError if not.
+
+    Makes the directory where it is missing. That it stays so is not promised: writing may fail all the same.
+    """
+    if path.is_dir():
+        raise ParameterError("output", str(path), "is a directory; it must be the name of a file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(prefix=f".{path.name[:40]}.", dir=path.parent):
+            pass
+    except OSError as error:
+        reason = f"cannot be written: {error.strerror or error}; name another place"
+        raise ParameterError("output", str(path), reason) from error
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,7 +1,7 @@
 """Reading a config: every field typed, bounded and named in the error. What a field means is said by the model files.
 
-Here: the fields that all decoders share. Not here: rotary embeddings (`rope_scaling.py`) and anything that only one
-family has.
+Here: the fields that all decoders share, and how far a context goes. Not here: rotary embeddings (`rope_scaling.py`)
+and anything that only one family has.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from honed.errors import FormatError, UnsupportedError
+from honed.errors import FormatError, UnsupportedError, quoted
 from honed.models.base import Config, Dimensions
-from honed.ops.table import Activation
+from honed.ops.values import GatedActivation
 from honed.records import dataclass
 
 # Far over every published model, and low enough that no product of them overflows or takes memory by itself.
@@ -22,7 +22,7 @@ MAX_WIDTH = 1 << 17
 MAX_VOCABULARY = 1 << 22
 MAX_CONTEXT = 1 << 27
 
-ACTIVATION_NAMES: dict[str, Activation] = {
+ACTIVATION_NAMES: dict[str, GatedActivation] = {
     "silu": "silu",
     "swish": "silu",
     "gelu_pytorch_tanh": "gelu_tanh",
@@ -88,10 +88,7 @@ class Fields:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, float) and math.isnan(value):
-        return "NaN"
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return "NaN" if isinstance(value, float) and math.isnan(value) else quoted(value)
 
 
 @dataclass(frozen=True)
@@ -102,15 +99,26 @@ class DecoderConfig:
     hidden: int
     intermediate: int
     eps: float
-    activation: Activation
+    activation: GatedActivation
     tied: bool
 
 
-def read_decoder(fields: Fields, *, head_dim: int | None = None, kv_heads_default: bool = False) -> DecoderConfig:
+def read_decoder(
+    fields: Fields,
+    *,
+    head_dim: int | None = None,
+    kv_heads_default: bool = False,
+    tied: bool = False,
+    activation_field: str = "hidden_act",
+    activation: GatedActivation = "silu",
+    eps_field: str = "rms_norm_eps",
+    eps: float = 1e-6,
+) -> DecoderConfig:
     """The shared fields, checked against each other.
 
     `head_dim` is what a config without that field means in this family (None: hidden_size over heads);
-    `kv_heads_default` says that a config may leave out num_key_value_heads, which is then the number of heads.
+    `kv_heads_default` says that a config may leave out num_key_value_heads, which is then the number of heads. `tied`
+    is what no tie_word_embeddings means, `activation` what no `activation_field` does, and `eps` what no `eps_field`.
     """
     hidden = fields.integer("hidden_size", 1, MAX_WIDTH)
     heads = fields.integer("num_attention_heads", 1, MAX_HEADS)
@@ -127,7 +135,7 @@ def read_decoder(fields: Fields, *, head_dim: int | None = None, kv_heads_defaul
     return DecoderConfig(
         dimensions=Dimensions(
             vocabulary=fields.integer("vocab_size", 1, MAX_VOCABULARY),
-            context=fields.integer("max_position_embeddings", 1, MAX_CONTEXT),
+            context=read_context(fields),
             layers=fields.integer("num_hidden_layers", 1, MAX_LAYERS),
             heads=heads,
             kv_heads=kv_heads,
@@ -135,17 +143,72 @@ def read_decoder(fields: Fields, *, head_dim: int | None = None, kv_heads_defaul
         ),
         hidden=hidden,
         intermediate=fields.integer("intermediate_size", 1, MAX_WIDTH),
-        eps=fields.number("rms_norm_eps", 0.0, 1.0, default=1e-6),
-        activation=read_activation(fields),
-        tied=fields.boolean("tie_word_embeddings", default=False),
+        eps=fields.number(eps_field, 0.0, 1.0, default=eps),
+        activation=read_activation(fields, activation_field, activation),
+        tied=fields.boolean("tie_word_embeddings", default=tied),
     )
 
 
-def read_activation(fields: Fields) -> Activation:
-    name = fields.text("hidden_act", default="silu")
+def rope_fields(fields: Fields) -> Fields:
+    """The object that describes the rotation: `rope_scaling` where there is one, else `rope_parameters`, as
+    transformers takes them; without either an empty one.
+
+    One for each type of layer is read where they are the same. Errors: UnsupportedError where they differ.
+    """
+    older, newer = fields.nested("rope_scaling"), fields.nested("rope_parameters")
+    found = older if older is not None and older.values else newer
+    if found is None:
+        return Fields({}, fields.source)
+    by_layer = {name: value for name, value in found.values.items() if isinstance(value, dict)}
+    if not by_layer:
+        return found
+    first = next(iter(by_layer))
+    if any(value != by_layer[first] for value in by_layer.values()):
+        raise UnsupportedError(
+            f"{fields.source}: {found.prefix}{quoted(first)}: a rotation that differs from layer to layer "
+            "is not supported"
+        )
+    return Fields(by_layer[first], fields.source, f"{found.prefix}{first}.")
+
+
+def rope_kind(scaling: Fields) -> str:
+    """Its name in transformers; su is what longrope was called first."""
+    kind = scaling.text("rope_type", default=scaling.text("type", default="default"))
+    return "longrope" if kind == "su" else kind
+
+
+def original_context(fields: Fields, scaling: Fields) -> int:
+    """Positions that the model was trained with before its rotation was stretched."""
+    trained = fields.integer("max_position_embeddings", 1, MAX_CONTEXT, default=2048)
+    inner = scaling.integer("original_max_position_embeddings", 1, MAX_CONTEXT, default=trained)
+    return fields.integer("original_max_position_embeddings", 1, MAX_CONTEXT, default=inner)
+
+
+def read_context(fields: Fields, name: str = "max_position_embeddings") -> int:
+    """Positions of a sequence: max_position_embeddings, or as that field is called, but for two kinds of scaling.
+
+    With yarn factor times the original context where that is more: configs are given yarn by hand, and keep the number
+    that they had. With longrope the original context, which the divisors of longer ones would change (`rope_scaling`).
+    """
+    stated = fields.integer(name, 1, MAX_CONTEXT)
+    scaling = rope_fields(fields)
+    kind = rope_kind(scaling)
+    if kind == "longrope":
+        return min(stated, original_context(fields, scaling))
+    if kind == "yarn":
+        original = original_context(fields, scaling)
+        factor = scaling.number("factor", 1e-3, 1e6, default=stated / original)
+        return min(max(stated, int(original * factor)), MAX_CONTEXT)
+    return stated
+
+
+def read_activation(fields: Fields, field: str = "hidden_act", default: GatedActivation = "silu") -> GatedActivation:
+    if fields.values.get(field) is None:
+        return default
+    name = fields.text(field)
     if name not in ACTIVATION_NAMES:
         supported = ", ".join(sorted(ACTIVATION_NAMES))
-        raise UnsupportedError(f"{fields.source}: hidden_act {name!r} is not supported; supported are {supported}")
+        raise UnsupportedError(f"{fields.source}: {field} {quoted(name)} is not supported; supported are {supported}")
     return ACTIVATION_NAMES[name]
 
 
@@ -154,19 +217,33 @@ def read_layer_windows(fields: Fields, layers: int) -> tuple[int | None, ...]:
 
     Newer configs name each layer in layer_types; older ones slide from layer max_window_layers upwards.
     """
+    types = fields.values.get("layer_types")
     if not fields.boolean("use_sliding_window", default=False) or fields.values.get("sliding_window") is None:
+        uniform = isinstance(types, list | tuple) and all(name == "full_attention" for name in types)
+        if types is not None and not uniform:
+            raise fields.wrong(
+                "layer_types", "only full_attention can be without use_sliding_window and sliding_window"
+            )
         return (None,) * layers
     window = fields.integer("sliding_window", 1, MAX_CONTEXT)
-    types = fields.values.get("layer_types")
     if types is None:
         first = fields.integer("max_window_layers", 0, MAX_LAYERS, default=28)
         return tuple(window if layer >= first else None for layer in range(layers))
-    kinds: dict[str, int | None] = {"full_attention": None, "sliding_attention": window}
+    named = read_layer_types(fields, layers) or ()
+    return tuple(window if name == "sliding_attention" else None for name in named)
+
+
+def read_layer_types(fields: Fields, layers: int) -> tuple[str, ...] | None:
+    """full_attention or sliding_attention for each layer, None where the config does not say it."""
+    types = fields.values.get("layer_types")
+    if types is None:
+        return None
+    kinds = ("full_attention", "sliding_attention")
     if not isinstance(types, list | tuple) or len(types) != layers:
         raise fields.wrong("layer_types", f"must be a list of num_hidden_layers {layers} names")
     for name in types:
-        if not isinstance(name, str) or name not in kinds:
+        if name not in kinds:
             raise UnsupportedError(
-                f"{fields.source}: layer_types {name!r} is not supported; supported are {', '.join(kinds)}"
+                f"{fields.source}: layer_types {quoted(name)} is not supported; supported are {', '.join(kinds)}"
             )
-    return tuple(kinds[name] for name in types)
+    return tuple(types)

@@ -5,22 +5,21 @@ Pre-norm decoder, rotary positions, grouped query heads, gated MLP.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
 
-from honed.models.base import Config, Dimensions
+from honed.models.base import Config
 from honed.models.config import DecoderConfig, Fields, read_decoder
-from honed.models.layers import embedding_table, gated_mlp, head, list_weights, project
+from honed.models.decoder import BlockDecoder
+from honed.models.family import GGUF_LAYER_TENSORS, GGUF_TENSORS, Family, GgufNames
+from honed.models.layers import causal, gated_mlp, project_out, project_qkv
 from honed.models.rope_scaling import read_rotary
-from honed.ops.table import Ops, Rotary, Weight
+from honed.ops.record import Node, Recorder
+from honed.ops.values import Rotary
 from honed.records import dataclass
-
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
-class Llama:
+class Llama(BlockDecoder):
     config: DecoderConfig
     rotary: Rotary
     attention_bias: bool
@@ -38,38 +37,25 @@ class Llama:
             mlp_bias=fields.boolean("mlp_bias", default=False),
         )
 
-    def attention(self, ops: Ops[Value], x: Value, layer: int) -> Value:
-        size, bias = self.config.dimensions, self.attention_bias
-        hidden, head_dim = self.config.hidden, size.head_dim
-        queries, keys = size.heads * head_dim, size.kv_heads * head_dim
+    def attention(self, ops: Recorder, x: Node, layer: int) -> Node:
+        head_dim, bias = self.config.dimensions.head_dim, self.attention_bias
         name = f"model.layers.{layer}.self_attn"
-        q = project(ops, x, f"{name}.q_proj", inputs=hidden, outputs=queries, bias=bias)
-        k = project(ops, x, f"{name}.k_proj", inputs=hidden, outputs=keys, bias=bias)
-        v = project(ops, x, f"{name}.v_proj", inputs=hidden, outputs=keys, bias=bias)
+        q, k, v = project_qkv(ops, x, name, self.config, bias=bias)
         q = ops.rope(q, self.rotary, head_dim)
         k = ops.rope(k, self.rotary, head_dim)
-        mixed = ops.attention(q, k, v, layer=layer, head_dim=head_dim, scale=head_dim**-0.5)
-        return project(ops, mixed, f"{name}.o_proj", inputs=queries, outputs=hidden, bias=bias)
+        mixed = ops.attention(q, k, v, causal(head_dim), cache=layer)
+        return project_out(ops, mixed, name, self.config, bias=bias)
 
-    def mlp(self, ops: Ops[Value], x: Value, layer: int) -> Value:
+    def mlp(self, ops: Recorder, x: Node, layer: int) -> Node:
         return gated_mlp(ops, x, f"model.layers.{layer}.mlp", self.config, bias=self.mlp_bias)
 
-    def block(self, ops: Ops[Value], x: Value, layer: int) -> Value:
-        name, shape = f"model.layers.{layer}", (self.config.hidden,)
-        normed = ops.rms_norm(x, Weight(f"{name}.input_layernorm.weight", shape), self.config.eps)
-        x = ops.add(x, self.attention(ops, normed, layer))
-        normed = ops.rms_norm(x, Weight(f"{name}.post_attention_layernorm.weight", shape), self.config.eps)
-        return ops.add(x, self.mlp(ops, normed, layer))
 
-    def forward(self, ops: Ops[Value]) -> Value:
-        x = ops.embedding(embedding_table(self.config))
-        for layer in range(self.config.dimensions.layers):
-            x = self.block(ops, x, layer)
-        return head(ops, x, self.config)
+GGUF_INTERLEAVED = {"attn_q": "num_attention_heads", "attn_k": "num_key_value_heads"}
+"""llama.cpp's converter of this architecture puts the halves of a rotated pair next to each other."""
 
-    @property
-    def dimensions(self) -> Dimensions:
-        return self.config.dimensions
-
-    def weights(self) -> Mapping[str, Weight]:
-        return list_weights(self)
+FAMILY = Family(
+    model_type="llama",
+    class_name="LlamaForCausalLM",
+    read=Llama.from_config,
+    gguf=GgufNames("llama", GGUF_TENSORS, GGUF_LAYER_TENSORS, GGUF_INTERLEAVED),
+)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
 
-from honed.models.base import Config, Dimensions
+from honed.models.base import Config
 from honed.models.config import MAX_CONTEXT, DecoderConfig, Fields, read_decoder
-from honed.models.layers import embedding_table, gated_mlp, head, list_weights, project
+from honed.models.decoder import BlockDecoder
+from honed.models.family import GGUF_LAYER_TENSORS, GGUF_TENSORS, Family, GgufNames
+from honed.models.layers import causal, project_out, project_qkv
+from honed.models.llama import GGUF_INTERLEAVED
 from honed.models.rope_scaling import read_rotary
-from honed.ops.table import Ops, Rotary, Weight
+from honed.ops.record import Node, Recorder
+from honed.ops.values import Rotary
 from honed.records import dataclass
-
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
-class Mistral:
+class Mistral(BlockDecoder):
     config: DecoderConfig
     rotary: Rotary
     window: int | None
@@ -36,38 +36,20 @@ class Mistral:
             window=window,
         )
 
-    def attention(self, ops: Ops[Value], x: Value, layer: int) -> Value:
-        size = self.config.dimensions
-        hidden, head_dim = self.config.hidden, size.head_dim
-        queries, keys = size.heads * head_dim, size.kv_heads * head_dim
+    def attention(self, ops: Recorder, x: Node, layer: int) -> Node:
+        head_dim = self.config.dimensions.head_dim
         name = f"model.layers.{layer}.self_attn"
-        q = project(ops, x, f"{name}.q_proj", inputs=hidden, outputs=queries)
-        k = project(ops, x, f"{name}.k_proj", inputs=hidden, outputs=keys)
-        v = project(ops, x, f"{name}.v_proj", inputs=hidden, outputs=keys)
+        q, k, v = project_qkv(ops, x, name, self.config)
         q = ops.rope(q, self.rotary, head_dim)
         k = ops.rope(k, self.rotary, head_dim)
-        mixed = ops.attention(q, k, v, layer=layer, head_dim=head_dim, scale=head_dim**-0.5, window=self.window)
-        return project(ops, mixed, f"{name}.o_proj", inputs=queries, outputs=hidden)
+        mixed = ops.attention(q, k, v, causal(head_dim, self.window), cache=layer)
+        return project_out(ops, mixed, name, self.config)
 
-    def mlp(self, ops: Ops[Value], x: Value, layer: int) -> Value:
-        return gated_mlp(ops, x, f"model.layers.{layer}.mlp", self.config)
 
-    def block(self, ops: Ops[Value], x: Value, layer: int) -> Value:
-        name, shape = f"model.layers.{layer}", (self.config.hidden,)
-        normed = ops.rms_norm(x, Weight(f"{name}.input_layernorm.weight", shape), self.config.eps)
-        x = ops.add(x, self.attention(ops, normed, layer))
-        normed = ops.rms_norm(x, Weight(f"{name}.post_attention_layernorm.weight", shape), self.config.eps)
-        return ops.add(x, self.mlp(ops, normed, layer))
-
-    def forward(self, ops: Ops[Value]) -> Value:
-        x = ops.embedding(embedding_table(self.config))
-        for layer in range(self.config.dimensions.layers):
-            x = self.block(ops, x, layer)
-        return head(ops, x, self.config)
-
-    @property
-    def dimensions(self) -> Dimensions:
-        return self.config.dimensions
-
-    def weights(self) -> Mapping[str, Weight]:
-        return list_weights(self)
+FAMILY = Family(
+    model_type="mistral",
+    class_name="MistralForCausalLM",
+    read=Mistral.from_config,
+    # Files of a Mistral say that they are of a llama; with a window in all layers they are of nothing else.
+    gguf=GgufNames("llama", GGUF_TENSORS, GGUF_LAYER_TENSORS, GGUF_INTERLEAVED, windowed=True),
+)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
 
-from honed.models.base import Config, Dimensions
+from honed.models.base import Config
 from honed.models.config import DecoderConfig, Fields, read_decoder, read_layer_windows
-from honed.models.layers import embedding_table, gated_mlp, head, list_weights, project
+from honed.models.decoder import BlockDecoder
+from honed.models.family import GGUF_LAYER_TENSORS, GGUF_TENSORS, Family, GgufNames
+from honed.models.layers import causal, project_out, project_qkv
 from honed.models.rope_scaling import read_rotary
-from honed.ops.table import Ops, Rotary, Weight
+from honed.ops.record import Node, Recorder
+from honed.ops.values import Rotary, Weight
 from honed.records import dataclass
-
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
-class Qwen3:
+class Qwen3(BlockDecoder):
     config: DecoderConfig
     rotary: Rotary
     attention_bias: bool
@@ -35,40 +34,23 @@ class Qwen3:
             windows=read_layer_windows(fields, config.dimensions.layers),
         )
 
-    def attention(self, ops: Ops[Value], x: Value, layer: int) -> Value:
-        size, bias = self.config.dimensions, self.attention_bias
-        hidden, head_dim = self.config.hidden, size.head_dim
-        queries, keys = size.heads * head_dim, size.kv_heads * head_dim
+    def attention(self, ops: Recorder, x: Node, layer: int) -> Node:
+        head_dim, bias = self.config.dimensions.head_dim, self.attention_bias
         name = f"model.layers.{layer}.self_attn"
-        q = project(ops, x, f"{name}.q_proj", inputs=hidden, outputs=queries, bias=bias)
-        k = project(ops, x, f"{name}.k_proj", inputs=hidden, outputs=keys, bias=bias)
-        v = project(ops, x, f"{name}.v_proj", inputs=hidden, outputs=keys, bias=bias)
+        q, k, v = project_qkv(ops, x, name, self.config, bias=bias)
         q = ops.rms_norm(q, Weight(f"{name}.q_norm.weight", (head_dim,)), self.config.eps)
         k = ops.rms_norm(k, Weight(f"{name}.k_norm.weight", (head_dim,)), self.config.eps)
         q = ops.rope(q, self.rotary, head_dim)
         k = ops.rope(k, self.rotary, head_dim)
-        mixed = ops.attention(q, k, v, layer=layer, head_dim=head_dim, scale=head_dim**-0.5, window=self.windows[layer])
-        return project(ops, mixed, f"{name}.o_proj", inputs=queries, outputs=hidden, bias=bias)
+        mixed = ops.attention(q, k, v, causal(head_dim, self.windows[layer]), cache=layer)
+        return project_out(ops, mixed, name, self.config, bias=bias)
 
-    def mlp(self, ops: Ops[Value], x: Value, layer: int) -> Value:
-        return gated_mlp(ops, x, f"model.layers.{layer}.mlp", self.config)
 
-    def block(self, ops: Ops[Value], x: Value, layer: int) -> Value:
-        name, shape = f"model.layers.{layer}", (self.config.hidden,)
-        normed = ops.rms_norm(x, Weight(f"{name}.input_layernorm.weight", shape), self.config.eps)
-        x = ops.add(x, self.attention(ops, normed, layer))
-        normed = ops.rms_norm(x, Weight(f"{name}.post_attention_layernorm.weight", shape), self.config.eps)
-        return ops.add(x, self.mlp(ops, normed, layer))
+GGUF_NORMS = {"attn_q_norm": "self_attn.q_norm", "attn_k_norm": "self_attn.k_norm"}
 
-    def forward(self, ops: Ops[Value]) -> Value:
-        x = ops.embedding(embedding_table(self.config))
-        for layer in range(self.config.dimensions.layers):
-            x = self.block(ops, x, layer)
-        return head(ops, x, self.config)
-
-    @property
-    def dimensions(self) -> Dimensions:
-        return self.config.dimensions
-
-    def weights(self) -> Mapping[str, Weight]:
-        return list_weights(self)
+FAMILY = Family(
+    model_type="qwen3",
+    class_name="Qwen3ForCausalLM",
+    read=Qwen3.from_config,
+    gguf=GgufNames("qwen3", GGUF_TENSORS, {**GGUF_LAYER_TENSORS, **GGUF_NORMS}),
+)

@@ -11,15 +11,15 @@ from honed.plan.lowered import LoweredPlan, PlanSlot, reads
 
 
 def lives(plan: LoweredPlan) -> dict[int, tuple[int, int]]:
-    """First and last op that touches each slot. The slot of the logits outlives the last op."""
+    """First and last op that touches each slot. The slots of results outlive the last op."""
     found: dict[int, tuple[int, int]] = {}
     for index, op in enumerate(plan.ops):
         for slot in (*reads(op), op.output):
             first, _ = found.get(slot, (index, index))
             found[slot] = (first, index)
-    if plan.ops:
-        logits = plan.ops[-1].output
-        found[logits] = (found[logits][0], len(plan.ops))
+    for result in plan.outputs:
+        if result.slot in found:
+            found[result.slot] = (found[result.slot][0], len(plan.ops))
     return found
 
 
@@ -46,4 +46,4 @@ def share_stretches(plan: LoweredPlan) -> LoweredPlan:
 
 
 def _row_bytes(slot: PlanSlot) -> int:
-    return slot.width if slot.quantized else 4 * slot.width
+    return slot.copies * (slot.width if slot.quantized else 4 * slot.width)

@@ -1,18 +1,18 @@
-"""From a model and its weights to a verified plan, with every stage kept for reading."""
+"""From a recorded graph and its weights to a verified plan, with every stage kept for reading."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from honed.models.base import DecoderModel
+from honed.models.recorded import recorded
+from honed.ops.graph import Graph
 from honed.plan.buffers import share_stretches
 from honed.plan.formats import DensePolicy
 from honed.plan.fuse import FUSIONS, fuse
-from honed.plan.graph import Graph
 from honed.plan.legalize import legalize
 from honed.plan.lower import lower
 from honed.plan.lowered import LoweredPlan
-from honed.plan.record import record
 from honed.plan.source import NamedWeights, PlanSource
 from honed.plan.verify import verify_fused, verify_graph, verify_layout
 from honed.records import dataclass
@@ -33,13 +33,20 @@ class Stages:
 def build_plan(
     model: DecoderModel, weights: NamedWeights, policy: DensePolicy, fusions: Iterable[str] = ALL_FUSIONS
 ) -> Stages:
-    """Records, fuses, lowers and lays out, verifying after each step (PlanError). Reads no values of weights."""
-    recorded = record(model)
-    verify_graph(recorded)
-    source = PlanSource(weights, recorded)
+    """The plan of a decoder's step; see `plan_graph`."""
+    return plan_graph(recorded(model), weights, policy, fusions)
+
+
+def plan_graph(
+    graph: Graph, weights: NamedWeights, policy: DensePolicy, fusions: Iterable[str] = ALL_FUSIONS
+) -> Stages:
+    """Fuses, lowers and lays out a recorded graph that gives what is asked for and nothing else, verifying after each
+    step (PlanError). Reads no values of weights."""
+    verify_graph(graph)
+    source = PlanSource(weights, graph)
     formats = source.formats(policy)
-    fused = fuse(legalize(recorded, formats), formats, fusions)
+    fused = fuse(legalize(graph, formats), formats, fusions)
     verify_fused(fused, formats)
-    plan = share_stretches(lower(fused, formats))
+    plan = share_stretches(lower(fused, formats, source.tied_tables(formats)))
     verify_layout(plan)
-    return Stages(recorded, fused, plan, source)
+    return Stages(graph, fused, plan, source)

@@ -1,7 +1,8 @@
 """The weights of a checkpoint as a plan asks for them: a matrix for a matmul, or anything else by its name.
 
 A checkpoint may offer, beside its weights, another encoding of the output head alone: `head()`. It is used where the
-head is multiplied with, not where a tied embedding table is looked up in.
+head is multiplied with. A tied embedding table is looked up in what the checkpoint gives under its name, or, if that is
+a `TiedTable`, in the packed head.
 """
 
 from __future__ import annotations
@@ -9,14 +10,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from honed.encodings.base import Encoded
-from honed.encodings.scheme import Scheme
+from honed.encodings.scheme import DenseScheme, Scheme
+from honed.encodings.tied_table import TiedTable
 from honed.errors import PlanError
-from honed.plan import graph as g
+from honed.models.programs import LOGITS
+from honed.ops.graph import Graph
+from honed.ops.table import Activate, Embedding, Linear, Scale
 from honed.plan.formats import DensePolicy, Format, format_of
-from honed.plan.graph import Graph
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class NamedWeights(Protocol):
@@ -60,16 +67,11 @@ class PlanSource:
 
     def __init__(self, weights: NamedWeights, recorded: Graph) -> None:
         self._weights = weights
-        self._matrices = tuple(
-            statement.operation.weight.name for statement in recorded if isinstance(statement.operation, g.Linear)
-        )
+        self._matrices = tuple(weight.name for statement in recorded for weight in statement.operation.multiplied)
         self._tables = frozenset(
-            statement.operation.table.name for statement in recorded if isinstance(statement.operation, g.Embedding)
+            statement.operation.table.name for statement in recorded if isinstance(statement.operation, Embedding)
         )
-        output = recorded.output.operation
-        if not isinstance(output, g.Linear):
-            raise PlanError(f"graph: ends in {output.name}, must end in the linear layer that gives the logits")
-        self._head_name = output.weight.name
+        self._head_name = _head(recorded)
 
     @cached_property
     def _head(self) -> Encoded | None:
@@ -80,11 +82,30 @@ class PlanSource:
         """Names of the matmul weights, in the order of use."""
         return self._matrices
 
+    def tied_tables(self, formats: Mapping[str, Format]) -> frozenset[str]:
+        """Names of embedding tables that are looked up in the packed head, which runs in its format of these. Reads no
+        values."""
+        name = self._head_name
+        if name not in self._tables or not formats[name].looked_up:
+            return frozenset()
+        if isinstance(self._weights, Described):
+            tied = not isinstance(self._weights.scheme(name), DenseScheme)
+        else:
+            tied = isinstance(self._weights.weight(name), TiedTable)
+        return frozenset((name,) if tied else ())
+
+    def lookup_factors(self, name: str) -> NDArray[np.float32]:
+        """What a row of the head is multiplied with to be a row of this tied table."""
+        table = self._weights.weight(name)
+        if not isinstance(table, TiedTable):
+            raise PlanError(f"{name}: is {table.kind}, and was planned as a tied table")
+        return table.factors
+
     @property
     def separate_tables(self) -> tuple[str, ...]:
         """Names of embedding tables whose tied head has an encoding of its own."""
-        tied = self._head_name in self._tables
-        return (self._head_name,) if tied and self._head is not None else ()
+        name = self._head_name
+        return () if name is None or name not in self._tables or self._head is None else (name,)
 
     def weight(self, name: str) -> Encoded:
         """A table, norm or bias."""
@@ -100,7 +121,20 @@ class PlanSource:
         if not isinstance(weights, Described):
             return {name: format_of(self.matrix(name), policy) for name in self._matrices}
         schemes = {name: weights.scheme(name) for name in self._matrices}
+        formats = {name: format_of(scheme, policy) for name, scheme in schemes.items()}
         head = weights.head_scheme()
-        return {name: format_of(scheme, policy) for name, scheme in schemes.items()} | (
-            {} if head is None else {self._head_name: format_of(head, policy)}
-        )
+        if head is not None and self._head_name is not None:
+            formats[self._head_name] = format_of(head, policy)
+        return formats
+
+
+def _head(recorded: Graph) -> str | None:
+    """The weight that gives logits, whatever is done to each of them then; None where none are asked for."""
+    if LOGITS not in recorded.outputs:
+        return None
+    output = recorded.output(LOGITS).operation
+    while isinstance(output, Scale | Activate):
+        output = recorded.by_number()[output.inputs[0]].operation
+    if not isinstance(output, Linear):
+        raise PlanError(f"graph: {output.name} gives the logits, must be a linear layer")
+    return output.weight.name

@@ -1,7 +1,19 @@
-"""Which sequence holds which page of the KV cache. Not here: the memory itself, which the backend owns."""
+"""Which pages of the KV cache are held, which are kept for the prefix cache, and which are free. Not here: the memory
+itself, which the backend owns, and whose tokens stand in a page (`prefix.py`).
+
+A page is in one of three states:
+
+    free:    its contents are nothing
+    held:    by one sequence or more
+    cached:  held by nobody, its contents kept under their digest until the page is wanted; counts as free
+
+Only complete pages have a digest, and a complete page is never written again: the rows of a sequence are computed
+in ascending position. So pages are shared without copy on write.
+"""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 
 from honed.backends.base import PAGE_TOKENS
@@ -13,45 +25,130 @@ def pages_for(positions: int) -> int:
 
 
 class PageAllocator:
-    """Hands out pages 0 to `pages` - 1. A page belongs to who allocated it until it is freed.
+    """Hands out pages 0 to `pages` - 1, and counts who holds them.
 
     The page freed last is handed out first: it is the likeliest to be in the CPU's cache, and memory that was never
-    touched stays untouched.
+    touched stays untouched. Cached pages go last, the least recently used of them first.
     """
 
     def __init__(self, pages: int) -> None:
         self._pages = pages
         self._free = list(range(pages - 1, -1, -1))
-        self._held: set[int] = set()
+        self._holders = [0] * pages
+        self._digest: list[bytes | None] = [None] * pages
+        self._by_digest: dict[bytes, int] = {}
+        # Of this class for the sake of its first entry, which a dict finds slowly once many before it are gone.
+        self._cached: OrderedDict[int, None] = OrderedDict()
+        self.evictions = 0
+        """Cached pages whose contents were given up for new ones."""
 
     @property
     def free_pages(self) -> int:
-        """Pages that nobody holds."""
-        return len(self._free)
+        """Pages that nobody holds, cached ones included."""
+        return len(self._free) + len(self._cached)
+
+    @property
+    def cached_pages(self) -> int:
+        """Pages that nobody holds and whose contents are kept."""
+        return len(self._cached)
 
     def can_allocate(self, count: int) -> bool:
         """Whether `allocate(count)` would succeed."""
-        return count <= len(self._free)
+        return count <= len(self._free) + len(self._cached)
 
     def allocate(self, count: int) -> list[int]:
-        """`count` pages. Too few free: MemoryError, and nothing is taken; ask `can_allocate` first."""
+        """`count` pages, held once. Too few free: MemoryError, and nothing is taken; ask `can_allocate` first."""
         if not self.can_allocate(count):
-            raise MemoryError(f"{count} KV pages asked for, {len(self._free)} of {self._pages} are free")
-        taken = [self._free.pop() for _ in range(count)]
-        self._held.update(taken)
+            raise MemoryError(f"{count} KV pages asked for, {self.free_pages} of {self._pages} are free")
+        taken = [self._free.pop() if self._free else self._evict() for _ in range(count)]
+        for page in taken:
+            self._holders[page] = 1
         return taken
 
     def free(self, pages: Iterable[int]) -> None:
-        """Gives pages back. One that is not held: ValueError, as it would then be handed out twice."""
+        """Gives pages back, each for one holder. Of those that stay cached the first one is evicted first, so give the
+        last pages of a sequence first. One that is not held: ValueError, as it would then be handed out twice."""
         for page in pages:
-            if page not in self._held:
+            if not self._holders[page]:
                 raise ValueError(f"KV page {page} is freed but not held")
-            self._held.remove(page)
-            self._free.append(page)
+            self._holders[page] -= 1
+            if self._holders[page]:
+                continue
+            if self._digest[page] is None:
+                self._free.append(page)
+            else:
+                self._cached[page] = None
 
-    def check_integrity(self) -> None:
-        """AssertionError unless every page is either free once or held."""
-        free = set(self._free)
+    def publish(self, page: int, digest: bytes) -> int:
+        """Keeps the contents of a page that is held and complete under their digest.
+
+        The page that has them from now on: another one where they are there already. Its holder then holds that one
+        instead, and the page is free.
+        """
+        kept = self._by_digest.setdefault(digest, page)
+        if kept != page:
+            self.hold((kept,))
+            self.free((page,))
+        else:
+            self._digest[page] = digest
+        return kept
+
+    def find(self, digest: bytes) -> int | None:
+        """The page that has these contents."""
+        return self._by_digest.get(digest)
+
+    def hold(self, pages: Iterable[int]) -> None:
+        """One more holder for pages that have a digest."""
+        for page in pages:
+            self._holders[page] += 1
+            self._cached.pop(page, None)
+
+    def unheld(self, pages: Iterable[int]) -> int:
+        """How many of these pages, which have a digest, count as free."""
+        return sum(page in self._cached for page in pages)
+
+    def forget(self) -> None:
+        """Nothing that is cached is found again. Nobody may hold a page that has a digest."""
+        if len(self._cached) != len(self._by_digest):
+            raise ValueError("the contents of KV pages are forgotten, of which some are held")
+        # Those that would have been evicted last are handed out first.
+        self._free.extend(self._cached)
+        for page in self._cached:
+            self._digest[page] = None
+        self._by_digest.clear()
+        self._cached.clear()
+
+    def is_private(self, page: int) -> bool:
+        """Whether it may be written: one sequence holds it and nobody can find it."""
+        return self._holders[page] == 1 and self._digest[page] is None
+
+    def check_integrity(self, held: Iterable[int] | None = None) -> None:
+        """AssertionError unless every page is free once, cached or held. `held`: the pages of all holders together, a
+        page as often as it is held."""
+        free, cached = set(self._free), set(self._cached)
         assert len(free) == len(self._free), "a page is free twice"
-        assert not free & self._held, f"pages are free and held: {sorted(free & self._held)}"
-        assert free | self._held == set(range(self._pages)), "pages were lost"
+        assert all(holders >= 0 for holders in self._holders), "a page has less than no holder"
+        in_hand = {page for page, holders in enumerate(self._holders) if holders}
+        assert not (free | cached) & in_hand, f"pages are free and held: {sorted((free | cached) & in_hand)}"
+        assert not free & cached, f"pages are free and cached: {sorted(free & cached)}"
+        assert free | cached | in_hand == set(range(self._pages)), "pages were lost"
+        known = {page: digest for page, digest in enumerate(self._digest) if digest is not None}
+        assert {digest: page for page, digest in known.items()} == self._by_digest, (
+            "a digest leads to no page of its own"
+        )
+        assert cached <= known.keys(), "a cached page has no digest"
+        assert not free & known.keys(), "a free page has a digest"
+        if held is not None:
+            counts = [0] * self._pages
+            for page in held:
+                counts[page] += 1
+            assert counts == self._holders, "the holders of a page were miscounted"
+
+    def _evict(self) -> int:
+        page, _ = self._cached.popitem(last=False)
+        digest = self._digest[page]
+        assert digest is not None
+        del self._by_digest[digest]
+        self._digest[page] = None
+        self.evictions += 1
+        return page

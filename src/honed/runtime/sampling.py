@@ -1,133 +1,238 @@
 """The choice of the next token from logits. A result depends on the logits, the settings and the seed alone.
 
-Not here: the settings and their ranges, which are `Sampling` in `runtime/request.py`.
+`Sampler` says how the next token of one request is to be chosen, and `choose_row` chooses it with numpy: the reference
+of what backends do where the logits are, and what is done for those that do not. Not here: the settings and their
+ranges, which are `Sampling` in `runtime/request.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+import os
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
-from honed.errors import HonedError
-from honed.later import numpy as np
-from honed.runtime.exponential import exp_nonpositive
+from honed.backends.base import Choice, Logprobs, RowChoice
+from honed.backends.choice_errors import bad_token, none_allowed, not_finite
+from honed.backends.token_pairs import TokenPairs
+from honed.errors import HonedError, ParameterError
+from honed.lazy_imports import numpy as np
+from honed.runtime.dry import Dry
+from honed.runtime.exponential import exp_nonpositive, log_positive
+from honed.runtime.filters import candidates, draw, largest
+from honed.runtime.penalties import Counts, Seen, Tracker
+from honed.runtime.philox import Uniforms
 from honed.runtime.request import Sampling
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_HEAD = 256
-"""Tokens that nucleus sampling sorts first; the nucleus of a language model seldom has more."""
-
-
 class Sampler:
-    """Chooses the tokens of one request, with a random stream of its own (Philox, Salmon et al. 2011)."""
+    """How the tokens of one request are chosen, with a random stream of its own (Philox, Salmon et al. 2011).
 
-    def __init__(self, sampling: Sampling, prompt: Iterable[int], vocabulary: int) -> None:
+    The number that the k-th token is drawn with depends on the seed and k alone, so that no result depends on what was
+    proposed, or computed twice.
+    """
+
+    def __init__(self, sampling: Sampling, prompt: Sequence[int]) -> None:
         self._sampling = sampling
-        self._seen: NDArray[np.bool_] | None = None
+        trackers: list[Tracker] = []
         if sampling.repetition_penalty != 1:
-            self._seen = np.zeros(vocabulary, dtype=np.bool_)
-            self._seen[list(prompt)] = True
+            trackers.append(Seen(prompt if sampling.repetition_scope == "all" else ()))
+        if sampling.presence_penalty or sampling.frequency_penalty:
+            trackers.append(Counts())
+        if sampling.dry_multiplier:
+            trackers.append(Dry(sampling, prompt))
+        self._trackers = tuple(trackers)
+        self._ahead: list[int] = []  # pushed to the trackers, not taken
+        self._taken = 0
+        self._uniforms: Uniforms | None = None
+        if sampling.temperature:
+            seed = sampling.seed
+            self._uniforms = Uniforms(int.from_bytes(os.urandom(8), "little") if seed is None else seed)
+        self._plain = RowChoice(
+            bias=TokenPairs.floats(sampling.logit_bias) if sampling.logit_bias else (),
+            repetition_penalty=sampling.repetition_penalty,
+            presence_penalty=sampling.presence_penalty,
+            frequency_penalty=sampling.frequency_penalty,
+            temperature=sampling.temperature,
+            top_k=sampling.top_k,
+            top_p=sampling.top_p,
+            min_p=sampling.min_p,
+            logprobs=sampling.logprobs,
+        )
 
-    @property
-    def is_argmax(self) -> bool:
-        """Whether the choice is the greatest logit and nothing else: no penalty, no draw."""
-        return self._sampling.temperature == 0 and self._seen is None
+    def row(
+        self,
+        pending: Sequence[int] = (),
+        *,
+        mask: NDArray[np.uint32] | None = None,
+        banned: Collection[int] = (),
+    ) -> RowChoice:
+        """How the next token is to be chosen if all of `pending` are taken first. Calls with ever longer beginnings of
+        the same proposal cost no more than one each. mask, banned: as in `RowChoice`."""
+        if self._uniforms is None and not self._trackers and mask is None and not banned:
+            return self._plain
+        # A dataclass has no quicker way to make one that differs in a field; there are up to 64 of these in a step.
+        made = object.__new__(RowChoice)
+        fields = made.__dict__
+        fields.update(self._plain.__dict__)
+        if mask is not None:
+            fields["mask"] = mask
+        if banned:
+            fields["banned"] = banned
+        if self._trackers:
+            self._go_ahead(pending)
+            for tracker in self._trackers:
+                tracker.fill(fields)
+        if self._uniforms is not None:
+            fields["uniform"] = self._uniforms[self._taken + len(pending)]
+        return made
 
-    @cached_property
-    def _stream(self) -> np.random.Philox:
-        # Made for the first draw: greedy decoding needs none, and numpy.random takes a while to import.
-        seed = self._sampling.seed
-        if seed is None:
-            import secrets
+    def take(self, token: int) -> None:
+        """Notes a token that was chosen."""
+        self._taken += 1
+        if self._trackers:
+            if self._ahead and self._ahead[0] == token:
+                del self._ahead[0]
+            else:
+                self._go_ahead(())
+                for tracker in self._trackers:
+                    tracker.push(token)
+            for tracker in self._trackers:
+                tracker.settle()
 
-            seed = secrets.randbits(64)
-        return np.random.Philox(key=seed)
+    def _go_ahead(self, pending: Sequence[int]) -> None:
+        """Brings the trackers to where `pending` ends."""
+        ahead = self._ahead
+        same = 0
+        while same < len(ahead) and same < len(pending) and ahead[same] == pending[same]:
+            same += 1
+        for _ in range(len(ahead) - same):
+            ahead.pop()
+            for tracker in self._trackers:
+                tracker.pop()
+        for token in pending[same:]:
+            ahead.append(token)
+            for tracker in self._trackers:
+                tracker.push(token)
 
     def choose(self, logits: NDArray[np.float32]) -> int:
-        """The next token, from logits [vocabulary], which are not changed. NaN or infinite ones: HonedError."""
-        _require_finite(logits)
-        settings = self._sampling
-        if self._seen is not None:
-            logits = _penalize(logits, self._seen, settings.repetition_penalty)
-        if settings.temperature == 0:
-            token = int(np.argmax(logits))
-        else:
-            ids, weights = candidates(logits, settings)
-            token = int(ids[_draw(weights, self._uniform())])
-        if self._seen is not None:
-            self._seen[token] = True
-        return token
-
-    def _uniform(self) -> float:
-        """From [0, 1), 53 bits. Of the raw stream, which numpy keeps the same over its versions."""
-        return (int(self._stream.random_raw()) >> 11) * 2.0**-53
+        """The next token, from logits [vocabulary], which are not changed; it is taken. NaN or infinite ones:
+        HonedError."""
+        choice = choose_row(logits, self.row())
+        if choice.error is not None:
+            raise choice.error
+        self.take(choice.token)
+        return choice.token
 
 
-def candidates(logits: NDArray[np.float32], settings: Sampling) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Ids that the filters keep, ascending, and their weights: probabilities up to a common factor, the largest 1.
+def choose_row(logits: NDArray[np.float32], choice: RowChoice) -> Choice:
+    """What `ChoosingBackend.choose` gives for logits [vocabulary], which are not changed.
 
-    Among equal logits the lower id counts as the larger, so that exactly top_k remain. The nucleus of top_p is the
-    shortest run of the most probable whose probabilities sum to top_p at least; min_p is relative to the largest.
+    A logit that a step would make greater than float32 holds is the greatest that it holds. A token outside the
+    vocabulary, in whatever field, is an error of the row.
     """
-    ids = np.arange(logits.size)
-    if 0 < settings.top_k < logits.size:
-        ids = _largest(logits, settings.top_k)
-    kept = logits[ids].astype(np.float64)
-    # The maximum goes first: divided by a small temperature the differences stay finite, the logits may not.
-    weights = exp_nonpositive((kept - kept.max()) / settings.temperature)
-    if settings.top_p < 1:
-        inside = _nucleus(weights, settings.top_p)
-        ids, weights = ids[inside], weights[inside]
-    if settings.min_p > 0:
-        likely = weights >= settings.min_p
-        ids, weights = ids[likely], weights[likely]
-    return ids, weights
+    error = _bad_token(choice, logits.size) or _not_finite(logits)
+    if error is not None:
+        return Choice(-1, error=error)
+    if choice.score is not None:
+        return Choice(choice.score, _logprobs(logits, choice.score, choice.logprobs or 0))
+    allowed = _allowed(choice, logits.size)
+    if allowed is not None and not allowed.any():
+        return Choice(-1, error=none_allowed())
+    changed = _changed(logits, choice)
+    if choice.temperature == 0:
+        token = int(np.argmax(changed if allowed is None else np.where(allowed, changed, -np.inf)))
+    else:
+        ids, weights = candidates(changed, choice, None if allowed is None else np.flatnonzero(allowed))
+        token = int(ids[draw(weights, choice.uniform)])
+    return Choice(token, None if choice.logprobs is None else _logprobs(logits, token, choice.logprobs))
 
 
-def _penalize(logits: NDArray[np.float32], seen: NDArray[np.bool_], penalty: float) -> NDArray[np.float32]:
-    factor = np.float32(penalty)
-    return np.where(seen, np.where(logits > 0, logits / factor, logits * factor), logits)
+def _allowed(choice: RowChoice, vocabulary: int) -> NDArray[np.bool_] | None:
+    """Where mask and bans leave a token; None: everywhere."""
+    if choice.mask is None and not len(choice.banned):
+        return None
+    allowed = np.ones(vocabulary, dtype=bool)
+    if choice.mask is not None:
+        words = choice.mask.astype("<u4", copy=False)[: (vocabulary + 31) // 32]
+        bits = np.unpackbits(np.ascontiguousarray(words).view(np.uint8), bitorder="little")[:vocabulary]
+        allowed[: bits.size] = bits
+        allowed[bits.size :] = False
+    allowed[list(choice.banned)] = False
+    return allowed
 
 
-def _largest(values: NDArray[np.floating[Any]], count: int) -> NDArray[np.intp]:
-    """Indices of the `count` largest, ascending; among equals the first."""
-    threshold = np.partition(values, values.size - count)[values.size - count]
-    above = np.flatnonzero(values > threshold)
-    equal = np.flatnonzero(values == threshold)[: count - above.size]
-    return np.sort(np.concatenate([above, equal]))
+def _changed(logits: NDArray[np.float32], choice: RowChoice) -> NDArray[np.float32]:
+    """After the bias and the penalties."""
+    if not (len(choice.bias) or len(choice.seen) or len(choice.counts) or len(choice.dry)):
+        return logits
+    changed = logits.copy()
+
+    def put(ids: list[int], values: NDArray[np.float32]) -> None:
+        most = np.finfo(np.float32).max
+        changed[ids] = np.clip(values, -most, most)
+
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        if len(choice.bias):
+            ids, values = _columns(choice.bias)
+            put(ids, changed[ids] + values.astype(np.float32))
+        if len(choice.seen):
+            ids, factor = list(choice.seen), np.float32(choice.repetition_penalty)
+            found = changed[ids]
+            put(ids, np.where(found > 0, found / factor, found * factor))
+        if len(choice.counts):
+            ids, times = _columns(choice.counts)
+            less = choice.presence_penalty + choice.frequency_penalty * times
+            put(ids, changed[ids] - less.astype(np.float32))
+        if len(choice.dry):
+            ids, values = _columns(choice.dry)
+            put(ids, changed[ids] - values.astype(np.float32))
+    return changed
 
 
-def _nucleus(weights: NDArray[np.float64], top_p: float) -> NDArray[np.intp]:
-    """Indices, ascending, of the nucleus. Sorts only a head of the weights, larger each time that it was too small."""
+def _columns(pairs: Collection[tuple[int, float]]) -> tuple[list[int], NDArray[np.float64]]:
+    return [token for token, _ in pairs], np.array([value for _, value in pairs], dtype=np.float64)
+
+
+def _logprobs(logits: NDArray[np.float32], token: int, count: int) -> Logprobs:
+    exact = logits.astype(np.float64)
+    greatest = exact.max()
     # cumsum adds one by one; sum would add in an order that depends on the instruction set.
-    target = top_p * float(np.cumsum(weights)[-1])
-    size = min(_HEAD, weights.size)
-    while True:
-        head = _largest(weights, size) if size < weights.size else np.arange(weights.size)
-        order = head[np.argsort(-weights[head], kind="stable")]
-        mass = np.cumsum(weights[order])
-        if mass[-1] >= target or size == weights.size:
-            length = int(np.searchsorted(mass, target)) + 1
-            return np.sort(order[:length])
-        size = min(size * 8, weights.size)
+    whole = log_positive(float(np.cumsum(exp_nonpositive(exact - greatest))[-1]))
+
+    def logprob(place: int) -> float:
+        return float(exact[place] - greatest) - whole
+
+    top = largest(logits, min(count, logits.size)) if count else np.empty(0, dtype=np.intp)
+    order = [int(place) for place in top[np.argsort(-logits[top], kind="stable")]]
+    return Logprobs(
+        logprob=logprob(token),
+        top=tuple((place, logprob(place)) for place in order),
+        rank=int(np.count_nonzero(logits > logits[token])),
+    )
 
 
-def _draw(weights: NDArray[np.float64], uniform: float) -> int:
-    """Index with probability in proportion to its weight: the inverse of the distribution function."""
-    mass = np.cumsum(weights)
-    return min(int(np.searchsorted(mass, uniform * mass[-1], side="right")), weights.size - 1)
+def _bad_token(choice: RowChoice, vocabulary: int) -> ParameterError | None:
+    tokens: dict[str, Collection[int]] = {
+        "banned": choice.banned,
+        "bias": [token for token, _ in choice.bias],
+        "seen": choice.seen,
+        "counts": [token for token, _ in choice.counts],
+        "dry": [token for token, _ in choice.dry],
+        "score": () if choice.score is None else (choice.score,),
+    }
+    for name, given in tokens.items():
+        for token in given:
+            if not 0 <= token < vocabulary:
+                return bad_token(name, token, vocabulary)
+    return None
 
 
-def _require_finite(logits: NDArray[np.float32]) -> None:
+def _not_finite(logits: NDArray[np.float32]) -> HonedError | None:
     finite = np.isfinite(logits)
     if finite.all():
-        return
+        return None
     bad = np.flatnonzero(~finite)
-    raise HonedError(
-        f"logits: {bad.size} of {logits.size} are not finite, the first is {logits[bad[0]]} for token {bad[0]}; "
-        "the weights or the arithmetic of the backend are at fault"
-    )
+    return not_finite(bad.size, logits.size, int(bad[0]), float(logits[bad[0]]))

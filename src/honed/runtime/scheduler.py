@@ -1,46 +1,97 @@
 """Which tokens of which sequences go into the next step. Not here: running it and choosing tokens (`engine.py`).
 
 Continuous batching (Yu et al. 2022, Orca) over paged KV (Kwon et al. 2023): first a row for every sequence that
-decodes, then chunks of prompts in order of arrival, as far as `step_tokens` go. Sequences are admitted in order of
-arrival once the pages for all their present tokens are free, and get further pages as they grow. When none is left,
-the sequence admitted last gives its pages up, waits at the head of the queue, and is computed again. The oldest is
-never preempted and fits the cache alone, so every request comes to its end.
+decodes, then chunks of prompts, then proposed tokens, as far as `step_tokens` go.
+
+Sequences are admitted by priority, then in order of arrival, once the pages for all their present tokens are free, less
+those that the prefix cache has; they get further pages as they grow. One whose next page is just being computed by
+another one waits for that instead of computing it again. Pages that no row can see any more, because every layer has a
+window, go back at once. When none is left, the youngest sequence of the worst priority gives its pages up, waits in its
+old place in the queue, and is computed again, or found in the prefix cache. The oldest of the best priority is never
+preempted and fits the cache alone, so every request comes to its end.
+
+Of the rows that prompts get in a step, a quarter goes to the oldest of them, so that none waits without end, and the
+rest to those that have the least left, so that short ones pass long ones. Nothing of this changes what a request
+generates.
 """
 
 from __future__ import annotations
 
+import time
 from array import array
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable
+from itertools import chain
 
-from honed.backends.base import PlainBatch
+from honed.backends.base import PAGE_TOKENS
+from honed.errors import QueueFullError, QueueTimeoutError
 from honed.records import dataclass
+from honed.runtime.batch import Chunk
+from honed.runtime.pacing import StepPacing
 from honed.runtime.pages import PageAllocator, pages_for
+from honed.runtime.prefix import PrefixCache
 from honed.runtime.sequence import Sequence
+from honed.runtime.waiting import WaitingQueue
+
+_OLDEST_SHARE = 4
+"""The oldest prompt gets one of so many rows at least."""
 
 
 @dataclass(frozen=True)
-class Chunk:
-    """The next `count` tokens of a sequence."""
+class SchedulerStatistics:
+    """What the scheduler has done so far, and holds now. Prefix counts are in tokens, of first admissions."""
 
-    sequence: Sequence
-    count: int
-
-    @property
-    def completes(self) -> bool:
-        """Whether the sequence is computed to its end by this chunk, so that a token can be chosen."""
-        return self.count == self.sequence.to_compute
+    running: int
+    waiting: int
+    pages: int
+    free_pages: int
+    cached_pages: int
+    prefix_queries: int
+    prefix_hits: int
+    evictions: int
+    preemptions: int
+    timeouts: int
+    refusals: int
 
 
 class Scheduler:
-    """Owns the queue, the running sequences (by order of arrival) and their pages."""
+    """Owns the queue, the running sequences (by priority, then order of arrival) and their pages."""
 
-    def __init__(self, pages: int, step_tokens: int, max_sequences: int) -> None:
+    def __init__(
+        self,
+        pages: int,
+        step_tokens: int,
+        max_sequences: int,
+        window: int | None = None,
+        *,
+        choices: int | None = None,
+        max_waiting: int | None = None,
+        step_seconds: float | None = None,
+        prefix_cache: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`window`: the keys that a row of any layer sees, its own included; None where some layer sees all of them.
+
+        choices: rows of one step whose logits are asked for, at most. max_waiting: requests beyond those that could
+        run, at most; None: any number. step_seconds: that a step should take while sequences decode, for which prompts
+        are cut shorter (`pacing.py`); None: prompts fill every step. prefix_cache: whether pages are shared.
+        """
         self._pages = PageAllocator(pages)
+        self._page_count = pages
+        self._window = window
         self._step_tokens = step_tokens
-        self._max_sequences = min(max_sequences, step_tokens)
-        self._waiting: deque[Sequence] = deque()
+        self._choices = step_tokens if choices is None else min(choices, step_tokens)
+        self._max_sequences = min(max_sequences, self._choices)
+        self._max_waiting = max_waiting
+        self._pacing = None if step_seconds is None else StepPacing(step_seconds)
+        self._prefix = PrefixCache(self._pages) if prefix_cache else None
+        self._clock = clock
+        self._waiting = WaitingQueue()
         self._running: list[Sequence] = []
+        self._arrivals = 0
+        self._started: list[Sequence] = []
+        self._timed_out: list[tuple[Sequence, QueueTimeoutError]] = []
+        self._decode_rows = self._prompt_rows = 0
+        self._preemptions = self._timeouts = self._refusals = 0
 
     @property
     def sequences(self) -> list[Sequence]:
@@ -48,87 +99,289 @@ class Scheduler:
         return [*self._running, *self._waiting]
 
     @property
+    def running(self) -> list[Sequence]:
+        """Those that have pages, by priority, then order of arrival. Not to be changed."""
+        return self._running
+
+    @property
     def free_pages(self) -> int:
         """Pages that no sequence holds."""
         return self._pages.free_pages
 
-    def add(self, sequence: Sequence) -> None:
-        """Puts a sequence at the end of the queue. It must fit the cache alone."""
-        self._waiting.append(sequence)
+    @property
+    def statistics(self) -> SchedulerStatistics:
+        """A snapshot."""
+        return SchedulerStatistics(
+            running=len(self._running),
+            waiting=len(self._waiting),
+            pages=self._page_count,
+            free_pages=self._pages.free_pages,
+            cached_pages=self._pages.cached_pages,
+            prefix_queries=0 if self._prefix is None else self._prefix.queries,
+            prefix_hits=0 if self._prefix is None else self._prefix.hits,
+            evictions=self._pages.evictions,
+            preemptions=self._preemptions,
+            timeouts=self._timeouts,
+            refusals=self._refusals,
+        )
+
+    def add(self, sequence: Sequence, now: float | None = None) -> None:
+        """Puts a sequence into the queue. It must fit the cache alone. QueueFullError where too many wait.
+
+        now: seconds of the clock that `schedule` is told, too.
+        """
+        places = max(0, self._max_sequences - len(self._running))
+        if self._max_waiting is not None and len(self._waiting) >= self._max_waiting + places:
+            self._refusals += 1
+            raise QueueFullError(len(self._waiting), self._waiting.retry_seconds)
+        sequence.arrival = self._arrivals
+        self._arrivals += 1
+        sequence.queued_at = self._clock() if now is None else now
+        self._waiting.add(sequence)
 
     def remove(self, sequence: Sequence) -> None:
-        """Forgets a sequence, wherever it is, and frees its pages."""
-        if sequence in self._running:
-            self._running.remove(sequence)
-        else:
+        """Forgets a sequence, wherever it is, and frees its pages; those that are complete stay cached. One that was
+        forgotten already, because its time was over, is left alone."""
+        if sequence.place == "waiting":
             self._waiting.remove(sequence)
-        self._release(sequence)
+        elif sequence.place == "running":
+            self._running.remove(sequence)
+            self._vacate(sequence)
 
-    def schedule(self) -> list[Chunk]:
+    def schedule(self, now: float | None = None) -> list[Chunk]:
         """The chunks of the next step; empty if nothing is left to do.
 
-        Nothing counts as computed before `Chunk.sequence.computed` is advanced, so a step that failed can be
-        scheduled again.
+        Nothing counts as computed before `Chunk.advance`, so a step that failed can be scheduled again. Pages that
+        a sequence completed are found by others from the next call on, or once it is removed.
         """
+        if now is None:
+            now = self._clock()
+        self._settle()
         self._grow()
-        self._admit()
+        if self._waiting:
+            self._admit(now)
+            self._expire(now)
         return self._share()
 
+    def forget_contents(self) -> None:
+        """Somebody else wrote to the pages: none is found again, and what runs is computed anew."""
+        for sequence in self._running:
+            sequence.computed = min(sequence.computed, sequence.published * PAGE_TOKENS)
+        while self._running:
+            self._preempt()
+        self._pages.forget()
+
+    def note_step(self, seconds: float) -> None:
+        """Tells what the step took that was scheduled last, for `step_seconds`."""
+        if self._pacing is not None:
+            self._pacing.note(self._decode_rows, self._prompt_rows, seconds)
+
+    def take_started(self) -> list[Sequence]:
+        """Sequences that were admitted for the first time since the last call; `Sequence.cached` tokens were found."""
+        started, self._started = self._started, []
+        return started
+
+    def take_timed_out(self) -> list[tuple[Sequence, QueueTimeoutError]]:
+        """Sequences that `schedule` took out of the queue since the last call, because their time was over."""
+        timed_out, self._timed_out = self._timed_out, []
+        return timed_out
+
     def check_integrity(self) -> None:
-        """AssertionError unless pages are consistent: each running sequence has those it needs, waiting ones none."""
-        self._pages.check_integrity()
-        held = [page for sequence in self._running for page in sequence.pages]
-        assert len(held) == len(set(held)), "two sequences hold one page"
+        """AssertionError unless pages are consistent: each running sequence has those it needs, waiting ones none, and
+        what is shared is complete, is what its digest says, and will not be written."""
+        self._pages.check_integrity(chain.from_iterable(sequence.held for sequence in self._running))
+        self._waiting.check_integrity()
+        assert len(self._running) <= self._max_sequences, "too many sequences run"
+        keys = [sequence.key for sequence in self._running]
+        assert keys == sorted(set(keys)), "the running sequences are not in order"
         assert not any(sequence.pages for sequence in self._waiting), "a waiting sequence holds pages"
-        assert all(sequence.computed <= sequence.capacity for sequence in self._running), "computed past its pages"
+        for sequence in self._running:
+            assert sequence.place == "running", "a sequence that runs does not know it"
+            assert sequence.computed <= sequence.capacity, "computed past its pages"
+            assert sequence.published * PAGE_TOKENS <= sequence.computed, "a page is shared that is not complete"
+            private = sequence.pages[max(sequence.published, sequence.released) :]
+            assert all(map(self._pages.is_private, private)), "a page will be written that is shared"
+        if self._prefix is not None:
+            self._prefix.check_integrity(self._running)
+
+    def _settle(self) -> None:
+        """Publishes what the last step completed, and frees pages behind the window and those that were for proposals
+        which the model did not take."""
+        for sequence in self._running:
+            if self._prefix is not None:
+                self._prefix.publish(sequence)
+            if self._window is not None:
+                self._give_back(sequence, self._window)
+            needed = -(-len(sequence.tokens) // PAGE_TOKENS)
+            if len(sequence.pages) > needed:
+                self._pages.free(sequence.pages[needed:])
+                del sequence.pages[needed:]
+
+    def _give_back(self, sequence: Sequence, window: int) -> None:
+        """Frees the pages behind the window of the next row."""
+        unseen = max(0, sequence.computed - window + 1) // PAGE_TOKENS
+        if unseen > sequence.released:
+            self._pages.free(sequence.pages[sequence.released : unseen])
+            # An entry that is never read; 0 is a page that always exists.
+            sequence.pages[sequence.released : unseen] = array("i", bytes(4 * (unseen - sequence.released)))
+            sequence.released = unseen
 
     def _grow(self) -> None:
-        """Gives every running sequence pages for all its tokens, the oldest first, at the cost of the youngest."""
-        for sequence in list(self._running):
-            while sequence in self._running:
-                missing = pages_for(len(sequence.tokens)) - len(sequence.pages)
-                if self._pages.can_allocate(missing):
-                    sequence.pages += self._pages.allocate(missing)
-                    break
+        """Gives every running sequence pages for all its tokens, the first ones first, at the cost of the last."""
+        index = 0
+        while index < len(self._running):
+            sequence = self._running[index]
+            missing = pages_for(len(sequence.tokens)) - len(sequence.pages)
+            if missing <= 0:
+                index += 1
+            elif self._pages.can_allocate(missing):
+                sequence.pages.extend(self._pages.allocate(missing))
+                index += 1
+            else:
                 self._preempt()
 
     def _preempt(self) -> None:
         sequence = self._running.pop()
-        self._release(sequence)
-        self._waiting.appendleft(sequence)
+        self._vacate(sequence)
+        self._waiting.add(sequence)
+        self._preemptions += 1
 
-    def _release(self, sequence: Sequence) -> None:
-        self._pages.free(sequence.pages)
-        sequence.pages = []
-        sequence.computed = 0
+    def _vacate(self, sequence: Sequence) -> None:
+        """Takes the pages of a sequence that runs no longer; the last ones will be evicted first."""
+        if self._prefix is not None:
+            self._prefix.end(sequence)
+        self._pages.free(reversed(sequence.held))
+        sequence.pages = array("i")
+        sequence.computed = sequence.published = sequence.released = 0
+        sequence.place = "nowhere"
 
-    def _admit(self) -> None:
-        while self._waiting and len(self._running) < self._max_sequences:
-            sequence = self._waiting[0]
-            needed = pages_for(len(sequence.tokens))
-            if not self._pages.can_allocate(needed):
+    def _admit(self, now: float) -> None:
+        """Admits from the head of the queue. One that waits for a page of another sequence keeps a place free, and lets
+        those behind it pass; one that does not find pages lets nobody pass, as it would never find them then."""
+        places = self._max_sequences - len(self._running)
+        index = 0
+        while places > 0 and index < len(self._waiting):
+            sequence = self._waiting[index]
+            places -= 1
+            found = [] if self._prefix is None else self._prefix.lookup(sequence)
+            if found is None:
+                index += 1
+                continue
+            if not self._seat(sequence, found):
                 return
-            self._waiting.popleft()
-            sequence.pages = self._pages.allocate(needed)
-            self._running.append(sequence)
+            self._waiting.admit(index, now)
+            self._run(sequence)
+
+    def _seat(self, sequence: Sequence, found: list[int]) -> bool:
+        """Gives it the pages that were found and new ones for the rest of its tokens, if there are enough."""
+        missing = pages_for(len(sequence.tokens)) - len(found)
+        if not self._pages.can_allocate(missing + self._pages.unheld(found)):
+            return False
+        self._pages.hold(found)
+        sequence.pages = array("i", found)
+        sequence.pages.extend(self._pages.allocate(missing))
+        sequence.published = len(found)
+        sequence.computed = len(found) * PAGE_TOKENS
+        return True
+
+    def _run(self, sequence: Sequence) -> None:
+        sequence.place = "running"
+        self._running.append(sequence)
+        if len(self._running) > 1 and self._running[-2].key > sequence.key:
+            self._running.sort(key=lambda running: running.key)
+        if self._prefix is not None:
+            self._prefix.begin(sequence)
+        if not sequence.started:
+            sequence.started = True
+            sequence.cached = sequence.computed
+            self._started.append(sequence)
+
+    def _expire(self, now: float) -> None:
+        for sequence in self._waiting.expire(now):
+            self._timed_out.append((sequence, QueueTimeoutError(now - sequence.queued_at)))
+            self._timeouts += 1
 
     def _share(self) -> list[Chunk]:
-        """Splits the tokens of a step: decoding first, so that a long prompt does not stall the others."""
-        left = self._step_tokens
-        chunks = []
-        # The sort is stable: order of arrival within both groups.
-        for sequence in sorted(self._running, key=lambda sequence: sequence.to_compute > 1):
-            count = min(sequence.to_compute, left)
-            if count:
-                chunks.append(Chunk(sequence, count))
-                left -= count
+        """Splits the rows of a step: decoding first, so that a long prompt does not stall the others."""
+        chunks: list[Chunk] = []
+        prompts: list[Sequence] = []
+        proposing: list[Chunk] = []
+        for sequence in self._running:
+            if len(sequence.tokens) - sequence.computed > 1 or sequence.to_score > 0:
+                prompts.append(sequence)
+                continue
+            chunk = Chunk(sequence, 1)
+            chunks.append(chunk)
+            if sequence.proposal:
+                proposing.append(chunk)
+        self._decode_rows = len(chunks)
+        self._prompt_rows = 0
+        if prompts:
+            chunks += self._prompt_chunks(prompts, len(chunks))
+            self._prompt_rows = sum([chunk.count for chunk in chunks]) - self._decode_rows
+        if proposing:
+            self._propose(chunks, proposing)
         return chunks
+
+    def _prompt_chunks(self, prompts: list[Sequence], decoding: int) -> list[Chunk]:
+        left = self._step_tokens - decoding
+        if decoding and self._pacing is not None:
+            left = min(left, self._pacing.prompt_rows(decoding))
+        oldest = min(prompts, key=lambda sequence: sequence.arrival)
+        kept = min(oldest.to_compute, -(-left // _OLDEST_SHARE))
+        left -= kept
+        # Everybody in the step may complete, and then has one row selected.
+        spare = self._choices - decoding - len(prompts)
+        chunks = []
+        for sequence in sorted(prompts, key=lambda sequence: (sequence.request.priority, sequence.to_compute)):
+            own = kept if sequence is oldest else 0
+            count = min(sequence.to_compute, left + own)
+            if count:
+                chunk = _chunk(sequence, count, spare)
+                spare -= max(0, chunk.selected - 1)
+                left -= chunk.count - own
+                chunks.append(chunk)
+        return chunks
+
+    def _propose(self, chunks: list[Chunk], proposing: list[Chunk]) -> None:
+        """Adds proposed tokens to chunks, as far as there is room that nobody else asks for, alike to all."""
+        rows = self._step_tokens - self._decode_rows - self._prompt_rows
+        room = min(rows, self._choices - sum([chunk.selected for chunk in chunks]))
+        for behind, chunk in zip(range(len(proposing), 0, -1), proposing, strict=True):
+            sequence = chunk.sequence
+            # As many tokens are chosen as are proposed, and one more.
+            count = min(len(sequence.proposal), sequence.limit - sequence.generated - 1, -(-room // behind))
+            missing = pages_for(len(sequence.tokens) + count) - len(sequence.pages)
+            if missing > 0 and not self._pages.can_allocate(missing):
+                missing = 0
+                count = sequence.capacity - len(sequence.tokens)
+            if count <= 0:
+                continue
+            sequence.pages.extend(self._pages.allocate(max(0, missing)))
+            first = sequence.computed // PAGE_TOKENS
+            assert all(map(self._pages.is_private, sequence.pages[first:])), (
+                "a proposal would be written to shared pages"
+            )
+            chunk.proposed = tuple(sequence.proposal[:count])
+            room -= count
+
+
+def _chunk(sequence: Sequence, count: int, spare: int) -> Chunk:
+    """A chunk of at most `count` tokens that has at most `spare` + 1 rows selected."""
+    unscored = sequence.to_score
+    if unscored <= 0:
+        return Chunk(sequence, count)
+    first = max(0, sequence.scored - sequence.computed)
+    if count - first > spare and unscored > spare:
+        count = min(count, first + spare + 1)
+    return Chunk(sequence, count, scored=range(min(first, count), min(count, first + unscored)))
 
 
 def head_start(sequences: int, prompt_tokens: int, step_tokens: int) -> int:
     """Tokens by which the first of `sequences` requests is ahead of the last one when that has its first token.
 
-    Of requests that arrive together with prompts of one length, as many as fit a step at most, and pages for all.
+    Of requests that arrive together with prompts of one length, nothing in common, as many as fit a step at most, and
+    pages for all.
     """
     total = sequences * prompt_tokens
     computed = ahead = 0
@@ -138,28 +391,3 @@ def head_start(sequences: int, prompt_tokens: int, step_tokens: int) -> int:
         computed += step_tokens - decoding
         ahead += decoding > 0
     return ahead
-
-
-def make_batch(chunks: Iterable[Chunk]) -> PlainBatch:
-    """The batch of a step. Logits are selected for the chunks that complete, in their order."""
-    chunks = list(chunks)
-    width = max(len(chunk.sequence.pages) for chunk in chunks)
-    # Entries past a sequence's pages are never read; 0 is a page that always exists.
-    tables = array("i")
-    tokens, positions, sequences, selected = array("i"), array("i"), array("i"), array("i")
-    for row, chunk in enumerate(chunks):
-        sequence = chunk.sequence
-        end = sequence.computed + chunk.count
-        tables.extend(sequence.pages + [0] * (width - len(sequence.pages)))
-        tokens.extend(sequence.tokens[sequence.computed : end])
-        positions.extend(range(sequence.computed, end))
-        sequences.extend([row] * chunk.count)
-        if chunk.completes:
-            selected.append(len(tokens) - 1)
-    return PlainBatch(
-        tokens=memoryview(tokens),
-        positions=memoryview(positions),
-        sequences=memoryview(sequences),
-        page_tables=memoryview(tables).cast("B").cast("i", (len(chunks), width)),
-        selected=memoryview(selected),
-    )

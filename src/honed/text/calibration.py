@@ -1,5 +1,8 @@
 """The text that passes are calibrated on unless another is given: short, mixed, and the same on every machine.
 
+`CALIBRATION_TURNS` are for models with a chat template, in which they are put: what such a model is used for, and
+tokens (those that open and close a turn) that no plain text holds.
+
 It was written for this purpose, so that no text on which quality is measured has been seen in calibration. Prose,
 dialogue, instructions, figures, code and a few other languages, because what matters is which features of a layer
 are large, and that differs by kind of text.
@@ -68,3 +71,34 @@ Dear Mr Okafor, thank you for your letter of 3 March. We are sorry to hear that 
 replacement (order no. 77-1043-B) was sent this morning and should reach you by Thursday; there is nothing to pay. \
 Please keep the broken lamp until our driver collects it. Yours sincerely, Helen Brandt, Customer Service
 '''
+
+CALIBRATION_TURNS = (
+    (
+        "How do I boil an egg so that the yolk stays soft?",
+        "Put the egg into boiling water for six minutes, then into cold water for one minute. Peel it under a thin "
+        "stream of water.",
+    ),
+    (
+        "Write a short note to my neighbour about the noise.",
+        "Dear neighbour, on Tuesday evening the music was loud until after midnight. Could you turn it down from ten "
+        "o'clock on? Thank you, Anna",
+    ),
+    ("What is 17 times 6?", "17 times 6 is 102."),
+    ("Translate 'good morning' into German and Spanish.", "German: Guten Morgen. Spanish: Buenos días."),
+    (
+        "Give me a list of three things to pack for a hike.",
+        "1. Water and something to eat\n2. A rain jacket\n3. A map of the area",
+    ),
+    (
+        "Who painted the ceiling of the Sistine Chapel?",
+        "The ceiling of the Sistine Chapel was painted by Michelangelo between 1508 and 1512.",
+    ),
+    ("Fix this Python line: prnt('hello')", "print('hello')"),
+    ("What is the capital of Portugal?", "The capital of Portugal is Lisbon."),
+    (
+        "Explain rain to a child.",
+        "The sun warms the sea, and a little of the water goes up into the air. High up it gets cold and turns into "
+        "drops, and when the drops are heavy they fall down. That is rain.",
+    ),
+)
+"""What a user says, and the reply."""

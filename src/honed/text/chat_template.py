@@ -45,33 +45,37 @@ class ChatTemplate:
         messages: Sequence[Message],
         *,
         add_generation_prompt: bool = True,
+        continue_final: bool = False,
         tools: Sequence[Mapping[str, Any]] | None = None,
         documents: Sequence[Mapping[str, Any]] | None = None,
         variables: Mapping[str, Any] | None = None,
     ) -> str:
         """The prompt, special tokens written out (encode it with add_special=False).
 
-        tools: JSON schemas of functions. variables: whatever else the template reads, as enable_thinking.
-        Text parts of a content list are joined by newlines. Badly formed messages: ParameterError; a template that
-        fails or goes over a limit: TemplateError.
+        continue_final: the text ends with the content of the last message, which the model is to go on with, and
+        nothing is added (continue_final_message of transformers). tools: JSON schemas of functions. variables:
+        whatever else the template reads, as enable_thinking. A template that goes through parts of a content gets
+        parts; for others they are joined by newlines (`content_format.py`).
+        Badly formed messages: ParameterError; a template that fails, goes over a limit, or does not write the content
+        that is to be continued: TemplateError.
         """
         extra = dict(variables or {})
         if taken := sorted(_RESERVED & extra.keys()):
             raise ParameterError("variables", taken[0], "this name is given by honed; use the argument of that name")
+        plain = plain_messages(messages)
+        final = _Continued(plain) if continue_final else None
         given = {
             **self._special_tokens,
             **extra,
-            "messages": [_plain_message(index, message) for index, message in enumerate(_nonempty(messages))],
+            "messages": plain,
             "tools": None if tools is None else list(tools),
             "documents": None if documents is None else list(documents),
-            "add_generation_prompt": add_generation_prompt,
+            "add_generation_prompt": add_generation_prompt and not continue_final,
         }
         for name, value in given.items():
-            try:
-                json.dumps(value)
-            except (TypeError, ValueError, RecursionError) as error:
-                raise ParameterError(name, value, f"must be made of JSON values: {error}") from error
-        return self._renderer.render(self.source, given)
+            _require_json(name, value)
+        text = self._renderer.render(self.source, given)
+        return text if final is None else final.cut(text)
 
     def close(self) -> None:
         """Ends the renderer's process; a later call of render starts another."""
@@ -86,6 +90,38 @@ class ChatTemplate:
         self.close()
 
 
+class _Continued:
+    """The content of the last message, marked so that its end can be found in the text of the prompt."""
+
+    def __init__(self, messages: list[dict[str, Any]]) -> None:
+        """Marks it in place. Nothing to continue: ParameterError."""
+        last = messages[-1]
+        content = last.get("content")
+        if isinstance(content, list) and content:
+            self._text: str = content[-1]["text"]
+        elif isinstance(content, str):
+            self._text = content
+        else:
+            raise ParameterError(f"messages[{len(messages) - 1}].content", content, "has no text to be continued")
+        # A character that is none, and that nothing given has in it. The space after it shows whether the template
+        # trims contents.
+        whole = json.dumps(messages, ensure_ascii=False)
+        self._mark = next(mark for mark in map(chr, range(0xFDE0, 0xFFFFF)) if mark not in whole)
+        marked = f"{self._text}{self._mark} "
+        last["content"] = [*content[:-1], {**content[-1], "text": marked}] if isinstance(content, list) else marked
+
+    def cut(self, text: str) -> str:
+        """The text up to the end of the content, in the way of transformers."""
+        end = text.rfind(self._mark)
+        before = text[: max(end, 0)]
+        if end < 0 or not before.rstrip().endswith(self._text.strip()):
+            raise TemplateError(
+                "chat template: it leaves out or changes the last message, which therefore cannot be continued; "
+                "end with a message of the user"
+            )
+        return before if text[end + 1 : end + 2] == " " else before.rstrip()
+
+
 def require_template(source: str | None) -> str:
     """The template itself. None: a TemplateError that says what to do."""
     if source is None:
@@ -93,10 +129,20 @@ def require_template(source: str | None) -> str:
     return source
 
 
-def _nonempty(messages: Sequence[Message]) -> Sequence[Message]:
+def plain_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """The messages, checked, as new objects; a content is a text, a list of text parts, or None beside tool calls."""
     if not messages:
         raise ParameterError("messages", messages, "must hold at least one message")
-    return messages
+    plain = [_plain_message(index, message) for index, message in enumerate(messages)]
+    _require_json("messages", plain)
+    return plain
+
+
+def _require_json(name: str, value: object) -> None:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ParameterError(name, value, f"must be made of JSON values: {error}") from error
 
 
 def _plain_message(index: int, message: Message) -> dict[str, Any]:
@@ -108,7 +154,7 @@ def _plain_message(index: int, message: Message) -> dict[str, Any]:
     plain = dict(message)
     content = plain.get("content")
     if isinstance(content, Sequence) and not isinstance(content, str):
-        plain["content"] = "\n".join(_part_text(index, i, part) for i, part in enumerate(content))
+        plain["content"] = [{"type": "text", "text": _part_text(index, i, part)} for i, part in enumerate(content)]
     elif content is None:
         # A reply that consists of tool calls has no text.
         if "tool_calls" not in plain:

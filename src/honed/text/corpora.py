@@ -6,10 +6,12 @@ Calibration data is not chosen here, and nothing is downloaded. Cutting a text i
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from honed.errors import FormatError, SourceError, UnsupportedError
+from honed.regular_files import open_regular, refuse_pointer
 
 MAX_BYTES = 32 << 20
 """A larger text is refused: the windows are a few thousand tokens, and all of it is tokenized to place them."""
@@ -42,16 +44,18 @@ def python_topics() -> Corpus:
 
 
 def read_text(path: Path) -> Corpus:
-    """A UTF-8 file. SourceError where it cannot be read, FormatError where it is empty or not text."""
-    try:
-        size = path.stat().st_size
-        if path.is_dir():
-            raise SourceError(f"{path}: is a directory; the text must be one UTF-8 file")
-        if size > MAX_BYTES:
-            raise UnsupportedError(f"{path}: text of {size} bytes; at most {MAX_BYTES} are taken, so pass a part of it")
-        data = path.read_bytes()
-    except OSError as error:
-        raise SourceError(f"{path}: the text cannot be read: {error.strerror or error}") from error
+    """A UTF-8 file. SourceError where it is no regular file or cannot be read, UnsupportedError where it is too large,
+    FormatError where it is empty or not text."""
+    with open_regular(path) as file:
+        try:
+            size = os.fstat(file.fileno()).st_size
+            data = b"" if size > MAX_BYTES else file.read(MAX_BYTES + 1)
+        except OSError as error:
+            raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if max(size, len(data)) > MAX_BYTES:
+        shown = max(size, len(data))
+        raise UnsupportedError(f"{path}: text of {shown} bytes; at most {MAX_BYTES} are taken, so pass a part of it")
+    refuse_pointer(data, path, pages=False)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

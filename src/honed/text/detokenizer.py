@@ -36,6 +36,17 @@ class Detokenizer:
         self._first = False
         return self._strip(self._utf8.decode(data))
 
+    @property
+    def within_character(self) -> bool:
+        """Whether bytes are held back, because the character that they begin is incomplete."""
+        return bool(self._utf8.getstate()[0])
+
+    def hidden(self, token_id: int) -> str:
+        """How a token is spelled that leaves no text because it is special; empty for every other."""
+        if not self._skip_special or token_id not in self._decoding.special:
+            return ""
+        return self._decoding.token(token_id) or ""
+
     def finish(self) -> str:
         """What is left: U+FFFD if the stream ended inside a character. Nothing may be fed after it."""
         return self._strip(self._utf8.decode(b"", final=True))

@@ -1,4 +1,4 @@
-"""Renders chat templates in a process of its own. Run as a script by `text/template_process.py`; not for import.
+"""Renders chat templates behind a fence. A job of `text/fence_worker.py`; not for import.
 
 A template comes with a model from anywhere and is a program. Jinja's sandbox keeps it from the interpreter's insides,
 but cannot bound time or memory: nested loops, `x ~ x` in a loop or a recursive macro need no forbidden call. So it
@@ -8,21 +8,17 @@ The environment is the one that Hugging Face documents for chat templates ("Writ
 loop controls, `raise_exception`, `strftime_now`, `tojson` without HTML escapes, and the `generation` block, which
 marks the assistant's part for training and renders as its contents.
 
-Protocol on stdin and stdout: four bytes of length (big endian), then JSON.
-Request {"template", "variables", "characters"}; reply {"text"} or {"error"}. One empty reply says that it is ready.
+Request {"template", "variables", "characters"}; reply {"text"} or {"error"}.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import sys
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import datetime
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
+
+from honed.text.content_format import arranged, content_format
 
 
 def make_environment() -> Any:
@@ -96,7 +92,9 @@ def render(environment: Any, template: str, variables: dict[str, Any], character
     try:
         pieces: list[str] = []
         written = 0
-        for piece in environment.from_string(template).generate(**variables):
+        tree = environment.parse(template)
+        variables["messages"] = arranged(variables.get("messages", []), content_format(tree))
+        for piece in environment.from_string(tree).generate(**variables):
             written += len(piece)
             if written > characters:
                 return {"error": f"it wrote more than {characters} characters"}
@@ -114,50 +112,11 @@ def render(environment: Any, template: str, variables: dict[str, Any], character
         return {"error": f"{type(error).__name__}: {error}"[:500]}
 
 
-def restrict(memory_bytes: int) -> None:
-    """No more memory than `memory_bytes` beyond the present (where the kernel enforces it), no files, no core dumps."""
-    try:
-        import resource
-    except ImportError:  # no POSIX limits: time and output stay bounded
-        return
-    limits = [(resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, 0)]
-    with suppress(OSError, ValueError):
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        limits.append((resource.RLIMIT_AS, pages * os.sysconf("SC_PAGE_SIZE") + memory_bytes))
-    for kind, value in limits:
-        with suppress(OSError, ValueError):
-            resource.setrlimit(kind, (value, value))
-
-
-def send(stream: BinaryIO, message: dict[str, Any]) -> None:
-    """Writes one message."""
-    data = json.dumps(message).encode()
-    stream.write(len(data).to_bytes(4, "big") + data)
-    stream.flush()
-
-
-def receive(read: Callable[[int], bytes]) -> dict[str, Any] | None:
-    """Reads one message; None at the end of the stream."""
-    head = read(4)
-    if len(head) < 4:
-        return None
-    data = read(int.from_bytes(head, "big"))
-    message: dict[str, Any] = json.loads(data)
-    return message
-
-
-def main() -> None:
-    """Serves requests until the parent closes the pipe. argv: the parent's import path as JSON, memory in bytes."""
-    # Ctrl-C goes to the whole foreground group; the parent decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sys.path[:] = json.loads(sys.argv[1])
+def prepare() -> Callable[[dict[str, Any], bytes], tuple[dict[str, Any], bytes]]:
+    """What answers the requests."""
     environment = make_environment()
-    restrict(int(sys.argv[2]))
-    send(sys.stdout.buffer, {})
-    while (request := receive(sys.stdin.buffer.read)) is not None:
-        reply = render(environment, request["template"], request["variables"], request["characters"])
-        send(sys.stdout.buffer, reply)
 
+    def answer(request: dict[str, Any], _: bytes) -> tuple[dict[str, Any], bytes]:
+        return render(environment, request["template"], request["variables"], request["characters"]), b""
 
-if __name__ == "__main__":
-    main()
+    return answer

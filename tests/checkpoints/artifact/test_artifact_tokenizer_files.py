@@ -13,7 +13,8 @@ from tokenizers import models, pre_tokenizers
 from divisible_models import save_llama
 from honed.checkpoints.artifact.tokenizer_files import tokenizer_files
 from honed.checkpoints.base import Kind
-from honed.checkpoints.huggingface.checkpoint import Directory, HuggingFaceCheckpoint
+from honed.checkpoints.huggingface.checkpoint import HuggingFaceCheckpoint
+from honed.checkpoints.huggingface.directory import Directory
 from honed.encodings.base import Encoded
 from honed.text.tokenizer import Tokenizer
 

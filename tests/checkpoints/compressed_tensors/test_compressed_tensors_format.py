@@ -9,64 +9,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from honed.checkpoints.compressed_tensors.format import (
-    from_tensors,
-    minimum_spec,
-    pack_zero_points,
-    quantization_config,
-    tensor_specs,
-    to_tensors,
-    unpack_codes,
-    unpack_zero_points,
-)
-from honed.encodings.activation import ActivationScales
-from honed.encodings.base import Encoded
-from honed.encodings.codebook import TABLES
-from honed.encodings.codebook_encoder import encode_codebook
+from honed.checkpoints.compressed_tensors.declare import foreign_scheme
+from honed.checkpoints.compressed_tensors.format import to_tensors, unpack_codes, zero_point_tensors, zero_points
 from honed.encodings.dense import Dense
+from honed.encodings.int4 import Int4, Offset
 from honed.encodings.int4_encoder import encode_int4
 from honed.encodings.int8_encoder import encode_int8
-from honed.encodings.scheme import DenseScheme, Int4Scheme, Int8Scheme, Scheme, scheme_of
+from honed.encodings.scheme import DenseScheme, Int4Scheme, scheme_of
+from honed.encodings.tied_table import TiedTable, factors_part
+from honed.encodings.words import pack_zero_points, unpack_zero_points
+from honed.errors import UnsupportedError
 
 NAME = "model.layers.0.mlp.up_proj.weight"
 
 
 def source(rows: int, width: int) -> Dense:
     return Dense(np.random.default_rng(rows * width).standard_normal((rows, width)).astype(np.float32), "float32")
-
-
-def encoded_weights() -> list[Encoded]:
-    values = source(21, 160)
-    grouped = ActivationScales(32)
-    return [
-        Dense(values.values.astype(np.float16), "float16"),
-        encode_int8(values, name=NAME),
-        encode_int8(source(5, 7), name=NAME),
-        encode_int8(values, name=NAME, activation=grouped),
-        encode_int8(source(5, 7), name=NAME, activation=grouped),
-        encode_int8(values, name=NAME, group=32, activation=grouped),
-        encode_int4(values, name=NAME, offset="symmetric"),
-        encode_int4(values, name=NAME, group=32, activation=grouped),
-        encode_int4(values, name=NAME, group=32, offset="minimum", activation=grouped),
-        encode_codebook(values, name=NAME, table=TABLES["normal_float"], activation=grouped),
-        encode_codebook(source(5, 7), name=NAME, table=TABLES["power_of_two"], group=64),
-    ]
-
-
-@pytest.mark.parametrize("weight", encoded_weights(), ids=lambda w: f"{scheme_of(w)} {w.shape}")
-def test_a_weight_survives_its_tensors(weight: Encoded) -> None:
-    scheme = scheme_of(weight)
-    tensors = to_tensors(NAME, weight)
-    specs = tensor_specs(NAME, scheme, weight.shape)
-    if isinstance(scheme, Int4Scheme) and scheme.offset == "minimum":
-        specs = (*specs, minimum_spec(NAME, scheme, weight.shape))
-    for spec in specs:
-        assert tensors[spec.name].shape == spec.shape
-        assert tensors[spec.name].nbytes == spec.nbytes
-    assert len(tensors) == len(specs)
-    back = from_tensors(NAME, scheme, weight.shape, tensors.__getitem__)
-    assert scheme_of(back) == scheme
-    assert np.array_equal(back.decode(), weight.decode())
 
 
 @settings(deadline=None, max_examples=40, derandomize=True)
@@ -97,31 +55,29 @@ def test_zero_points_are_packed_as_the_library_packs_them(rows: int, groups: int
     assert np.array_equal(unpack_zero_points(ours, rows), zeros)
 
 
-def test_the_config_is_one_that_the_library_accepts() -> None:
-    from compressed_tensors.quantization import QuantizationConfig
-
-    schemes: dict[str, Scheme] = {
-        "a.weight": Int8Scheme(None),
-        "b.weight": Int4Scheme(32, offset="zero_point", activation_group=32),
-        "c.weight": Int4Scheme(32, offset="zero_point"),
-        "d.weight": Int8Scheme(32, 32),
-    }
-    written = quantization_config(schemes, dense_modules=("lm_head",))
-    parsed = QuantizationConfig.model_validate(written)
-    by_target = {target: group for group in parsed.config_groups.values() for target in group.targets}
-    assert set(by_target) == {"Linear", "a", "d"}
-    assert by_target["Linear"].weights.num_bits == 4
-    assert not by_target["Linear"].weights.symmetric
-    assert by_target["Linear"].input_activations is None
-    assert by_target["a"].input_activations.strategy == "token"
-    assert (by_target["d"].format, by_target["a"].format) == ("pack-quantized", "int-quantized")
-    assert written["format"] == "mixed-precision"
-    assert written["ignore"] == ["lm_head"]
+def test_minimums_are_zero_points_to_other_tools() -> None:
+    minimum = encode_int4(source(21, 160), name=NAME, group=32, offset="minimum")
+    scheme = foreign_scheme(scheme_of(minimum))
+    assert scheme == Int4Scheme(32, "zero_point")
+    assert foreign_scheme(scheme) == scheme
+    tensors = {**to_tensors(NAME, minimum), **zero_point_tensors(NAME, minimum)}
+    back = scheme.read(minimum.shape, lambda suffix: tensors[NAME + suffix])
+    assert isinstance(back, Int4)
+    assert np.array_equal(back.codes, minimum.codes)
+    assert back.offsets is not None
+    assert np.array_equal(back.offsets, zero_points(minimum))
+    symmetric = encode_int4(source(21, 160), name=NAME, group=32, offset="symmetric")
+    assert zero_point_tensors(NAME, symmetric) == {}
 
 
-def test_activations_do_not_split_a_group_of_equal_weights() -> None:
-    schemes: dict[str, Scheme] = {"a.weight": Int8Scheme(32, 32), "b.weight": Int8Scheme(32, None)}
-    assert list(quantization_config(schemes, dense_modules=())["config_groups"]) == ["group_0"]
+def test_a_tied_table_has_its_factors_beside_the_tensors_of_the_head() -> None:
+    head = encode_int8(source(21, 160), name=NAME, group=32)
+    factors = np.exp2(np.arange(160, dtype=np.float32) % 7 - 3)
+    tensors = to_tensors(NAME, TiedTable(head, factors))
+    part = factors_part(head.shape)
+    assert np.array_equal(tensors.pop(NAME + part.suffix), factors)
+    assert (part.dtype, part.shape) == ("F32", (160,))
+    assert all(np.array_equal(values, tensors[name]) for name, values in to_tensors(NAME, head).items())
 
 
 def test_what_only_a_source_has_cannot_be_stored() -> None:
@@ -134,3 +90,29 @@ def test_what_only_a_source_has_cannot_be_stored() -> None:
     with pytest.raises(TypeError, match="gguf"):
         to_tensors(NAME, Foreign())
     assert DenseScheme("bfloat16").nbytes((3, 5)) == 30
+
+
+@pytest.mark.parametrize(
+    ("offset", "largest", "finite"),
+    [
+        *((offset, 65_000.0, True) for offset in ("symmetric", "zero_point", "minimum")),
+        *((offset, sign * 70_000.0, False) for offset in ("symmetric", "zero_point") for sign in (1, -1)),
+    ],
+)
+def test_int4_that_other_tools_would_read_as_infinite_is_refused_by_name(
+    offset: Offset, largest: float, finite: bool
+) -> None:
+    values = np.zeros((9, 64), np.float32)
+    values[8, 40] = largest
+    values[2] = np.linspace(-1, 1, 64)
+    weight = encode_int4(Dense(values, "float32"), name="x", group=32, offset=offset)
+    if finite:
+        scales = to_tensors("a.b.weight", weight)["a.b.weight_scale"]
+        zeros = np.full(scales.shape, 8) if weight.offsets is None else zero_points(weight)
+        steps = torch.from_numpy(weight.codes.astype(np.float16) - np.repeat(zeros, 32, axis=1).astype(np.float16))
+        assert torch.isfinite(steps * torch.from_numpy(np.repeat(scales, 32, axis=1))).all()
+    else:
+        with pytest.raises(
+            UnsupportedError, match=r'a\.b\.weight: reaches 7\d{4}.*"modules": "a\.b", "setting": "dense"'
+        ):
+            to_tensors("a.b.weight", weight)

@@ -11,7 +11,7 @@ import pytest
 
 from honed.checkpoints.download import cache
 from honed.checkpoints.download.cache import Digest
-from honed.errors import SourceError
+from honed.errors import MachineError, SourceError
 
 DATA = bytes(range(256)) * 9000
 DIGEST = Digest(len(DATA), hashlib.sha256(DATA).hexdigest())
@@ -24,6 +24,41 @@ def test_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for ignored in ("", "relative/path"):  # the XDG specification has relative paths ignored
         monkeypatch.setenv("XDG_CACHE_HOME", ignored)
         assert cache.cache_directory() == tmp_path / ".cache" / "honed"
+
+
+def test_no_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", fail)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    with pytest.raises(
+        cache.NoCacheError, match="there is no home directory to keep a cache in; set XDG_CACHE_HOME or HOME"
+    ):
+        cache.cache_directory()
+
+
+def test_a_record_that_is_damaged_is_made_again_where_the_digest_is_known(tmp_path: Path) -> None:
+    path = cache.store(tmp_path / "m.gguf", io.BytesIO(DATA), len(DATA), DIGEST)
+    record = tmp_path / "m.gguf.sha256.json"
+    whole = record.read_bytes()
+    for damaged in (b"", b"{", b"[" * 5000, b'{"size": 1e999, "sha256": 1}', b"x" * 10_000):
+        record.write_bytes(damaged)
+        assert cache.find(path, DIGEST) == path
+        assert record.read_bytes() == whole
+    record.unlink()
+    assert cache.find(path, DIGEST) == path
+    record.write_bytes(b"{")
+    path.write_bytes(DATA[:-1] + b"x")
+    assert cache.find(path, DIGEST) is None
+
+
+@pytest.mark.timeout(20)
+def test_a_record_that_is_no_file(tmp_path: Path) -> None:
+    path = cache.store(tmp_path / "m.gguf", io.BytesIO(DATA), len(DATA), None)
+    (tmp_path / "m.gguf.sha256.json").unlink()
+    os.mkfifo(tmp_path / "m.gguf.sha256.json")
+    assert cache.find(path, None) is None
 
 
 def test_stored_and_found(tmp_path: Path) -> None:
@@ -61,7 +96,7 @@ def test_damaged_record_is_not_trusted(tmp_path: Path, record: str) -> None:
 )
 def test_nothing_is_left_of_a_wrong_file(tmp_path: Path, size: int, digest: Digest | None, message: str) -> None:
     old = cache.store(tmp_path / "m.gguf", io.BytesIO(b"old"), 3, None)
-    with pytest.raises(SourceError, match=message):
+    with pytest.raises(MachineError if size == 1 << 62 else SourceError, match=message):
         cache.store(tmp_path / "m.gguf", io.BytesIO(DATA), size, digest)
     assert old.read_bytes() == b"old"
     assert cache.find(old, None) == old

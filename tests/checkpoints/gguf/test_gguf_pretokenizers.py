@@ -43,6 +43,35 @@ def by_patterns(patterns: list[str], text: str) -> list[str]:
     return pieces
 
 
+# As they stand in the tokenizer.json of Mistral-Nemo, and in the definition of o200k_base.
+TEKKEN = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|"
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|"
+    r"\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+O200K = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"
+    r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+@pytest.mark.parametrize(("name", "pattern"), [("tekken", TEKKEN), ("gpt-4o", O200K)])
+@settings(deadline=None, max_examples=100, derandomize=True)
+@given(text=st.text(st.characters(codec="utf-8", exclude_categories=("Cn", "Co")), max_size=40))
+def test_words_that_are_cut_where_the_case_changes(name: str, pattern: str, text: str) -> None:
+    for sample in (*TEXTS, text, f"camelCase HTTPServer {text}"):
+        assert split(name, sample) == by_patterns([pattern], sample)
+
+
+def test_tekken() -> None:
+    assert split("tekken", "HelloWorld it's HTTP/2\n 12") == (
+        ["Hello", "World", " it", "'s", " HTTP", "/", "2", "\n", " ", "1", "2"]
+    )
+    assert SPLITTINGS["tekken"].whole_words
+    assert SPLITTINGS["tekken"].begins
+
+
 def patterns_of_transformers(name: str) -> list[str]:
     from transformers.convert_slow_tokenizer import TikTokenConverter
     from transformers.models.qwen2 import tokenization_qwen2

@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +20,16 @@ from tokenizers import models, pre_tokenizers, trainers
 from gguf_builder import RawFile, pair
 from honed.checkpoints.gguf.checkpoint import GgufCheckpoint
 from honed.checkpoints.gguf.header import parse_header
-from honed.checkpoints.gguf.tokenizer import BYTE, CONTROL, NORMAL, UNKNOWN, USER_DEFINED, read_tokenizer
+from honed.checkpoints.gguf.metadata import Metadata
+from honed.checkpoints.gguf.tokenizer import (
+    BYTE,
+    CONTROL,
+    NORMAL,
+    UNKNOWN,
+    USER_DEFINED,
+    _merges_of_scores,
+    read_tokenizer,
+)
 from honed.errors import FormatError, UnsupportedError
 from honed.text.tokenizer import Tokenizer
 
@@ -253,7 +263,7 @@ def test_refused(byte_level: Vocabulary, pieces: Pieces) -> None:
 
     cases: list[tuple[list[bytes], type[Exception], str]] = [
         (replaced("tokenizer.ggml.model", 8, "t5"), UnsupportedError, "'t5' is not supported; supported are gpt2"),
-        (replaced("tokenizer.ggml.pre", 8, "tekken"), UnsupportedError, "'tekken' is not supported; .*smollm"),
+        (replaced("tokenizer.ggml.pre", 8, "superbpe"), UnsupportedError, "'superbpe' is not supported; .*smollm"),
         (replaced("tokenizer.ggml.tokens", 9, (8, ["a", "a"])), FormatError, "token_type: has"),
         (replaced("tokenizer.ggml.tokens", 9, (5, [1])), FormatError, "must be an array of strings"),
         (replaced("tokenizer.ggml.token_type", 9, (5, [1, 2])), FormatError, "token_type: has 2 entries"),
@@ -307,7 +317,9 @@ def test_demo_model_against_transformers(smollm2_gguf: Path) -> None:
         ids = tokenizer.encode(text)
         assert ids == reference(text)["input_ids"]
         assert tokenizer.decode(ids, skip_special=False) == text
-    assert (tokenizer.end_tokens, tokenizer.begin_token, tokenizer.adds_begin_token) == (frozenset({2}), 1, False)
+    ends = {tokens[token] for token in tokenizer.end_tokens}
+    assert ends == {"<|im_end|>", "<|endoftext|>", "<reponame>"}  # as llama.cpp has it, whatever eos is
+    assert (tokenizer.begin_token, tokenizer.adds_begin_token) == (1, False)
     assert tokenizer.special_tokens["eos_token"] == "<|im_end|>"
     assert tokenizer.size == 49152
     assert tokenizer.chat_template is not None
@@ -357,3 +369,51 @@ def test_mutated_tokenizers(model: str) -> None:
         built += 1
         tokenizer.decode(tokenizer.encode("ABCD<x> é"))
     assert 100 < built < 1000
+
+
+def test_more_merges_than_a_vocabulary_can_have(byte_level: Vocabulary) -> None:
+    merges = ["t h"] * (16 * len(byte_level.tokens) + 1)
+    types = [NORMAL] * len(byte_level.tokens)
+    given = keys(byte_level.tokens, types, model="gpt2", merges=pair("tokenizer.ggml.merges", 9, (8, merges)))
+    with pytest.raises(FormatError, match=r"merges: are .* must be at most 16 for each"):
+        tokenizer_from(given)
+
+
+def test_merges_that_are_no_text(byte_level: Vocabulary) -> None:
+    given = byte_level_keys(byte_level)
+    raw = RawFile(given).bytes().replace(b"t h", b"t \xff")
+    with pytest.raises(FormatError, match=r"merges: string \d+ is not UTF-8"):
+        read_tokenizer(parse_header(memoryview(raw), Path("t.gguf")).metadata)
+
+
+@settings(deadline=None, max_examples=100, derandomize=True)
+@given(
+    tokens=st.lists(st.text("abc", min_size=1, max_size=5), min_size=1, max_size=30, unique=True),
+    data=st.data(),
+)
+def test_merges_of_scores_by_their_definition(tokens: list[str], data: st.DataObject) -> None:
+    """The best piece first, the smaller id among equals, then by the parts."""
+    count = len(tokens)
+    scores = data.draw(st.lists(st.integers(-3, 3), min_size=count, max_size=count))
+    types = data.draw(st.lists(st.sampled_from([NORMAL, CONTROL, USER_DEFINED]), min_size=count, max_size=count))
+    usable = {token for token, kind in zip(tokens, types, strict=True) if kind != CONTROL}
+    expected = sorted(
+        (-scores[index], index, token[:cut], token[cut:])
+        for index, token in enumerate(tokens)
+        if token in usable
+        for cut in range(1, len(token))
+        if token[:cut] in usable and token[cut:] in usable
+    )
+    vocabulary = {token: index for index, token in enumerate(tokens)}
+    found = _merges_of_scores(Metadata(Path("t.gguf")), vocabulary, np.array(types), np.array(scores, dtype=np.float64))
+    assert found == [(left, right) for _, _, left, right in expected]
+
+
+def test_pieces_that_are_put_together_in_too_many_ways() -> None:
+    """Every part of a long text as a token: there are as many ways as characters, for each of them."""
+    rng = random.Random(3)
+    text = "".join(rng.choice("abcdefgh") for _ in range(150))
+    tokens = sorted({text[start : start + length] for start in range(100) for length in range(1, 40)})
+    scores = pair("tokenizer.ggml.scores", 9, (6, [0.0] * len(tokens)))
+    with pytest.raises(FormatError, match="in more than 16 ways each"):
+        tokenizer_from(keys(tokens, [NORMAL] * len(tokens), model="llama", scores=scores))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +14,14 @@ from tokenizers import Tokenizer as FastTokenizer
 
 from honed.checkpoints import synthetic
 from honed.checkpoints.huggingface import kept_tokenizer as module
-from honed.checkpoints.huggingface.checkpoint import Directory
-from honed.checkpoints.huggingface.kept_tokenizer import KeptTokenizer
+from honed.checkpoints.huggingface.directory import Directory
+from honed.checkpoints.huggingface.kept_tokenizer import (
+    KeptTokenizer,
+    digest_of,
+    kept_form,
+    prompts_only,
+    same_tokenizer,
+)
 from honed.checkpoints.huggingface.tokenizer import read_tokenizer
 
 TEXTS = ["the rain in the other town", "", "<s>then</s> an on", "naïve \U0001f9c5\n\tat 12 345", "<filler-290>"]
@@ -69,8 +78,9 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def keep(source: bytes) -> FastTokenizer:
-    parsed = FastTokenizer.from_str(source.decode())
-    KeptTokenizer(source).keep(parsed)
+    parsed = prompts_only(FastTokenizer.from_str(source.decode()))
+    form = kept_form(json.loads(source))
+    KeptTokenizer(source).keep(b"" if same_tokenizer(form, digest_of(parsed)) is None else form)
     return parsed
 
 
@@ -91,29 +101,35 @@ def test_what_is_kept_is_the_same_tokenizer(name: str) -> None:
     }
 
 
+TRUNCATED = {"direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0}
+PADDED = {"strategy": {"Fixed": 9}, "direction": "Right", "pad_id": 0, "pad_type_id": 0, "pad_token": "<s>"}
+
+
 @pytest.mark.parametrize(
     "changes",
-    [
-        {"model": {"type": "WordLevel", "vocab": {"<s>": 0, "</s>": 1, "a": 2}, "unk_token": "<s>"}},
-        {"truncation": {"direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0}},
-        {
-            "padding": {
-                "strategy": {"Fixed": 9},
-                "direction": "Right",
-                "pad_id": 0,
-                "pad_type_id": 0,
-                "pad_token": "<s>",
-            }
-        },
-    ],
-    ids=["no byte pairs", "truncation", "padding"],
+    [{"truncation": TRUNCATED}, {"padding": PADDED}, {"model.dropout": 0.5}],
+    ids=lambda value: next(iter(value)),
 )
-def test_what_has_no_such_form_is_not_kept(changes: dict[str, Any], directory: Path) -> None:
-    document = json.loads(source_of({}))
-    source = json.dumps({**document, **changes}).encode()
+def test_what_is_for_training_is_not_kept(changes: dict[str, Any]) -> None:
+    source = source_of(changes)
+    keep(source)
+    kept = KeptTokenizer(source).read()
+    plain = FastTokenizer.from_str(source_of({}).decode())
+    assert kept is not None
+    assert kept.to_str() == plain.to_str()
+    assert [kept.encode(text).ids for text in TEXTS] == [plain.encode(text).ids for text in TEXTS]
+
+
+def test_what_has_no_such_form_is_noted(directory: Path) -> None:
+    vocabulary = {"<s>": 0, "</s>": 1, "a": 2}
+    model = {"model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": "<s>"}}
+    source = json.dumps({**json.loads(source_of({})), **model}).encode()
+    assert not KeptTokenizer(source).is_known()
     keep(source)
     assert KeptTokenizer(source).read() is None
-    assert not directory.exists()
+    assert KeptTokenizer(source).is_known()
+    assert not KeptTokenizer(source + b" ").is_known()
+    assert [path.name for path in directory.iterdir()] == ["passed"]
 
 
 def test_a_token_with_a_line_feed_is_not_kept() -> None:
@@ -124,10 +140,10 @@ def test_a_token_with_a_line_feed_is_not_kept() -> None:
     assert KeptTokenizer(source).read() is None
 
 
-def test_small_files_are_not_kept(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_files_have_no_form(directory: Path, monkeypatch: pytest.MonkeyPatch, tiny_bpe: Path) -> None:
     monkeypatch.setattr(module, "SMALL", 1 << 18)
-    keep(source_of({}))
-    assert not directory.exists()
+    read_tokenizer(Directory(tiny_bpe))
+    assert [path.name for path in directory.iterdir()] == ["passed"]
 
 
 def test_other_bytes_and_another_version_of_the_library_are_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,16 +155,46 @@ def test_other_bytes_and_another_version_of_the_library_are_not_known(monkeypatc
     assert KeptTokenizer(source).read() is None
 
 
-def test_a_damaged_file_is_not_read_and_made_again(directory: Path) -> None:
-    source = source_of({})
-    parsed = keep(source)
+def test_a_damaged_file_is_removed_and_made_again(directory: Path, tiny_bpe: Path) -> None:
+    expected = read_tokenizer(Directory(tiny_bpe)).fast.to_str()
     (path,) = directory.iterdir()
     whole = path.read_bytes()
-    for damaged in (b"", whole[:7], whole[:-1], whole + b"x", whole[:60] + bytes([whole[60] ^ 1]) + whole[61:]):
+    head = len(whole) - len(KeptTokenizer((tiny_bpe / "tokenizer.json").read_bytes())._body(path) or b"")
+    nonsense = b'{"options": 1}\n\xff'
+    with_sum = module._HEAD.pack(module._MAGIC, hashlib.sha256(nonsense).digest()) + nonsense
+    for damaged in (b"", whole[:7], whole[:head], whole[:-1], whole + b"x", whole[:60] + b"\0" + whole[61:], with_sum):
         path.write_bytes(damaged)
-        assert KeptTokenizer(source).read() is None
-    KeptTokenizer(source).keep(parsed)
-    assert path.read_bytes() == whole
+        assert read_tokenizer(Directory(tiny_bpe)).fast.to_str() == expected
+        assert path.read_bytes() == whole
+
+
+@pytest.mark.skipif(os.name == "nt", reason="kinds of files and owners of POSIX")
+def test_what_is_not_the_users_own_file_is_not_read(
+    directory: Path, tiny_bpe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = read_tokenizer(Directory(tiny_bpe)).fast.to_str()
+    (path,) = directory.iterdir()
+    whole = path.read_bytes()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_bytes(whole)
+    for place in ("open to others", "link", "pipe", "directory"):
+        path.unlink()
+        if place == "open to others":
+            path.write_bytes(whole)
+            path.chmod(0o666)
+        elif place == "link":
+            path.symlink_to(elsewhere)
+        elif place == "pipe":
+            os.mkfifo(path)  # to read it would wait for ever
+        else:
+            path.mkdir()
+        assert KeptTokenizer((tiny_bpe / "tokenizer.json").read_bytes()).read() is None, place
+        assert read_tokenizer(Directory(tiny_bpe)).fast.to_str() == expected
+        assert stat.S_ISREG(path.lstat().st_mode), place
+        assert path.read_bytes() == whole
+    assert elsewhere.read_bytes() == whole
+    monkeypatch.setattr("os.geteuid", lambda: os.getuid() + 1)
+    assert KeptTokenizer((tiny_bpe / "tokenizer.json").read_bytes()).read() is None
 
 
 def test_the_oldest_go_first(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,3 +228,12 @@ def tiny_bpe(tiny_llama: Path, tmp_path: Path) -> Path:
         (model / path.name).write_bytes(path.read_bytes())
     (model / "tokenizer.json").write_bytes(source_of({}))
     return model
+
+
+def test_a_form_that_gives_another_tokenizer_is_not_kept() -> None:
+    form = kept_form(json.loads(source_of({})))
+    parsed = FastTokenizer.from_str(source_of({}).decode())
+    assert same_tokenizer(form, digest_of(parsed)) is not None
+    assert same_tokenizer(form, digest_of(FastTokenizer.from_str(source_of({"model.fuse_unk": True}).decode()))) is None
+    assert same_tokenizer(form[:-2], digest_of(parsed)) is None
+    assert same_tokenizer(b"", digest_of(parsed)) is None

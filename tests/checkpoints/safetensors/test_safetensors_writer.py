@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from honed.checkpoints.compressed_tensors.format import TensorSpec
 from honed.checkpoints.safetensors.reader import SafetensorsFile
+from honed.checkpoints.safetensors.spec import TensorSpec
 from honed.checkpoints.safetensors.writer import SafetensorsWriter, file_size
 
 SPECS = (

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from honed.bench.contender import Contender
+from honed.bench.peers.own_tool import NoTool, OwnTool
 from honed.bench.workload import Workload
-from honed.errors import HonedError
+from honed.errors import MachineError
 
 if TYPE_CHECKING:  # the measured process imports this file and reads no checkpoint through it
     from honed.checkpoints.base import Checkpoint
@@ -27,7 +28,7 @@ Step = Sequence[tuple[int, int]]
 """The tokens that one step of a batch brought: index of the sequence, and its next token."""
 
 
-class PeerError(HonedError):
+class PeerError(MachineError):
     """Another system cannot be installed, cannot take a model, or failed. It becomes a row that says why."""
 
 
@@ -94,3 +95,7 @@ class Peer(Protocol):
         are not there yet. Called once for every workload, so what it makes must be found again at once.
         Errors: HonedError where one cannot be had.
         """
+
+    def own_tool(self, contender: Contender, announce: Announce) -> OwnTool | NoTool:
+        """The benchmark that the system brings itself, set up for the same as one of its contenders; made now where it
+        is not there yet. NoTool where it brings none, or none that measures this. Errors as of `contenders`."""

@@ -28,15 +28,15 @@ def converted(
     target = _root(cache) / checkpoint_fingerprint(checkpoint)[:32] / form
     if target.is_dir():
         return target
-    with staged_directory(target, needed=needed, overwrite=False, replaceable=lambda _: False) as directory:
+    with staged_directory(target, needed=needed) as directory:
         make(directory)
     return target
 
 
 def checkpoint_fingerprint(checkpoint: Checkpoint) -> str:
     """`fingerprint` of a checkpoint; files that have not changed since are not read a second time in this process."""
-    from honed.checkpoints.fingerprint import fingerprint
-    from honed.checkpoints.identity import identity
+    from honed.checkpoints.content_hash import fingerprint
+    from honed.checkpoints.file_state import identity
 
     known = identity(checkpoint)
     if known is not None and known in _fingerprints:

@@ -20,6 +20,7 @@ from honed.bench.isolate import call_isolated
 from honed.bench.peers.base import Announce, Footprint, PeerError, Runner, Step
 from honed.bench.peers.conversion import converted
 from honed.bench.peers.environment import Environment, Install
+from honed.bench.peers.own_tool import NoTool, OwnTool
 from honed.bench.workload import Workload, workload_prompts
 
 if TYPE_CHECKING:
@@ -88,6 +89,19 @@ class Ctranslate2Peer:
             )
         ]
 
+    def own_tool(self, contender: Contender, announce: Announce) -> OwnTool | NoTool:
+        return OwnTool(
+            name="whole calls of generate_batch",
+            function="honed.bench.peers.ctranslate2_tool:measure_in_worker",
+            arguments={
+                **contender.arguments,
+                "prompts": [list(prompt) for prompt in contender.prompts],
+                "new_tokens": contender.timed_tokens,
+            },
+            interpreter=contender.interpreter,
+            environment=contender.environment,
+        )
+
 
 def _environment(threads: int) -> dict[str, str]:
     """On processors that are not Intel's it stays with AVX2 unless told to use the AVX-512 that they have, with which
@@ -109,8 +123,13 @@ def convert_in_worker(arguments: Mapping[str, Any], spawned: float) -> None:
 
 def open_runner(arguments: Mapping[str, Any]) -> Runner:
     """Loads in the worker. arguments: directory, tokenizer, threads, compute_type, footprint."""
-    library = importlib.import_module("ctranslate2")
+    generator, words = open_generator(importlib.import_module("ctranslate2"), arguments)
     tokenizer = importlib.import_module("tokenizers").Tokenizer.from_file(arguments["tokenizer"])
+    return Ctranslate2Runner(generator, tokenizer, words, Footprint(**arguments["footprint"]))
+
+
+def open_generator(library: Any, arguments: Mapping[str, Any]) -> tuple[Any, Sequence[str]]:
+    """The loaded model, and its vocabulary by id."""
     generator = library.Generator(
         arguments["directory"],
         device="cpu",
@@ -118,8 +137,7 @@ def open_runner(arguments: Mapping[str, Any]) -> Runner:
         inter_threads=1,
         intra_threads=arguments["threads"],
     )
-    words = json.loads((Path(arguments["directory"]) / "vocabulary.json").read_text("utf-8"))
-    return Ctranslate2Runner(generator, tokenizer, words, Footprint(**arguments["footprint"]))
+    return generator, json.loads((Path(arguments["directory"]) / "vocabulary.json").read_text("utf-8"))
 
 
 class Ctranslate2Runner:

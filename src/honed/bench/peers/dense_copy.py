@@ -15,9 +15,9 @@ from typing import Any
 
 from honed.checkpoints.artifact.staging import staged_directory
 from honed.checkpoints.base import Checkpoint
-from honed.checkpoints.compressed_tensors.format import TensorSpec
+from honed.checkpoints.content_hash import fingerprint
 from honed.checkpoints.download.cache import cache_directory
-from honed.checkpoints.fingerprint import fingerprint
+from honed.checkpoints.safetensors.spec import TensorSpec
 from honed.checkpoints.safetensors.writer import SafetensorsWriter, file_size
 from honed.encodings.base import Encoded
 from honed.encodings.dense import float32_to_bfloat16
@@ -45,7 +45,7 @@ def dense_directory(checkpoint: Checkpoint, cache: Path | None = None) -> Path:
         weights[HEAD] = lambda: head
     specs = [TensorSpec(name, "BF16", read().shape) for name, read in weights.items()]
     needed = file_size(specs, _METADATA)
-    with staged_directory(target, needed=needed, overwrite=False, replaceable=lambda _: False) as directory:
+    with staged_directory(target, needed=needed) as directory:
         config = {key: value for key, value in checkpoint.config.items() if key != "quantization_config"}
         tied = HEAD not in weights
         _write_json(directory / "config.json", {**config, "torch_dtype": "bfloat16", "tie_word_embeddings": tied})

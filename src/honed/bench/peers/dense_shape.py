@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from honed.bench.peers.base import Arithmetic, Footprint
-
-_TABLE = "embed_tokens.weight"
-_HEAD = "lm_head.weight"
 
 
 @dataclass(frozen=True)
@@ -27,19 +23,27 @@ class DenseShape:
     def of(cls, directory: Path) -> DenseShape:
         """Reads headers only. FormatError or UnsupportedError where `directory` is no checkpoint that honed knows."""
         from honed.checkpoints.open import open_checkpoint
+        from honed.models.recorded import recorded
+        from honed.models.registry import read_model
+        from honed.ops.table import Linear
 
         checkpoint = open_checkpoint(str(directory))
-        shapes = {name: checkpoint.weight(name).shape for name in checkpoint.names}
-        matrices = {name: shape for name, shape in shapes.items() if len(shape) == 2}
-        table = next(shape for name, shape in matrices.items() if name.endswith(_TABLE))
-        head = next((shape for name, shape in matrices.items() if name.endswith(_HEAD)), table)
-        layers = [shape for name, shape in matrices.items() if not name.endswith((_TABLE, _HEAD))]
-        config = checkpoint.config
+        model = read_model(checkpoint.config, checkpoint.path)
+        layers: dict[str, tuple[int, ...]] = {}
+        heads: list[tuple[int, ...]] = []
+        for statement in recorded(model):
+            operation = statement.operation
+            if isinstance(operation, Linear) and statement.value.rows == "tokens":
+                layers[operation.weight.name] = operation.weight.shape
+            elif isinstance(operation, Linear):
+                heads.append(operation.weight.shape)
+        size = model.dimensions
+        (head,) = heads
         return cls(
-            layer_elements=sum(rows * columns for rows, columns in layers),
+            layer_elements=sum(rows * columns for rows, columns in layers.values()),
             head_elements=head[0] * head[1],
-            kv_elements=2 * config["num_hidden_layers"] * _kv_width(config),
-            in_features=frozenset({head[1], *(columns for _, columns in layers)}),
+            kv_elements=2 * size.layers * size.kv_heads * size.head_dim,
+            in_features=frozenset({head[1], *(columns for _, columns in layers.values())}),
         )
 
     def footprint(
@@ -57,10 +61,3 @@ class DenseShape:
     def group(self, sizes: tuple[int, ...]) -> int:
         """The first of `sizes` that divides every row, else the last: converters pad or skip what it does not fit."""
         return next((size for size in sizes if all(width % size == 0 for width in self.in_features)), sizes[-1])
-
-
-def _kv_width(config: Any) -> int:
-    heads = config["num_attention_heads"]
-    kv_heads = config.get("num_key_value_heads") or heads
-    head_dim = config.get("head_dim") or config["hidden_size"] // heads
-    return int(kv_heads * head_dim)

@@ -42,22 +42,39 @@ class Install:
 
 
 @dataclass(frozen=True)
+class Build:
+    """A command that is run once everything is installed. In its words "{directory}" is where the environment is being
+    made, and "{python}" the interpreter there. variables: as those of an `Install`."""
+
+    command: tuple[str, ...]
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    def words(self, directory: Path) -> list[str]:
+        """The command for an environment that is made in `directory`."""
+        python = directory / "bin" / "python"
+        return [word.replace("{directory}", str(directory)).replace("{python}", str(python)) for word in self.command]
+
+
+@dataclass(frozen=True)
 class Environment:
-    """name: of the system. installs: in their order. depends_on: what else decides whether an environment fits, such
-    as the flags of the processor that it is compiled for. remark: for who waits, e.g. how long it takes."""
+    """name: of the system. installs: in their order, then builds. depends_on: what else decides whether an environment
+    fits, such as the flags of the processor that it is compiled for. remark: for who waits, e.g. how long it takes."""
 
     name: str
     installs: tuple[Install, ...]
     depends_on: tuple[str, ...] = ()
     needed_bytes: int = _LARGEST_BYTES
     remark: str = ""
+    builds: tuple[Build, ...] = ()
 
     @property
     def directory_name(self) -> str:
         """Differs wherever one environment could not stand for the other."""
         steps = [[step.requirements, step.options, sorted(step.variables.items())] for step in self.installs]
         python = [platform.python_implementation(), platform.python_version(), platform.machine()]
-        text = json.dumps([steps, python, self.depends_on])
+        # Only where there are any: the environments that are there already keep their names.
+        builds = [[build.command, sorted(build.variables.items())] for build in self.builds]
+        text = json.dumps([steps, python, self.depends_on, *([builds] if builds else [])])
         return f"{self.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
     def find(self, cache: Path | None = None) -> Path | None:
@@ -78,9 +95,7 @@ class Environment:
             return found
         target = _root(cache) / self.directory_name
         announce(f"installing {self.name}{f' ({self.remark})' if self.remark else ''}")
-        with staged_directory(
-            target, needed=self.needed_bytes, overwrite=target.exists(), replaceable=lambda _: True
-        ) as directory:
+        with staged_directory(target, needed=self.needed_bytes, replaces="anything") as directory:
             log = target.with_name(f"{target.name}.log")
             log.unlink(missing_ok=True)
             self._call([sys.executable, "-m", "venv", str(directory)], {}, log)
@@ -89,6 +104,8 @@ class Environment:
                 options = ["--no-input", "--disable-pip-version-check", *step.options]
                 command = [str(python), "-m", "pip", "install", *options, *step.requirements]
                 self._call(command, step.variables, log)
+            for build in self.builds:
+                self._call(build.words(directory), build.variables, log)
             # Compiled now: otherwise the first measured start would write the bytecode, and be slower for it.
             self._call([str(python), "-m", "compileall", "-q", "-j", "0", str(directory / "lib")], {}, log, fails=False)
         log.unlink(missing_ok=True)

@@ -96,7 +96,7 @@ def splitting_name(tokenizer: Path) -> str:
 def convert_in_worker(arguments: Mapping[str, Any], spawned: float) -> None:
     """The function that `isolate` calls in the environment of the peer. arguments: source (a dense directory), target,
     file_type, threads, splitting."""
-    from honed.bench.peers.llama_cpp import bindings
+    from honed.bench.peers.llama_cpp_package import bindings
 
     target = Path(arguments["target"])
     dense = target.with_name("dense.gguf")

@@ -1,19 +1,13 @@
 """llama.cpp, compiled for this processor, through the C interface of its Python package.
 
-Nothing of that package but the declarations of C functions is loaded: no sampling, templates or other start-up cost in
-Python counts against llama.cpp. The threads are a pool that lives as long as the context, as in its own benchmark.
-Flash attention on and off are both measured and the better one counts. Not here: GGUF files (`gguf_model.py`).
+The threads are a pool that lives as long as the context, as in its own benchmark. Flash attention on and off are both
+measured and the better one counts. Not here: the package and its functions (`llama_cpp_package.py`), GGUF files
+(`gguf_model.py`).
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import re
-import shutil
-import subprocess
-import sys
-import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,25 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from honed.bench.contender import Contender
 from honed.bench.peers.base import Announce, Footprint, PeerError, Runner, Step
-from honed.bench.peers.environment import Environment, Install
+from honed.bench.peers.llama_cpp_package import MICRO_BATCH, PADDING, VERSION, bindings, cannot_compile, environment
+from honed.bench.peers.own_tool import NoTool, OwnTool
 from honed.bench.workload import FIRST_PROMPT, Workload, workload_prompts
 
 if TYPE_CHECKING:
     from honed.checkpoints.base import Checkpoint
 
-VERSION = "0.3.36"
-MICRO_BATCH = 512
-_PADDING = 256
-"""llama.cpp rounds the positions of a sequence up to this many."""
-_CMAKE = {
-    "GGML_NATIVE": "ON",
-    "GGML_LLAMAFILE": "ON",
-    # The pool attached below is ggml's own; with OpenMP it would be ignored, and clang often lacks the library.
-    "GGML_OPENMP": "OFF",
-    "CMAKE_BUILD_TYPE": "Release",
-    "LLAVA_BUILD": "OFF",
-    "LLAMA_BUILD_COMMON": "OFF",
-}
 FLASH_ATTENTION = {"flash attention": 1, "no flash attention": 0}
 
 
@@ -52,16 +34,8 @@ class LlamaCppPeer:
     dtype: str
 
     def unavailable(self) -> str | None:
-        if shutil.which("clang++") is not None:
-            return None
-        if shutil.which("c++") is None and shutil.which("g++") is None:
-            return f"{self.name} is compiled here and needs a C++ compiler: install clang"
-        from honed.native import extension
-
-        version = _default_compiler_version()
-        if version == 12 and any("amx" in name for name in extension.features()["instruction_sets"]):
-            return f"{self.name}: what gcc 12 makes of its AMX code crashes; install clang"
-        return None
+        reason = cannot_compile()
+        return None if reason is None else f"{self.name}{reason}"
 
     def contenders(
         self, model: str, checkpoint: Checkpoint, workload: Workload, announce: Announce
@@ -107,45 +81,10 @@ class LlamaCppPeer:
             for variant, setting in FLASH_ATTENTION.items()
         ]
 
+    def own_tool(self, contender: Contender, announce: Announce) -> OwnTool | NoTool:
+        from honed.bench.peers.llama_cpp_tools import own_tool
 
-def environment() -> Environment:
-    """Compiled with clang where there is one: its code is at least as fast, and gcc 12's for AMX crashes."""
-    from honed.native import extension
-
-    variables = {"CMAKE_ARGS": " ".join(f"-D{name}={value}" for name, value in _CMAKE.items())}
-    if shutil.which("clang") is not None and shutil.which("clang++") is not None:
-        variables |= {"CC": "clang", "CXX": "clang++"}
-    # A wheel in pip's cache may have been compiled with other settings.
-    fresh = ("--no-cache-dir", "--no-binary", "llama-cpp-python")
-    return Environment(
-        "llama.cpp",
-        (
-            Install(("gguf==0.19.0", "numpy==2.4.6")),
-            Install((f"llama-cpp-python=={VERSION}",), options=fresh, variables=variables),
-        ),
-        depends_on=tuple(extension.features()["instruction_sets"]),
-        remark="compiles, about ten minutes, once",
-    )
-
-
-def _default_compiler_version() -> int | None:
-    """Major version of g++, None where that cannot be told."""
-    try:
-        text = subprocess.run(["g++", "-dumpversion"], capture_output=True, text=True, check=True, timeout=30).stdout
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return int(text.split(".")[0]) if text.split(".")[0].strip().isdigit() else None
-
-
-def bindings() -> Any:
-    """The module with the declarations of llama.h, without the package around it."""
-    found = importlib.util.find_spec("llama_cpp")
-    if found is None or found.submodule_search_locations is None:
-        raise PeerError("llama_cpp is not installed in this environment")
-    package = types.ModuleType("llama_cpp")
-    package.__path__ = list(found.submodule_search_locations)
-    sys.modules["llama_cpp"] = package
-    return importlib.import_module("llama_cpp.llama_cpp")
+        return own_tool(contender, announce)
 
 
 def open_runner(arguments: Mapping[str, Any]) -> Runner:
@@ -174,7 +113,7 @@ class LlamaCppRunner:
         sequences = arguments["sequences"]
         self._room = max(MICRO_BATCH, arguments["prompt_tokens"], sequences)
         params = api.llama_context_default_params()
-        params.n_ctx = -(-arguments["positions"] // _PADDING) * _PADDING * sequences
+        params.n_ctx = -(-arguments["positions"] // PADDING) * PADDING * sequences
         params.n_batch = self._room
         params.n_ubatch = MICRO_BATCH
         params.n_seq_max = sequences
@@ -186,6 +125,9 @@ class LlamaCppRunner:
         if not self._context:
             raise PeerError(f"{arguments['file']}: llama.cpp cannot make a context for {params.n_ctx} positions")
         _attach_threads(api, self._context, arguments["threads"])
+        maps = Path("/proc/self/maps")
+        if maps.is_file():
+            require_one_copy(maps.read_text())
         self._batch = api.llama_batch_init(self._room, 0, 1)
 
     @property
@@ -276,13 +218,32 @@ def _attach_threads(api: Any, context: Any, threads: int) -> None:
             ("paused", ctypes.c_bool),
         )
 
-    directory = Path(api.__file__).parent / "lib"
-    base, cpu, llama = (ctypes.CDLL(str(directory / f"lib{name}.so")) for name in ("ggml-base", "ggml-cpu", "llama"))
+    # By the handle of libllama, which finds what it depends on itself. A wheel holds no links, so each library is there
+    # three times under its names, and one that is opened by another name is a second copy with a state of its own: its
+    # threads take weights that the first has repacked for plain ones.
+    library = api._lib
     parameters = Parameters()
-    base.ggml_threadpool_params_init.argtypes = [ctypes.POINTER(Parameters), ctypes.c_int]
-    base.ggml_threadpool_params_init(ctypes.byref(parameters), threads)
-    cpu.ggml_threadpool_new.argtypes = [ctypes.POINTER(Parameters)]
-    cpu.ggml_threadpool_new.restype = ctypes.c_void_p
-    pool = cpu.ggml_threadpool_new(ctypes.byref(parameters))
-    llama.llama_attach_threadpool.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
-    llama.llama_attach_threadpool(context, pool, pool)
+    library.ggml_threadpool_params_init.argtypes = [ctypes.POINTER(Parameters), ctypes.c_int]
+    library.ggml_threadpool_params_init.restype = None
+    library.ggml_threadpool_params_init(ctypes.byref(parameters), threads)
+    library.ggml_threadpool_new.argtypes = [ctypes.POINTER(Parameters)]
+    library.ggml_threadpool_new.restype = ctypes.c_void_p
+    pool = library.ggml_threadpool_new(ctypes.byref(parameters))
+    if not pool:
+        raise PeerError("llama.cpp cannot make its threads")
+    library.llama_attach_threadpool.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
+    library.llama_attach_threadpool.restype = None
+    library.llama_attach_threadpool(context, pool, pool)
+
+
+def require_one_copy(maps: str) -> None:
+    """PeerError where a process has one of llama.cpp's libraries in memory twice. maps: of /proc/self/maps."""
+    found: dict[str, set[str]] = {}
+    for line in maps.splitlines():
+        path = line.partition("/")[2]
+        match = re.search(r"lib(ggml[\w-]*|llama)[.]so[.\d]*$", path)
+        if match:
+            found.setdefault(match[1], set()).add(path)
+    twice = sorted(name for name, paths in found.items() if len(paths) > 1)
+    if twice:
+        raise PeerError(f"llama.cpp: {', '.join(twice)} is loaded twice: what it computed would be wrong")

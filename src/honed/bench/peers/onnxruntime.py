@@ -23,6 +23,7 @@ from honed.bench.isolate import call_isolated
 from honed.bench.peers.base import Announce, Footprint, Runner, Step
 from honed.bench.peers.conversion import converted
 from honed.bench.peers.environment import Environment, Install
+from honed.bench.peers.own_tool import NoTool, OwnTool
 from honed.bench.workload import Workload, workload_prompts
 
 if TYPE_CHECKING:
@@ -105,6 +106,20 @@ class OnnxruntimePeer:
             )
         ]
 
+    def own_tool(self, contender: Contender, announce: Announce) -> OwnTool | NoTool:
+        return OwnTool(
+            name="the way of benchmark_e2e.py",
+            function="honed.bench.peers.onnxruntime_tool:measure_in_worker",
+            arguments={
+                "directory": contender.arguments["directory"],
+                "threads": contender.arguments["threads"],
+                "prompts": [list(prompt) for prompt in contender.prompts],
+                "new_tokens": contender.timed_tokens,
+            },
+            interpreter=contender.interpreter,
+            environment=contender.environment,
+        )
+
 
 def convert_in_worker(arguments: Mapping[str, Any], spawned: float) -> None:
     """The function that `isolate` calls in the environment of the peer. arguments: source (a dense directory), target
@@ -122,13 +137,18 @@ def convert_in_worker(arguments: Mapping[str, Any], spawned: float) -> None:
         )
 
 
+def session_overlay(threads: int, model: Mapping[str, Any] | None = None) -> str:
+    """What of its configuration is set here: the number of threads, and entries of the model beside it."""
+    session = {"intra_op_num_threads": threads, "inter_op_num_threads": 1}
+    return json.dumps({"model": {**(model or {}), "decoder": {"session_options": session}}})
+
+
 def open_runner(arguments: Mapping[str, Any]) -> Runner:
     """Loads in the worker. arguments: directory, threads, dtype, footprint."""
     library = importlib.import_module("onnxruntime_genai")
     config = library.Config(arguments["directory"])
-    session = {"intra_op_num_threads": arguments["threads"], "inter_op_num_threads": 1}
     # Without an end token no sequence of a batch turns into padding before the others end.
-    config.overlay(json.dumps({"model": {"eos_token_id": [], "decoder": {"session_options": session}}}))
+    config.overlay(session_overlay(arguments["threads"], {"eos_token_id": []}))
     return OnnxruntimeRunner(library, library.Model(config), arguments["dtype"], Footprint(**arguments["footprint"]))
 
 

@@ -9,6 +9,7 @@ values stay at the plugin's own choice.
 from __future__ import annotations
 
 import importlib
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from honed.bench.isolate import call_isolated
 from honed.bench.peers.base import Announce, Footprint, Runner, Step
 from honed.bench.peers.conversion import converted
 from honed.bench.peers.environment import Environment, Install
+from honed.bench.peers.own_tool import NoTool, OwnTool
 from honed.bench.workload import FIRST_PROMPT, Workload, workload_prompts
 
 if TYPE_CHECKING:
@@ -114,6 +116,20 @@ class OpenvinoPeer:
             for precision in PRECISIONS
         ]
 
+    def own_tool(self, contender: Contender, announce: Announce) -> OwnTool | NoTool:
+        settings = ("directory", "threads", "precision")
+        return OwnTool(
+            name="the way of benchmark_genai",
+            function="honed.bench.peers.openvino_tool:measure_in_worker",
+            arguments={
+                **{name: contender.arguments[name] for name in settings},
+                "prompts": [list(prompt) for prompt in contender.prompts],
+                "new_tokens": contender.timed_tokens,
+            },
+            interpreter=contender.interpreter,
+            environment=contender.environment,
+        )
+
 
 def convert_in_worker(arguments: Mapping[str, Any], spawned: float) -> None:
     """The function that `isolate` calls in the environment of the peer. arguments: source (a dense directory), target
@@ -159,6 +175,23 @@ def open_runner(arguments: Mapping[str, Any]) -> Runner:
     pipeline = library.ContinuousBatchingPipeline(arguments["directory"], scheduler, "CPU", settings)
     tensor = importlib.import_module("openvino").Tensor
     return OpenvinoRunner(library, tensor, pipeline, arguments["dtype"], Footprint(**arguments["footprint"]))
+
+
+def closed_load(arguments: Mapping[str, Any], spawned: float) -> dict[str, float]:
+    """The function that `isolate` calls, to set servers beside it: prompts through continuous batching, a new one as
+    soon as one has ended. arguments: those of `open_runner`, prompts (texts), new_tokens (of
+    each). Gives tokens, seconds, and cpu_seconds of the process meanwhile."""
+    runner = open_runner(arguments)
+    prompts = [runner.encode(text) for text in arguments["prompts"]]
+    for _ in runner.generate_batch(prompts, arguments["new_tokens"]):
+        pass  # a server has run before, too
+    cpu, started = time.process_time(), time.perf_counter()
+    tokens = sum(len(step) for step in runner.generate_batch(prompts, arguments["new_tokens"]))
+    return {
+        "tokens": tokens,
+        "seconds": time.perf_counter() - started,
+        "cpu_seconds": time.process_time() - cpu,
+    }
 
 
 class OpenvinoRunner:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from honed.bench.contender import Contender
 from honed.bench.peers.base import Announce, Footprint, Runner, Step
 from honed.bench.peers.environment import Environment, Install
+from honed.bench.peers.own_tool import NoTool, OwnTool
 from honed.bench.workload import Workload, workload_prompts
 
 if TYPE_CHECKING:
@@ -62,18 +63,40 @@ class PytorchPeer:
             )
         ]
 
+    def own_tool(self, contender: Contender, announce: Announce) -> OwnTool | NoTool:
+        return OwnTool(
+            name="whole calls of generate()",
+            function="honed.bench.peers.pytorch_tool:measure_in_worker",
+            arguments={
+                **contender.arguments,
+                "prompts": [list(prompt) for prompt in contender.prompts],
+                "new_tokens": contender.timed_tokens,
+            },
+            interpreter=contender.interpreter,
+            environment=contender.environment,
+        )
+
 
 def open_runner(arguments: Mapping[str, Any]) -> Runner:
     """Loads in the worker. arguments: directory, threads, dtype."""
+    torch, transformers, model = open_model(arguments)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(arguments["directory"], local_files_only=True)
+    return PytorchRunner(torch, model, tokenizer, arguments["dtype"])
+
+
+def open_model(arguments: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    """torch, transformers and the loaded model."""
     torch, transformers = (importlib.import_module(name) for name in _LIBRARIES)
     torch.set_num_threads(arguments["threads"])
-    dtype = getattr(torch, arguments["dtype"])
-    # The keyword was renamed in transformers 4.56.
-    version = tuple(int(part) for part in transformers.__version__.split(".")[:2])
-    keyword = {"dtype" if version >= (4, 56) else "torch_dtype": dtype}
+    keyword = dtype_keyword(transformers, getattr(torch, arguments["dtype"]))
     model = transformers.AutoModelForCausalLM.from_pretrained(arguments["directory"], local_files_only=True, **keyword)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(arguments["directory"], local_files_only=True)
-    return PytorchRunner(torch, model.eval(), tokenizer, arguments["dtype"])
+    return torch, transformers, model.eval()
+
+
+def dtype_keyword(transformers: Any, dtype: Any) -> dict[str, Any]:
+    """That of `from_pretrained`, which was renamed in transformers 4.56."""
+    version = tuple(int(part) for part in transformers.__version__.split(".")[:2])
+    return {"dtype" if version >= (4, 56) else "torch_dtype": dtype}
 
 
 class PytorchRunner:

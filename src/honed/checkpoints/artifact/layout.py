@@ -1,11 +1,10 @@
 """Which tensor of an artifact lies in which file, decided from names, schemes and shapes alone.
 
-Other tools read the weights of `model.safetensors` (or its shards) and find the embedding and the head dense there.
-The encoded head of this project is `honed/head.safetensors`: in a folder, so that no other tool takes it for a
-shard. With it lie weights that fit this head only, as the norm before one that was smoothed; this project reads a
-tensor there in place of the shards' tensor of its name. `honed/minimums.safetensors` beside it has the int4 minimums,
-for which the format of the shards has no place. The head is stored and not derived from the embedding at load because
-encoding takes longer than reading, and because the embedding has been rounded to 16 bits.
+Every weight lies once, in `model.safetensors` or its shards. A portable artifact has there what other tools read, the
+embedding and the head dense, and two files of ours beside it, in a folder, so that no other tool takes them for shards:
+`honed/head.safetensors` with the encoded head and what fits this head only, as the norm before one that was smoothed,
+and `honed/minimums.safetensors` with the int4 minimums, for which others have nearest zero points. This project reads
+a tensor there in place of that of its name in the shards, so both kinds are the same model to it.
 """
 
 from __future__ import annotations
@@ -13,8 +12,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from honed.checkpoints.artifact.manifest import WeightRecord
-from honed.checkpoints.compressed_tensors.format import TensorSpec, minimum_spec, tensor_specs
-from honed.encodings.scheme import DenseScheme, Int4Scheme
+from honed.checkpoints.compressed_tensors.declare import foreign_scheme, unsaid
+from honed.checkpoints.compressed_tensors.format import tensor_specs
+from honed.checkpoints.safetensors.spec import TensorSpec
+from honed.encodings.scheme import DenseScheme
+from honed.encodings.tied_table import factors_part
 from honed.records import dataclass
 
 HEAD_FILE = "honed/head.safetensors"
@@ -40,7 +42,7 @@ class WeightFile:
 
 @dataclass(frozen=True)
 class Layout:
-    """`shards` are what every tool reads. `head` and `minimums` are ours, None where nothing would be in them."""
+    """`shards`, and of a portable artifact our own `head` and `minimums`, None where nothing would be in them."""
 
     shards: tuple[WeightFile, ...]
     head: WeightFile | None
@@ -65,21 +67,23 @@ class Layout:
 
 def plan_layout(
     weights: Mapping[str, WeightRecord],
-    apart: Mapping[str, DenseScheme | None],
+    dense_forms: Mapping[str, DenseScheme],
+    *,
+    portable: bool,
     shard_bytes: int = SHARD_BYTES,
 ) -> Layout:
     """Shards in the order of `weights`, each under `shard_bytes` where one weight allows it.
 
-    `apart` are the weights of `HEAD_FILE`, and how each lies among the shards as well: None where it does not, as a
-    tied head.
+    `dense_forms`: of a portable artifact, what lies in the shards of those weights that are themselves in `HEAD_FILE`.
     """
     shards: list[list[TensorSpec]] = [[]]
     filled = 0
     for name, record in weights.items():
-        scheme = apart.get(name, record.scheme)
-        if scheme is None:
-            continue
-        specs = tensor_specs(name, scheme, record.shape)
+        specs = own_specs(name, record)
+        if name in dense_forms:
+            specs = tensor_specs(name, dense_forms[name], record.shape)
+        elif portable:
+            specs = foreign_specs(name, record)
         size = sum(spec.nbytes for spec in specs)
         if shards[-1] and filled + size > shard_bytes:
             shards.append([])
@@ -93,19 +97,29 @@ def plan_layout(
         else [f"model-{i:05}-of-{count:05}.safetensors" for i in range(1, count + 1)]
     )
     files = tuple(WeightFile(name, tuple(specs)) for name, specs in zip(names, shards, strict=True))
-    head = tuple(spec for name in apart for spec in tensor_specs(name, weights[name].scheme, weights[name].shape))
-    minimums = minimum_specs(weights)
+    if not portable:
+        return Layout(files, None, None)
+    minimums = tuple(spec for name, record in weights.items() for spec in minimum_specs(name, record))
+    head = [spec for name in dense_forms for spec in own_specs(name, weights[name]) if spec not in minimums]
     return Layout(
         files,
-        WeightFile(HEAD_FILE, head) if head else None,
+        WeightFile(HEAD_FILE, tuple(head)) if head else None,
         WeightFile(MINIMUMS_FILE, minimums) if minimums else None,
     )
 
 
-def minimum_specs(weights: Mapping[str, WeightRecord]) -> tuple[TensorSpec, ...]:
-    """The tensors of `MINIMUMS_FILE`."""
-    return tuple(
-        minimum_spec(name, record.scheme, record.shape)
-        for name, record in weights.items()
-        if isinstance(record.scheme, Int4Scheme) and record.scheme.offset == "minimum"
-    )
+def own_specs(name: str, record: WeightRecord) -> tuple[TensorSpec, ...]:
+    """The tensors that this project reads of a weight."""
+    factors = (TensorSpec.of(name, factors_part(record.shape)),) if record.tied_table else ()
+    return (*tensor_specs(name, record.scheme, record.shape), *factors)
+
+
+def foreign_specs(name: str, record: WeightRecord) -> tuple[TensorSpec, ...]:
+    """The tensors that other tools read of a weight that is not dense for them."""
+    return tensor_specs(name, foreign_scheme(record.scheme), record.shape)
+
+
+def minimum_specs(name: str, record: WeightRecord) -> tuple[TensorSpec, ...]:
+    """The tensors of a weight that are in `MINIMUMS_FILE` if the artifact is portable."""
+    parts = record.scheme.tensors(record.shape)
+    return tuple(TensorSpec.of(name, part) for part in parts if part.suffix in unsaid(record.scheme))

@@ -1,129 +1,199 @@
 """A directory that appears whole or not at all, under a lock, whatever happens to its writer.
 
-It is made as the hidden sibling `.NAME.partial` and renamed into place. One writer at a time holds a lock on
-`.NAME.lock`; the system lets go of it when the writer dies, so a partial directory found under the lock is a dead
-writer's and is removed. A directory that is replaced is kept as `.NAME.previous` until the new one is in place, and
-put back by the next writer if the machine stopped between the two renames.
+It is made inside a hidden sibling that bears honed's mark (`envelope.py`) and renamed into place. What it replaces is
+exchanged with it in one step where the system can do that, so that one of the two stands under the name at every
+instant; where it cannot, in two, and who looks in between is told where the former one is (`interrupted`). Of what is
+replaced only that is removed which is proved to be honed's (`ownership.py`). A writer that was killed leaves an
+envelope, which the next one in the same place puts right and removes.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from honed.errors import ArtifactError
+from honed.checkpoints.artifact import envelope as envelopes
+from honed.checkpoints.artifact import ownership
+from honed.checkpoints.artifact.atomic_rename import ExchangeError, exchange, rename_into_free
+from honed.checkpoints.artifact.envelope import Envelope, Replaces
+from honed.checkpoints.artifact.interruption import interruptible
+from honed.checkpoints.artifact.ownership import OwnArtifact
+from honed.checkpoints.artifact.target import check_target, place_of
+from honed.checkpoints.artifact.writer_lock import writer_lock
+from honed.errors import ArtifactError, HonedError, MachineError, plain
+
+__all__ = ["MARGIN", "check_target", "interrupted", "staged_directory"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 MARGIN = 1 << 20
 """Bytes for what directories and small files take beside their contents."""
 
 
-def check_target(target: Path, *, overwrite: bool, replaceable: Callable[[Path], bool]) -> None:
-    """Refuses, before any work, a target that exists, is not a directory of the right kind or cannot be written."""
-    if os.path.lexists(target):
-        if not overwrite:
-            raise ArtifactError(f"{target}: exists already; choose another output or pass --overwrite")
-        if target.is_symlink() or not target.is_dir() or not (replaceable(target) or not any(target.iterdir())):
-            raise ArtifactError(f"{target}: --overwrite replaces only an artifact that honed wrote, and this is none")
-    existing = next(folder for folder in target.absolute().parents if folder.exists())
-    if not existing.is_dir():
-        raise ArtifactError(f"{target}: {existing} is not a directory")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise ArtifactError(f"{target}: {existing} cannot be written to")
-
-
 @contextmanager
 def staged_directory(
-    target: Path, *, needed: int, overwrite: bool, replaceable: Callable[[Path], bool]
+    target: Path, *, needed: int, replaces: Replaces = "nothing", notes: Callable[[str], None] = lambda _: None
 ) -> Iterator[Path]:
     """Gives an empty directory that becomes `target` when the block ends, and vanishes if the block raises.
 
-    `needed` bytes must be free, beside what a replaced directory holds. ArtifactError where that is not so, where
-    another process writes the same target, or where the disk is full or read-only on the way.
+    `needed` bytes must be free, beside what a replaced directory holds. `notes` is told, in sentences, what was found
+    of earlier runs, what was kept of the user's, and what could not be removed. On the main thread Ctrl-C, SIGTERM and
+    SIGHUP end the block, once: see `interruption.py`. Errors: ArtifactError where `check_target` refuses, where another
+    process writes the same target, or where it cannot be written; MachineError where the disk is full.
     """
-    target = target.absolute()
-    partial, previous = (target.with_name(f".{target.name}.{role}") for role in ("partial", "previous"))
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(target):
-            _recover(target, partial, previous)
-            check_target(target, overwrite=overwrite, replaceable=replaceable)
-            _check_space(target, needed)
-            partial.mkdir()
+    place = place_of(target)
+    with interruptible() as signals, _explained(place, needed), _parents(place):
+        _recover_others(place, notes)
+        with writer_lock(place):
+            _recover(place, notes)
+            with signals.allowed():
+                proved = check_target(place, replaces=replaces)
+                check_space(place, needed)
+            made = envelopes.create(place, replaces)
             try:
-                yield partial
-                _sync_directory(partial)
-                _put_in_place(target, partial, previous)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
-    except OSError as error:
-        raise _explained(error, target, needed) from error
+                with _explained(place, needed):
+                    with signals.allowed():
+                        yield made.content
+                    _sync_directory(made.content)
+                    _put_in_place(made, proved, notes)
+            except BaseException:
+                left = made.remove()
+                if left is not None:  # there will be no report
+                    sys.stderr.write(f"honed: {plain(left)}\n")
+                raise
+            left = made.remove()
+            if left is not None:
+                notes(left)
 
 
-def _put_in_place(target: Path, partial: Path, previous: Path) -> None:
-    replaces = target.exists()
-    if replaces:
-        target.rename(previous)
+def interrupted(path: Path) -> str | None:
+    """Where a directory is that was being replaced when its writer ended, as a sentence; None if none was."""
     try:
-        partial.rename(target)
+        place = place_of(path)
+        if os.path.lexists(place):
+            return None
+        for found in envelopes.find(place.parent, place):
+            if found.former.is_dir():
+                return (
+                    f"{path}: is missing, but {found.former} holds the former artifact, which was being replaced when "
+                    f"the process ended; run compress again, or rename it to {path}"
+                )
+    except (HonedError, OSError, ValueError):
+        pass
+    return None
+
+
+def check_space(place: Path, needed: int) -> None:
+    """MachineError where fewer bytes are free."""
+    existing = next(folder for folder in place.parents if folder.exists())
+    free = shutil.disk_usage(existing).free
+    if free < needed + MARGIN:
+        raise MachineError(f"{place}: the disk is too full: {needed + MARGIN} bytes needed, {free} bytes free")
+
+
+def _put_in_place(made: Envelope, proved: OwnArtifact | None, notes: Callable[[str], None]) -> None:
+    target = made.target
+    if not os.path.lexists(target):
+        try:
+            rename_into_free(made.content, target)
+        except FileExistsError:
+            raise _appeared(target) from None
+        _sync_directory(target.parent)
+        return
+    if made.replaces == "nothing" or (made.replaces == "artifact" and proved is None and not _is_empty(target)):
+        raise _appeared(target)
+    if proved is not None:
+        if not ownership.is_unchanged(target, proved):
+            raise ArtifactError(f"{target}: was changed meanwhile, so it is not replaced; run compress again")
+        ownership.carry_documents(target, proved, made.content)
+        for name in proved.documents:
+            notes(f"{target / name} is not as honed wrote it, and was kept")
+    try:
+        exchange(made.content, target)
+    except ExchangeError:
+        _replace_in_two_steps(made)
+    with suppress(OSError):  # what is not done here, `Envelope.remove` does, or says
+        made.name_former()
+        _sync_directory(target.parent)
+        if proved is not None:
+            ownership.remove(made.former, proved, target)
+
+
+def _replace_in_two_steps(made: Envelope) -> None:
+    """Nothing stands under the name in between: `interrupted` tells readers, and the next writer puts it back."""
+    made.target.rename(made.former)
+    try:
+        rename_into_free(made.content, made.target)
     except BaseException:
-        if replaces:
-            previous.rename(target)
+        made.put_back()
         raise
-    _sync_directory(target.parent)
-    shutil.rmtree(previous, ignore_errors=True)
 
 
-def _recover(target: Path, partial: Path, previous: Path) -> None:
-    if partial.exists():
-        shutil.rmtree(partial)
-    if previous.exists():
-        if target.exists():
-            shutil.rmtree(previous)
-        else:
-            previous.rename(target)
+def _recover(place: Path, notes: Callable[[str], None]) -> None:
+    """Puts right and removes what dead writers of this place left. Its lock is held."""
+    for found in envelopes.find(place.parent, place):
+        if found.put_back():
+            notes(f"{found.target} was put back: the process that replaced it had ended halfway")
+        left = found.remove()
+        notes(f"removed {found.path}, which an interrupted run had left" if left is None else left)
+    envelopes.remove_unmarked(place.parent, place)
+
+
+def _recover_others(place: Path, notes: Callable[[str], None]) -> None:
+    """The same for other targets in the same directory that nobody is writing."""
+    for target in {found.target for found in envelopes.find(place.parent)} - {place}:
+        with suppress(ArtifactError, OSError), writer_lock(target):
+            _recover(target, notes)
 
 
 @contextmanager
-def _locked(target: Path) -> Iterator[None]:
-    path = target.with_name(f".{target.name}.lock")
-    while True:
-        handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
-            os.close(handle)
-            raise ArtifactError(f"{target}: another process (id {holder}) is writing it") from None
-        if _is_still(path, handle):
-            break
-        # Its last holder removed the file between our open and our lock; a fresh one is needed.
-        os.close(handle)
+def _parents(place: Path) -> Iterator[None]:
+    """Makes the directories above a place, and takes those it made away again where nothing came to lie in them."""
+    made: list[Path] = []
     try:
-        os.ftruncate(handle, 0)
-        os.write(handle, str(os.getpid()).encode())
+        for folder in reversed(place.parents):
+            if not folder.is_dir():
+                with suppress(FileExistsError):
+                    folder.mkdir()
+                    made.append(folder)
         yield
-    finally:
-        path.unlink(missing_ok=True)
-        os.close(handle)
+    except BaseException:
+        for folder in reversed(made):
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
-def _is_still(path: Path, handle: int) -> bool:
+@contextmanager
+def _explained(place: Path, needed: int) -> Iterator[None]:
+    """An OSError as a sentence. Free space is what there is now, before anything is removed."""
     try:
-        return os.path.samestat(path.stat(), os.fstat(handle))
-    except FileNotFoundError:
-        return False
+        yield
+    except OSError as error:
+        raise _cannot(place, error, needed) from error
 
 
-def _check_space(target: Path, needed: int) -> None:
-    free = shutil.disk_usage(target.parent).free
-    if free < needed + MARGIN:
-        raise ArtifactError(f"{target}: the disk is too full: {needed + MARGIN} bytes needed, {free} bytes free")
+def _cannot(place: Path, error: OSError, needed: int) -> HonedError:
+    if error.errno in _FULL:
+        existing = next(folder for folder in place.parents if folder.exists())
+        free = shutil.disk_usage(existing).free
+        return MachineError(
+            f"{place}: the disk became full while writing ({error.strerror}): {needed + MARGIN} bytes needed in all, "
+            f"{free} bytes free now; nothing was changed"
+        )
+    return ArtifactError(f"{place}: cannot be written: {error.strerror or error}; choose another output")
+
+
+def _appeared(target: Path) -> ArtifactError:
+    return ArtifactError(f"{target}: appeared while it was being made, and is not replaced; choose another output")
+
+
+def _is_empty(target: Path) -> bool:
+    return target.is_dir() and not target.is_symlink() and not any(target.iterdir())
 
 
 def _sync_directory(directory: Path) -> None:
@@ -132,13 +202,3 @@ def _sync_directory(directory: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _explained(error: OSError, target: Path, needed: int) -> ArtifactError:
-    if error.errno in _FULL:
-        free = shutil.disk_usage(target.parent).free
-        return ArtifactError(
-            f"{target}: the disk became full while writing ({error.strerror}): {needed + MARGIN} bytes needed in all, "
-            f"{free} bytes free now; nothing was changed"
-        )
-    return ArtifactError(f"{target}: cannot be written: {error.strerror or error}")

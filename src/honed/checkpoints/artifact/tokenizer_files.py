@@ -1,7 +1,8 @@
-"""The tokenizer and generation files of an artifact, so that transformers' AutoTokenizer gives the same ids.
+"""The files of an artifact beside config and weights: those of the tokenizer and of generation, so that transformers'
+AutoTokenizer gives the same ids, and what an encoder says of its pooling.
 
 From a directory they are copied byte for byte; from a GGUF file they are written out. Reading them back is in
-`huggingface/tokenizer.py`.
+`huggingface/tokenizer.py` and `huggingface/sentence_files.py`.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from tokenizers import Tokenizer as FastTokenizer
 from tokenizers.processors import TemplateProcessing
 
 from honed.checkpoints.base import Checkpoint
-from honed.checkpoints.huggingface.checkpoint import Directory
+from honed.checkpoints.huggingface.directory import Directory
+from honed.checkpoints.huggingface.sentence_files import sentence_files
 from honed.checkpoints.json_files import read_bytes
+from honed.models.registry import is_encoder
 from honed.text.tokenizer import Tokenizer
 
 COPIED = (
@@ -23,6 +26,7 @@ COPIED = (
     "special_tokens_map.json",
     "added_tokens.json",
     "chat_template.jinja",
+    "chat_template.json",
     "tokenizer.model",
     "vocab.json",
     "merges.txt",
@@ -30,12 +34,17 @@ COPIED = (
 )
 
 
+def copied_names(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """What is copied of a directory, as far as it is there. Errors: those of reading what an encoder says."""
+    return (*COPIED, *sentence_files(checkpoint)) if is_encoder(checkpoint.config) else COPIED
+
+
 def tokenizer_files(checkpoint: Checkpoint) -> dict[str, bytes]:
     """File names and contents. Errors: those of reading the checkpoint's tokenizer."""
     tokenizer = checkpoint.tokenizer()
     if checkpoint.path.is_dir():
         directory = Directory(checkpoint.path)
-        members = {name: directory.member(name) for name in COPIED}
+        members = {name: directory.member(name) for name in copied_names(checkpoint)}
         return {name: read_bytes(path) for name, path in members.items() if path is not None}
     return {
         "tokenizer.json": _with_begin_token(tokenizer).to_str(pretty=False).encode(),

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from honed.checkpoints.artifact.envelope import Replaces
 from honed.checkpoints.artifact.layout import INDEX_FILE, METADATA, SHARD_BYTES, Layout, WeightFile, plan_layout
 from honed.checkpoints.artifact.manifest import MANIFEST, FileRecord, Provenance, WeightRecord, build_document, to_text
 from honed.checkpoints.artifact.model_card import model_card
 from honed.checkpoints.artifact.staging import staged_directory
-from honed.checkpoints.compressed_tensors.format import quantization_config, to_tensors
-from honed.checkpoints.fingerprint import file_sha256
+from honed.checkpoints.compressed_tensors.declare import foreign_scheme, quantization_config
+from honed.checkpoints.compressed_tensors.format import to_tensors, zero_point_tensors
+from honed.checkpoints.content_hash import file_sha256
 from honed.checkpoints.safetensors.writer import SafetensorsWriter
 from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense
@@ -41,11 +43,10 @@ class Contents:
     """What an artifact is to hold.
 
     `schemes` and `shapes` go by weight name, in the order of writing. `head` names the head among them if it is
-    encoded (a tied one under a name of its own), `linear` the weights of linear layers beside it. `apart` are the
-    weights for this project alone, the encoded head among them, and what other tools read under the same name: None
-    where they read nothing, as for a tied head. `weight` computes one weight as this project reads it, and `error`
-    gives the relative error of one that has been computed, None for a dense one. `side_files` are the tokenizer's and
-    the like.
+    encoded, and `tied` says that it is the embedding table too; `linear` are the weights of linear layers beside it.
+    `dense_forms`: of a portable artifact, what other tools read in place of the encoded head and of what fits it alone.
+    `weight` computes one weight as this project reads it, and `error` gives the relative error of one that has been
+    computed, None for a dense one. `side_files` are the tokenizer's and the like.
     """
 
     config: Mapping[str, Any]
@@ -53,17 +54,28 @@ class Contents:
     shapes: Mapping[str, tuple[int, ...]]
     linear: Set[str]
     head: str | None
-    apart: Mapping[str, DenseForm | None]
+    tied: bool
+    dense_forms: Mapping[str, DenseForm]
     weight: Callable[[str], Encoded]
     error: Callable[[str], float | None]
     side_files: Mapping[str, bytes]
     provenance: Provenance
+    own_names: bool = False
+    """Whether other tools hold the weights of this family otherwise, so that none of them finds these."""
+
+    @property
+    def tied_table(self) -> str | None:
+        """The table among the weights that is the head at once."""
+        return self.head if self.tied else None
+
+    def record(self, name: str) -> WeightRecord:
+        return WeightRecord(self.schemes[name], self.shapes[name], self.error(name), tied_table=name == self.tied_table)
 
 
 def layout_of(contents: Contents) -> Layout:
-    records = {name: WeightRecord(scheme, contents.shapes[name]) for name, scheme in contents.schemes.items()}
-    apart = {name: None if dense is None else dense.scheme for name, dense in contents.apart.items()}
-    return plan_layout(records, apart, SHARD_BYTES)
+    records = {name: contents.record(name) for name in contents.schemes}
+    dense_forms = {name: form.scheme for name, form in contents.dense_forms.items()}
+    return plan_layout(records, dense_forms, portable=contents.provenance.portable, shard_bytes=SHARD_BYTES)
 
 
 def needed_bytes(contents: Contents) -> int:
@@ -72,32 +84,30 @@ def needed_bytes(contents: Contents) -> int:
 
 
 def write_artifact(
-    target: Path, contents: Contents, *, overwrite: bool, written: Callable[[str, int], None] | None = None
+    target: Path,
+    contents: Contents,
+    *,
+    replaces: Replaces,
+    check: Callable[[Path], None],
+    written: Callable[[str, int], None] | None = None,
+    notes: Callable[[str], None],
 ) -> None:
     """Writes everything under a temporary name and renames it into place.
 
-    `written` is told each weight and its bytes. Errors: ArtifactError (see `staged_directory`), and whatever the
-    computation of a weight raises; in each case nothing is left behind and what was there before is intact.
+    `check` is given the directory when it is complete and not yet in its place, `written` each weight and its bytes,
+    `notes` what `staged_directory` has to say. Errors: ArtifactError and MachineError (see there), and whatever `check`
+    or the computation of a weight raises; in each case nothing is left behind and what was there before is intact.
     """
     layout = layout_of(contents)
-    with staged_directory(
-        target, needed=needed_bytes(contents), overwrite=overwrite, replaceable=is_artifact
-    ) as directory:
+    with staged_directory(target, needed=needed_bytes(contents), replaces=replaces, notes=notes) as directory:
         _write_weights(directory, contents, layout, written)
         for name, data in {**contents.side_files, **_json_files(contents, layout)}.items():
             _write_small(directory / name, data)
         files = {name: FileRecord(path.stat().st_size, file_sha256(path)) for name, path in sorted(_walk(directory))}
-        records = {
-            name: WeightRecord(scheme, contents.shapes[name], contents.error(name))
-            for name, scheme in contents.schemes.items()
-        }
+        records = {name: contents.record(name) for name in contents.schemes}
         document = build_document(contents.provenance, records, contents.head, files)
         _write_small(directory / MANIFEST, to_text(document).encode())
-
-
-def is_artifact(directory: Path) -> bool:
-    """Whether a directory was written by this module, and so may be replaced by it."""
-    return (directory / MANIFEST).is_file()
+        check(directory)
 
 
 def _write_weights(
@@ -115,23 +125,27 @@ def _write_weights(
                     found.update(dict.fromkeys((spec.name for spec in file.specs), writer))
             return found
 
-        # A weight may lie in a shard, dense, and in the file of the head under the same name.
+        # Of a portable artifact a weight may lie in a shard, dense, and in the file of the head under the same name.
         of_shards, of_head, of_minimums = writers(*layout.shards), writers(layout.head), writers(layout.minimums)
         for name, scheme in contents.schemes.items():
             weight = contents.weight(name)
             if scheme_of(weight) != scheme:
                 raise TypeError(f"{name} became {scheme_of(weight)}, announced was {scheme}")
-            for tensor, values in to_tensors(name, weight).items():
-                owners = of_head if name in contents.apart else of_shards
+            dense, own = contents.dense_forms.get(name), to_tensors(name, weight)
+            for tensor, values in own.items():
+                owners = of_shards if dense is None else of_head
                 (of_minimums.get(tensor) or owners[tensor]).write(tensor, values)
-            dense = contents.apart.get(name)
             if dense is not None:
                 of_shards[name].write(name, dense.weight().values)
+            elif of_minimums.keys() & own.keys():
+                for tensor, values in zero_point_tensors(name, weight).items():
+                    of_shards[tensor].write(tensor, values)
             if written is not None:
                 written(name, weight.nbytes)
 
 
 def _write_small(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("xb") as file:
         file.write(data)
         file.flush()
@@ -139,16 +153,26 @@ def _write_small(path: Path, data: bytes) -> None:
 
 
 def _json_files(contents: Contents, layout: Layout) -> dict[str, bytes]:
-    encoded = {name: contents.schemes[name] for name in contents.schemes if name in contents.linear}
-    dense = [name for name, scheme in encoded.items() if isinstance(scheme, DenseScheme)]
-    for name in dense:
-        del encoded[name]
+    layers = {name: scheme for name, scheme in contents.schemes.items() if name in contents.linear}
+    dense = [name.removesuffix(".weight") for name, scheme in layers.items() if isinstance(scheme, DenseScheme)]
+    encoded: dict[str, Scheme] = {name: it for name, it in layers.items() if not isinstance(it, DenseScheme)}
+    head = None if contents.head is None else contents.schemes[contents.head]
+    declared = encoded
+    if contents.provenance.portable:
+        declared = {name: foreign_scheme(scheme) for name, scheme in encoded.items()}
+    elif contents.head is not None and head is not None:
+        declared = {**encoded, contents.head: head}
     config = dict(contents.config)
-    if encoded:
-        ignored = (*(name.removesuffix(".weight") for name in dense), "lm_head")
-        config["quantization_config"] = quantization_config(encoded, dense_modules=ignored)
-    head = contents.schemes[contents.head] if contents.head is not None else None
-    files = {"config.json": to_text(config), "README.md": model_card(contents.provenance, encoded, head)}
+    if declared:
+        ignored = dense if contents.head in declared and not contents.tied else [*dense, "lm_head"]
+        config["quantization_config"] = quantization_config(
+            declared,
+            dense_modules=tuple(ignored),
+            tied_table=contents.tied_table,
+            own_names=contents.own_names,
+        )
+    card = model_card(contents.provenance, encoded, head, tied=contents.tied, own_names=contents.own_names)
+    files = {"config.json": to_text(config), "README.md": card}
     index = layout.index()
     if index is not None:
         files[INDEX_FILE] = to_text(index)

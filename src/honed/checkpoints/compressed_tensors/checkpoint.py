@@ -16,14 +16,16 @@ from numpy.typing import NDArray
 
 from honed.checkpoints.base import Kind
 from honed.checkpoints.compressed_tensors.config import LayerConfig, read_layers
-from honed.checkpoints.compressed_tensors.format import unpack_codes, unpack_zero_points
-from honed.checkpoints.consistency import check_consistency
-from honed.checkpoints.huggingface.checkpoint import Directory, dense_weight
+from honed.checkpoints.compressed_tensors.format import unpack_codes
+from honed.checkpoints.huggingface.checkpoint import check_directory, dense_weight
+from honed.checkpoints.huggingface.directory import Directory
+from honed.checkpoints.stored_forms import names_in_model, weight_of
 from honed.encodings.activation import ActivationScales
 from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense
 from honed.encodings.int4 import Int4
 from honed.encodings.int8 import Int8
+from honed.encodings.words import unpack_zero_points
 from honed.errors import FormatError
 from honed.text.tokenizer import Tokenizer
 
@@ -42,8 +44,11 @@ class CompressedCheckpoint:
         self._directory = directory
         self._layers = read_layers(directory.config, directory.config_path)
         self._tensors = frozenset(directory.names)
-        shapes = {name: self._shape(name) for name in self.names}
-        check_consistency(directory.config, directory.config_path, shapes, directory.path)
+        self._stored = tuple(
+            name.replace(".weight_packed", ".weight") for name in directory.names if not name.endswith(_PARTS)
+        )
+        shapes = {name: self._shape(name) for name in self._stored}
+        self._config, self._forms = check_directory(directory, shapes)
 
     @property
     def kind(self) -> Kind:
@@ -55,7 +60,7 @@ class CompressedCheckpoint:
 
     @property
     def config(self) -> Mapping[str, Any]:
-        return self._directory.config
+        return self._config
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -63,12 +68,13 @@ class CompressedCheckpoint:
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(
-            name.replace(".weight_packed", ".weight") for name in self._directory.names if not name.endswith(_PARTS)
-        )
+        return names_in_model(self._stored, self._forms)
 
     def weight(self, name: str) -> Encoded:
         """A compressed layer as codes or decoded to dense float32 (see above), anything else as it lies."""
+        return weight_of(name, self._forms, self._tensor)
+
+    def _tensor(self, name: str) -> Encoded:
         module = name.removesuffix(".weight")
         if not self._has(f"{module}.weight_scale"):
             return dense_weight(self._directory, name)

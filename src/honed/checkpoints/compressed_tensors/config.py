@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from honed.encodings.int8 import GROUPS
-from honed.errors import FormatError, UnsupportedError
+from honed.checkpoints.compressed_tensors.patterns import Pattern, PatternError, Work
+from honed.encodings.groups import GROUPS
+from honed.errors import FormatError, UnsupportedError, quoted
 
 FORMATS = ("pack-quantized", "int-quantized", "naive-quantized")
 _MIXED = "mixed-precision"
-_REPEATED_GROUP = re.compile(r"\)[*+?{]")
-_REPETITION = re.compile(r"[*+{]")
-_MOST_REPETITIONS = 4
+MAX_PATTERNS = 64
+LINEAR = "Linear"
 
 
 @dataclass(frozen=True)
@@ -29,19 +28,62 @@ class LayerConfig:
     activation_group: int | None
 
 
+class Targets:
+    """Names of modules, and patterns that begin with `re:`, each with what it stands for."""
+
+    def __init__(self, path: Path, work: Work) -> None:
+        self._path, self._work = path, work
+        self._exact: dict[str, LayerConfig | None] = {}
+        self._patterns: list[tuple[str, Pattern, LayerConfig | None]] = []
+
+    def add(self, value: object, where: str, layer: LayerConfig | None) -> None:
+        """Adds a list of names. Errors: FormatError, UnsupportedError for a pattern that is not read."""
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise FormatError(self._path, where, "must be a list of names")
+        for text in value:
+            if not text.startswith("re:"):
+                self._exact.setdefault(text, layer)
+            elif len(self._patterns) == MAX_PATTERNS:
+                raise UnsupportedError(f"{self._path}: {where}: there are over {MAX_PATTERNS} patterns")
+            else:
+                self._patterns.append((text, self._compiled(text, where), layer))
+
+    def find(self, module: str) -> tuple[bool, LayerConfig | None]:
+        """Whether a module is named, and what by the first that names it: a name before a pattern."""
+        if module in self._exact:
+            return True, self._exact[module]
+        for text, pattern, layer in self._patterns:
+            try:
+                if pattern.matches(module):
+                    return True, layer
+            except PatternError as error:
+                raise UnsupportedError(f"{self._path}: quantization_config: {quoted(text)} {error}") from None
+        return False, None
+
+    def linear(self) -> LayerConfig | None:
+        """What the class Linear stands for."""
+        return self._exact.get(LINEAR)
+
+    def _compiled(self, text: str, where: str) -> Pattern:
+        try:
+            return Pattern(text.removeprefix("re:"), self._work)
+        except PatternError as error:
+            raise UnsupportedError(f"{self._path}: {where}: the pattern {quoted(text)} {error}") from None
+
+
 @dataclass(frozen=True)
 class Layers:
-    """Targets in order, each with its config; exact names win over patterns, those over the class Linear."""
+    """Targets with their configs; exact names win over patterns, those over the class Linear."""
 
-    targets: tuple[tuple[str, LayerConfig], ...]
-    ignored: tuple[str, ...]
+    targets: Targets
+    ignored: Targets
 
     def of(self, module: str) -> LayerConfig | None:
         """The config of a linear module, None where it is not quantized."""
-        if any(_matches(target, module) for target in self.ignored):
+        if self.ignored.find(module)[0]:
             return None
-        ranked = sorted(self.targets, key=lambda entry: (entry[0] == "Linear", entry[0].startswith("re:")))
-        return next((layer for target, layer in ranked if target == "Linear" or _matches(target, module)), None)
+        named, layer = self.targets.find(module)
+        return layer if named else self.targets.linear()
 
 
 def read_layers(config: Mapping[str, Any], path: Path) -> Layers:
@@ -55,14 +97,16 @@ def read_layers(config: Mapping[str, Any], path: Path) -> Layers:
     groups = quantization.get("config_groups")
     if not isinstance(groups, Mapping) or not groups:
         raise FormatError(path, "quantization_config.config_groups", "must be an object with at least one group")
-    targets: list[tuple[str, LayerConfig]] = []
+    work = Work()
+    targets, ignored = Targets(path, work), Targets(path, work)
     for name, group in groups.items():
         where = f"quantization_config.config_groups.{name}"
         if not isinstance(group, Mapping):
             raise FormatError(path, where, "must be an object; presets by name are not read")
         layer = _layer(group, quantization.get("format"), path, where)
-        targets += [(target, layer) for target in _texts(group.get("targets"), path, f"{where}.targets")]
-    return Layers(tuple(targets), _texts(quantization.get("ignore") or [], path, "quantization_config.ignore"))
+        targets.add(group.get("targets"), f"{where}.targets", layer)
+    ignored.add(quantization.get("ignore") or [], "quantization_config.ignore", None)
+    return Layers(targets, ignored)
 
 
 def _layer(group: Mapping[str, Any], default_format: object, path: Path, where: str) -> LayerConfig:
@@ -70,7 +114,7 @@ def _layer(group: Mapping[str, Any], default_format: object, path: Path, where: 
     if form not in FORMATS:
         also = "" if form != _MIXED else " (each group must name its own)"
         raise UnsupportedError(
-            f"{path}: {where}.format: {form!r:.60} is not supported{also}; read are {', '.join(FORMATS)}"
+            f"{path}: {where}.format: {quoted(form)} is not supported{also}; read are {', '.join(FORMATS)}"
         )
     weights, activations = group.get("weights"), group.get("input_activations")
     if not isinstance(weights, Mapping):
@@ -82,8 +126,8 @@ def _layer(group: Mapping[str, Any], default_format: object, path: Path, where: 
         raise UnsupportedError(f"{path}: {where}.weights.actorder: reordered columns are not read")
     if strategy not in ("channel", "group") or (strategy == "group" and size not in GROUPS):
         raise UnsupportedError(
-            f"{path}: {where}.weights: strategy {strategy!r:.40} with group_size {size!r:.40}; read are channel, and "
-            "group of 32, 64 or 128"
+            f"{path}: {where}.weights: strategy {quoted(strategy)} with group_size {quoted(size)}; read are channel, "
+            "and group of 32, 64 or 128"
         )
     activation_group = activations.get("group_size") if isinstance(activations, Mapping) else None
     return LayerConfig(
@@ -102,28 +146,3 @@ def _is_ours(activations: Mapping[str, Any]) -> bool:
         return False
     strategy = activations.get("strategy")
     return strategy == "token" or (strategy == "group" and activations.get("group_size") in GROUPS)
-
-
-def _matches(target: str, module: str) -> bool:
-    if not target.startswith("re:"):
-        return target == module
-    return re.match(target.removeprefix("re:"), module) is not None
-
-
-def _texts(value: object, path: Path, where: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise FormatError(path, where, "must be a list of names")
-    for text in value:
-        if text.startswith("re:"):
-            _check_pattern(text.removeprefix("re:"), path, where)
-    return tuple(value)
-
-
-def _check_pattern(pattern: str, path: Path, where: str) -> None:
-    """Refuses what could take long: repeated groups, and more repetitions than any name of a layer needs."""
-    if len(pattern) > 400 or _REPEATED_GROUP.search(pattern) or len(_REPETITION.findall(pattern)) > _MOST_REPETITIONS:
-        raise UnsupportedError(f"{path}: {where}: the pattern {pattern!r:.80} repeats too much to be matched safely")
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise FormatError(path, where, f"{pattern!r:.80} is not a pattern: {error}") from None

@@ -6,16 +6,21 @@ A later start trusts that record if the size still fits and does not hash again.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 from pathlib import Path
 from typing import BinaryIO
 
-from honed.errors import SourceError
+from honed.errors import HonedError, MachineError, SourceError
 from honed.records import dataclass
+from honed.regular_files import open_regular, read_regular
 
 CHUNK = 1 << 20
+_RECORD_BYTES = 4096
+RECORD = ".sha256.json"
+"""What the name of a file's record ends with."""
 
 
 @dataclass(frozen=True)
@@ -26,28 +31,68 @@ class Digest:
     sha256: str
 
 
+class NoCacheError(SourceError, RuntimeError):
+    """There is no home directory. Also the error that the standard library has for that."""
+
+
 def cache_directory() -> Path:
-    """Where downloads are kept. Not created here."""
+    """Where downloads are kept. Not created here.
+
+    NoCacheError where there is no place for it: who can do without a cache goes on without.
+    """
     base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "honed"
+    if "\0" not in base and Path(base).is_absolute():
+        return Path(base) / "honed"
+    try:
+        return Path.home() / ".cache" / "honed"
+    except RuntimeError:
+        raise NoCacheError(
+            "there is no home directory to keep a cache in; set XDG_CACHE_HOME or HOME to a writable directory"
+        ) from None
 
 
 def find(path: Path, expected: Digest | None) -> Path | None:
-    """The cached file if its record is there, fits its size and, where one is given, `expected`."""
+    """The cached file if its record is there, fits its size and, where one is given, `expected`.
+
+    A record that is damaged or missing is made again, where `expected` says what the file must be and it is that.
+    """
     try:
-        record = json.loads(_record(path).read_text("utf-8"))
-        found = Digest(record["size"], record["sha256"])
         size = path.stat().st_size
-    except (OSError, ValueError, KeyError, TypeError):
+    except OSError:
         return None
+    found = _read_record(path)
+    if found is None:
+        return _record_again(path, expected) if expected is not None and expected.size == size else None
     return path if found.size == size and expected in (None, found) else None
+
+
+def _read_record(path: Path) -> Digest | None:
+    try:
+        record = json.loads(read_regular(_record(path), _RECORD_BYTES))
+        return Digest(int(record["size"]), str(record["sha256"]))
+    except (HonedError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
+
+
+def _record_again(path: Path, expected: Digest) -> Path | None:
+    try:
+        with open_regular(path) as file:
+            digest = hashlib.sha256()
+            while chunk := file.read(CHUNK):
+                digest.update(chunk)
+        found = Digest(expected.size, digest.hexdigest())
+        if found == expected:
+            _write_record(path, found)
+    except (HonedError, OSError):
+        return None
+    return path if found == expected else None
 
 
 def store(path: Path, stream: BinaryIO, size: int, expected: Digest | None) -> Path:
     """Copies `size` bytes of a stream to `path` in the cache and records their digest.
 
-    Errors: SourceError if the stream is longer or shorter, if the digest is not `expected`, or if the disk is full;
-    nothing is left under the final name then.
+    Errors: SourceError if the stream is longer or shorter, or if the digest is not `expected`, MachineError if the disk
+    is full; nothing is left under the final name then.
     """
     import shutil
     import tempfile
@@ -56,7 +101,7 @@ def store(path: Path, stream: BinaryIO, size: int, expected: Digest | None) -> P
         path.parent.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(path.parent).free
         if free < size:
-            raise SourceError(f"{path.parent}: {size} bytes are needed, {free} are free")
+            raise MachineError(f"{path.parent}: the disk is too full: {size} bytes are needed, {free} are free")
         descriptor, temporary = tempfile.mkstemp(prefix=".partial-", dir=path.parent)
     except OSError as error:
         raise SourceError(f"{path.parent}: the cache cannot be written: {error.strerror or error}") from None
@@ -71,7 +116,8 @@ def store(path: Path, stream: BinaryIO, size: int, expected: Digest | None) -> P
         _write_record(path, found)
         partial.replace(path)
     except OSError as error:
-        raise SourceError(f"{path}: cannot be written: {error.strerror or error}") from None
+        kind = MachineError if error.errno in (errno.ENOSPC, errno.EDQUOT) else SourceError
+        raise kind(f"{path}: cannot be written: {error.strerror or error}") from None
     finally:
         partial.unlink(missing_ok=True)
     return path
@@ -92,7 +138,7 @@ def _copy(stream: BinaryIO, file: BinaryIO, size: int, name: str) -> Digest:
 
 
 def _record(path: Path) -> Path:
-    return path.with_name(path.name + ".sha256.json")
+    return path.with_name(path.name + RECORD)
 
 
 def _write_record(path: Path, digest: Digest) -> None:

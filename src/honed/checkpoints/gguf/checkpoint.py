@@ -1,7 +1,7 @@
 """GGUF files as checkpoints: mapped, their weights named and ordered as in Hugging Face.
 
-Not here: the header (`header.py`), names (`names.py`), config (`config.py`), tokenizer
-(`tokenizer.py`), block formats (`encodings/gguf_formats.py`).
+Not here: the header (`header.py`), models in several files (`parts.py`), names (`names.py`), config (`config.py`),
+tokenizer (`tokenizer.py`), block formats (`encodings/gguf_formats.py`).
 """
 
 from __future__ import annotations
@@ -14,15 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honed.checkpoints.base import Kind
-from honed.checkpoints.consistency import check_consistency
+from honed.checkpoints.config_against_weights import check_consistency
 from honed.checkpoints.gguf.config import architecture_of, read_config
-from honed.checkpoints.gguf.header import Header, TensorEntry, parse_header
-from honed.checkpoints.gguf.names import ROPE_FACTORS, heads_to_reorder, huggingface_name, split_halves
-from honed.checkpoints.mapping import give_back, map_file
+from honed.checkpoints.gguf.header import Header, TensorEntry
+from honed.checkpoints.gguf.names import FACTORS, heads_to_reorder, huggingface_name, split_halves
+from honed.checkpoints.gguf.parts import open_parts, tensors_of
+from honed.checkpoints.mapping import give_back
+from honed.checkpoints.stored_forms import names_in_model, weight_of
 from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense, DenseType
 from honed.encodings.gguf_blocks import GgufBlocks
-from honed.errors import FormatError, UnsupportedError
+from honed.errors import FormatError, UnsupportedError, quoted
+from honed.models.registry import FAMILIES
+from honed.models.stored import Forms
 from honed.text.tokenizer import Tokenizer
 
 _DENSE: dict[str, tuple[DenseType, str]] = {
@@ -33,27 +37,33 @@ _DENSE: dict[str, tuple[DenseType, str]] = {
 
 
 class GgufCheckpoint:
-    """One GGUF file. Opening it reads the header and checks it against the config; weights are mapped.
+    """One GGUF file, or all parts of a model in several. Opening it reads the headers and checks them against the
+    config; weights are mapped.
 
-    Errors: FormatError for a malformed file or one whose tensors do not fit its metadata, UnsupportedError for an
-    architecture, tensor type or variant that is not read here.
+    Errors: FormatError for a malformed file or one whose tensors do not fit its metadata, SourceError for a part that
+    is missing, UnsupportedError for an architecture, tensor type or variant that is not read here.
     """
 
     def __init__(self, path: Path, buffer: memoryview | None = None) -> None:
-        """`buffer` stands in for the file's bytes."""
-        self.path = path
-        self._buffer = map_file(path) if buffer is None else buffer
-        self.header: Header = parse_header(self._buffer, path)
-        tensors = self.header.tensors
+        """`path` may be any part. `buffer` stands in for the file's bytes."""
+        self._parts = open_parts(path, buffer)
+        self.path = self._parts[0].path
+        self.header: Header = self._parts[0].header
+        self._tensors = tensors_of(self._parts)
         self._architecture = architecture_of(self.header.metadata)
-        self._config = read_config(self.header.metadata, tensors, self._rope_factors())
+        entries = {name: entry for name, (entry, _) in self._tensors.items()}
+        self._config = read_config(
+            self.header.metadata, entries, {name: self._factors(name) for name in FACTORS if name in entries}
+        )
+        self._family = FAMILIES[self._config["model_type"]]
         self._entries = self._named()
         shapes = {name: entry.shape for name, entry in self._entries.items()}
-        used = check_consistency(self._config, path, shapes, path)
+        self._forms = self._stored_forms()
+        used = check_consistency(self._config, self.path, shapes, self.path, self._forms)
         self._check_vocabulary()
         for name in sorted(shapes.keys() - used):
             raise UnsupportedError(
-                f"{path}: tensor {self._entries[name].name}: the model as known here has no such weight"
+                f"{self.path}: tensor {self._entries[name].name}: the model as known here has no such weight"
             )
 
     @property
@@ -66,19 +76,20 @@ class GgufCheckpoint:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        return (self.path,)
+        return tuple(part.path for part in self._parts)
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(self._entries)
+        return names_in_model(self._entries, self._forms)
 
     def weight(self, name: str) -> Encoded:
         """Dense where the file's values can be used as they lie, otherwise the blocks of the file."""
+        return weight_of(name, self._forms, self._tensor)
+
+    def _tensor(self, name: str) -> Encoded:
         entry = self._entries[name]
         data = self._bytes(entry)
-        heads = heads_to_reorder(
-            entry.name, self._architecture, self._config["num_attention_heads"], self._config["num_key_value_heads"]
-        )
+        heads = heads_to_reorder(entry.name, self._family, self._config)
         if heads is not None:
             return GgufBlocks(entry.format, data, entry.shape, split_halves(entry.shape[0], heads))
         if entry.format.name in _DENSE:
@@ -92,31 +103,37 @@ class GgufCheckpoint:
         return read_tokenizer(self.header.metadata)
 
     def give_back(self) -> None:
-        give_back(self._buffer)
+        for part in self._parts:
+            give_back(part.buffer)
 
     def _bytes(self, entry: TensorEntry) -> NDArray[np.uint8]:
-        return np.frombuffer(self._buffer, dtype=np.uint8, count=entry.nbytes, offset=entry.start)
+        part = self._tensors[entry.name][1]
+        return np.frombuffer(part.buffer, dtype=np.uint8, count=entry.nbytes, offset=entry.start)
 
-    def _rope_factors(self) -> NDArray[np.float32] | None:
-        entry = self.header.tensors.get(ROPE_FACTORS)
-        if entry is None:
-            return None
+    def _factors(self, name: str) -> NDArray[np.float32]:
+        entry = self._tensors[name][0]
         if entry.format.name != "F32" or len(entry.shape) != 1:
-            raise UnsupportedError(f"{self.path}: tensor {ROPE_FACTORS}: must be a vector of F32")
+            raise UnsupportedError(f"{self.path}: tensor {name}: must be a vector of F32")
         return self._bytes(entry).view("<f4")
 
     def _named(self) -> dict[str, TensorEntry]:
         named: dict[str, TensorEntry] = {}
-        for entry in self.header.tensors.values():
-            if entry.name == ROPE_FACTORS:
+        for entry, _ in self._tensors.values():
+            if entry.name in FACTORS:
                 continue
-            name = huggingface_name(entry.name)
+            name = huggingface_name(entry.name, self._family)
             if name is None:
                 raise UnsupportedError(
-                    f"{self.path}: tensor {entry.name!r}: not part of a {self._architecture} model as known here"
+                    f"{self.path}: tensor {quoted(entry.name)}: not part of a {self._architecture} model as known here"
                 )
             named[name] = entry
         return named
+
+    def _stored_forms(self) -> Forms:
+        names = self._family.gguf
+        if names is None or names.stored is None:
+            return {}
+        return names.stored(self._family.read(self._config, self.path))
 
     def _check_vocabulary(self) -> None:
         """A tokenizer that is larger than the embedding would make ids that have no row."""

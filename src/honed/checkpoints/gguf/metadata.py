@@ -1,22 +1,27 @@
 """Values of a GGUF file's metadata and typed access to them.
 
-Long arrays (vocabularies) stay in the file until asked for. Not here: the bytes of the header (`header.py`) and
-what the keys mean (`config.py`, `tokenizer.py`).
+Arrays (vocabularies) and long texts stay in the file until they are asked for. Not here: the bytes of the header
+(`header.py`) and what the keys mean (`config.py`, `tokenizer.py`).
 """
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.errors import FormatError
+from honed.checkpoints.gguf.cursor import Bytes, Cursor, MemoryBytes
+from honed.errors import FormatError, quoted
 
-Buffer = memoryview
-LENGTH = struct.Struct("<Q")
+
+@dataclass(frozen=True)
+class Text:
+    """A long string, which has been decoded once: `length` bytes from byte `start`."""
+
+    length: int
+    start: int
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,16 @@ class Strings:
     start: int
 
 
-Value = int | float | bool | str | Strings | NDArray[np.generic]
+@dataclass(frozen=True)
+class Numbers:
+    """An array of numbers or bools that lies in the file: `count` of them from byte `start`, little-endian."""
+
+    count: int
+    start: int
+    dtype: np.dtype[np.generic]
+
+
+Value = int | float | bool | str | Text | Strings | Numbers
 
 
 @dataclass(frozen=True)
@@ -36,7 +50,7 @@ class Metadata:
 
     path: Path
     values: dict[str, Value] = field(default_factory=dict)
-    buffer: Buffer = field(default_factory=lambda: memoryview(b""))
+    source: Bytes = field(default_factory=lambda: MemoryBytes(memoryview(b"")))
 
     def integer(self, key: str) -> int | None:
         value = self.values.get(key)
@@ -60,6 +74,8 @@ class Metadata:
 
     def text(self, key: str) -> str | None:
         value = self.values.get(key)
+        if isinstance(value, Text):
+            return str(self._cursor(value.start).take(value.length, key), "utf-8", "replace")
         if value is not None and not isinstance(value, str):
             raise self._wrong(key, "a string")
         return value
@@ -71,17 +87,7 @@ class Metadata:
             return None
         if not isinstance(value, Strings):
             raise self._wrong(key, "an array of strings")
-        found: list[str] = []
-        position = value.start
-        try:
-            for _ in range(value.count):
-                (length,) = LENGTH.unpack_from(self.buffer, position)
-                position += 8
-                found.append(str(self.buffer[position : position + length], "utf-8"))
-                position += length
-        except UnicodeDecodeError:
-            raise FormatError(self.path, key, f"string {len(found)} is not UTF-8") from None
-        return found
+        return self._cursor(value.start).texts(value.count, key)
 
     def integers(self, key: str) -> NDArray[np.int64] | None:
         array = self._array(key, "iu", "an array of integers")
@@ -89,33 +95,47 @@ class Metadata:
 
     def numbers(self, key: str) -> NDArray[np.float64] | None:
         array = self._array(key, "iuf", "an array of numbers")
-        return None if array is None else array.astype(np.float64)
+        if array is None:
+            return None
+        with np.errstate(invalid="ignore"):  # a NaN that signals stays a NaN
+            return array.astype(np.float64)
+
+    def flags(self, key: str) -> NDArray[np.bool_] | None:
+        array = self._array(key, "b", "an array of bools")
+        return None if array is None else array.astype(np.bool_)
+
+    def is_array(self, key: str) -> bool:
+        return isinstance(self.values.get(key), Strings | Numbers)
 
     def length(self, key: str) -> int | None:
         """How many elements the array has, without reading them."""
         value = self.values.get(key)
         if value is None:
             return None
-        if isinstance(value, Strings):
+        if isinstance(value, Strings | Numbers):
             return value.count
-        if isinstance(value, np.ndarray):
-            return len(value)
         raise self._wrong(key, "an array")
 
     def _array(self, key: str, kinds: str, expected: str) -> NDArray[np.generic] | None:
         value = self.values.get(key)
         if value is None:
             return None
-        if not isinstance(value, np.ndarray) or value.dtype.kind not in kinds:
+        if not isinstance(value, Numbers) or value.dtype.kind not in kinds:
             raise self._wrong(key, expected)
-        return value
+        stored = self._cursor(value.start).take(value.count * value.dtype.itemsize, key)
+        return np.frombuffer(stored, np.uint8).astype(np.bool_) if kinds == "b" else np.frombuffer(stored, value.dtype)
+
+    def _cursor(self, start: int) -> Cursor:
+        return Cursor(self.source, self.path, start)
 
     def _wrong(self, key: str, expected: str) -> FormatError:
         value = self.values[key]
         if isinstance(value, Strings):
             shown = "an array of strings"
-        elif isinstance(value, np.ndarray):
-            shown = f"an array of {value.dtype}"
+        elif isinstance(value, Numbers):
+            shown = f"an array of {value.dtype.name}"
+        elif isinstance(value, Text):
+            shown = f"a string of {value.length} bytes"
         else:
-            shown = f"{type(value).__name__} {value!r:.40}"
+            shown = f"{type(value).__name__} {quoted(value, 40)}"
         return FormatError(self.path, key, f"is {shown}, must be {expected}")

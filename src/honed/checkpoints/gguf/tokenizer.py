@@ -1,11 +1,11 @@
 """Tokenizers of GGUF files as `tokenizers` objects: byte-level BPE (gpt2) and SentencePiece BPE (llama).
 
-Not here: how byte-level vocabularies split text (`pretokenizers.py`).
+Not here: how byte-level vocabularies split text (`pretokenizers.py`), which tokens end a reply (`end_tokens.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -13,34 +13,35 @@ from numpy.typing import NDArray
 from tokenizers import AddedToken, decoders, models, normalizers
 from tokenizers import Tokenizer as FastTokenizer
 
+from honed.checkpoints.gguf.end_tokens import FILL_ENDS, as_control, end_tokens
 from honed.checkpoints.gguf.metadata import Metadata
 from honed.checkpoints.gguf.pretokenizers import SPLITTINGS, Splitting
-from honed.errors import FormatError, UnsupportedError
+from honed.errors import FormatError, UnsupportedError, quoted
 from honed.text.tokenizer import Tokenizer
 
 Found = TypeVar("Found")
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
-_TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<end_of_turn>", "<|end_of_turn|>")
-"""Control tokens that end a turn in the chat formats in use; files often name only one end in their metadata."""
 _ROLES = {
     "bos_token": "bos_token_id",
     "eos_token": "eos_token_id",
     "unk_token": "unknown_token_id",
     "pad_token": "padding_token_id",
 }
-_MAX_PIECE = 256
+_MAX_PIECE = 128
 """Characters of a SentencePiece piece; longer ones would make the search for their parts quadratic."""
+_MERGES_A_TOKEN = 16
+"""There are as many merges as ways to put tokens together from two others: a few for each in known vocabularies."""
 
 
 def read_tokenizer(metadata: Metadata) -> Tokenizer:
     """Errors: FormatError for missing or inconsistent keys, UnsupportedError for other models and splittings."""
     model = _required(metadata.text("tokenizer.ggml.model"), metadata, "tokenizer.ggml.model")
     tokens = _required(metadata.texts("tokenizer.ggml.tokens"), metadata, "tokenizer.ggml.tokens")
-    types = _token_types(metadata, len(tokens))
+    types = as_control(tokens, _token_types(metadata, len(tokens)))
     vocabulary = {token: index for index, token in enumerate(tokens)}
     if len(vocabulary) != len(tokens):
         twice = next(token for index, token in enumerate(tokens) if vocabulary[token] != index)
-        raise FormatError(metadata.path, "tokenizer.ggml.tokens", f"{twice!r:.80} appears twice")
+        raise FormatError(metadata.path, "tokenizer.ggml.tokens", f"{quoted(twice)} appears twice")
     if model == "gpt2":
         splitting = _splitting(metadata)
         fast, begins = _byte_level_bpe(metadata, vocabulary, splitting), splitting.begins
@@ -48,7 +49,7 @@ def read_tokenizer(metadata: Metadata) -> Tokenizer:
         fast, begins = _sentencepiece_bpe(metadata, vocabulary, types), True
     else:
         raise UnsupportedError(
-            f"{metadata.path}: tokenizer.ggml.model {model!r:.60} is not supported; supported are gpt2 and llama"
+            f"{metadata.path}: tokenizer.ggml.model {quoted(model)} is not supported; supported are gpt2 and llama"
         )
     _add_special(fast, tokens, types)
     begin = _token_id(metadata, "bos_token_id", len(tokens))
@@ -68,26 +69,40 @@ def _splitting(metadata: Metadata) -> Splitting:
     splitting = SPLITTINGS.get(name)
     if splitting is None:
         raise UnsupportedError(
-            f"{metadata.path}: tokenizer.ggml.pre {name!r:.60} is not supported; supported are {', '.join(SPLITTINGS)}"
+            f"{metadata.path}: tokenizer.ggml.pre {quoted(name)} is not supported; "
+            f"supported are {', '.join(SPLITTINGS)}"
         )
     return splitting
 
 
 def _byte_level_bpe(metadata: Metadata, vocabulary: dict[str, int], splitting: Splitting) -> FastTokenizer:
-    merges = _required(metadata.texts("tokenizer.ggml.merges"), metadata, "tokenizer.ggml.merges")
-    pairs: list[tuple[str, str]] = []
-    for merge in merges:
-        left, separator, right = merge.partition(" ")
-        if not (left and separator and right) or " " in right:
-            raise FormatError(metadata.path, "tokenizer.ggml.merges", f"{merge!r:.80} is not two parts")
-        pairs.append((left, right))
-    fast = FastTokenizer(_bpe(metadata, vocabulary, pairs, ignore_merges=splitting.whole_words))
+    fast = FastTokenizer(
+        _bpe(metadata, vocabulary, _stated_merges(metadata, vocabulary), ignore_merges=splitting.whole_words)
+    )
     normalizer = splitting.normalizer()
     if normalizer is not None:
         fast.normalizer = normalizer
     fast.pre_tokenizer = splitting.pre_tokenizer()
     fast.decoder = decoders.ByteLevel()
     return fast
+
+
+def _stated_merges(metadata: Metadata, vocabulary: Mapping[str, int]) -> list[tuple[str, str]]:
+    """The parts are the vocabulary's own objects: there are hundreds of thousands of them."""
+    key = "tokenizer.ggml.merges"
+    count = _required(metadata.length(key), metadata, key)
+    if count > _MERGES_A_TOKEN * len(vocabulary):
+        raise FormatError(
+            metadata.path, key, f"are {count} for {len(vocabulary)} tokens, must be at most {_MERGES_A_TOKEN} for each"
+        )
+    own = {token: token for token in vocabulary}
+    pairs: list[tuple[str, str]] = []
+    for merge in metadata.texts(key) or ():
+        left, separator, right = merge.partition(" ")
+        if not (left and separator and right) or " " in right:
+            raise FormatError(metadata.path, key, f"{quoted(merge)} is not two parts")
+        pairs.append((own.get(left, left), own.get(right, right)))
+    return pairs
 
 
 def _sentencepiece_bpe(metadata: Metadata, vocabulary: dict[str, int], types: NDArray[np.int64]) -> FastTokenizer:
@@ -102,7 +117,7 @@ def _sentencepiece_bpe(metadata: Metadata, vocabulary: dict[str, int], types: ND
         _bpe(
             metadata,
             vocabulary,
-            _merges_of_scores(vocabulary, types, scores),
+            _merges_of_scores(metadata, vocabulary, types, scores),
             unk_token=None if unknown is None else tokens[unknown],
             fuse_unk=True,
             byte_fallback=bool((types == BYTE).any()),
@@ -118,18 +133,30 @@ def _sentencepiece_bpe(metadata: Metadata, vocabulary: dict[str, int], types: ND
 
 
 def _merges_of_scores(
-    vocabulary: dict[str, int], types: NDArray[np.int64], scores: NDArray[np.float64]
+    metadata: Metadata, vocabulary: dict[str, int], types: NDArray[np.int64], scores: NDArray[np.float64]
 ) -> list[tuple[str, str]]:
     """Every way to put a piece together from two others, best piece first, in the order of ids among equals."""
+    tokens = list(vocabulary)
+    order: list[int] = np.lexsort((np.arange(len(tokens)), -scores)).tolist()
     mergeable = np.isin(types, (NORMAL, USER_DEFINED, UNUSED))
-    parts = {token for token, index in vocabulary.items() if mergeable[index]}
-    found: list[tuple[float, int, str, str]] = []
-    for token in parts:
-        index = vocabulary[token]
+    own = {token: token for token, counts in zip(tokens, mergeable.tolist(), strict=True) if counts}
+    found: list[tuple[str, str]] = []
+    most = _MERGES_A_TOKEN * max(len(tokens), 64)
+    for index in order:
+        token = tokens[index]
+        if token not in own:
+            continue
+        halves: list[tuple[str, str]] = []
         for cut in range(1, len(token) if len(token) <= _MAX_PIECE else 0):
-            if token[:cut] in parts and token[cut:] in parts:
-                found.append((-float(scores[index]), index, token[:cut], token[cut:]))
-    return [(left, right) for _, _, left, right in sorted(found)]
+            left = own.get(token[:cut])
+            right = None if left is None else own.get(token[cut:])
+            if left is not None and right is not None:
+                halves.append((left, right))
+        found += sorted(halves) if len(halves) > 1 else halves
+        if len(found) > most:
+            problem = f"can be put together in more than {_MERGES_A_TOKEN} ways each"
+            raise FormatError(metadata.path, "tokenizer.ggml.tokens", problem)
+    return found
 
 
 def _bpe(
@@ -145,14 +172,14 @@ def _bpe(
     try:
         return models.BPE(
             vocab=vocabulary,
-            merges=list(merges),
+            merges=merges,
             unk_token=unk_token,
             fuse_unk=fuse_unk,
             byte_fallback=byte_fallback,
             ignore_merges=ignore_merges,
         )
     except Exception as error:  # the library raises plain Exception
-        raise FormatError(metadata.path, "tokenizer.ggml.merges", f"{str(error)!r:.200}") from None
+        raise FormatError(metadata.path, "tokenizer.ggml.merges", quoted(str(error), 200)) from None
 
 
 def _add_special(fast: FastTokenizer, tokens: Sequence[str], types: NDArray[np.int64]) -> None:
@@ -189,10 +216,8 @@ def _token_id(metadata: Metadata, name: str, count: int) -> int | None:
 
 
 def _end_tokens(metadata: Metadata, tokens: Sequence[str], types: NDArray[np.int64]) -> frozenset[int]:
-    named = {_token_id(metadata, f"{name}_token_id", len(tokens)) for name in ("eos", "eot", "eom")}
-    kinds = zip(tokens, types.tolist(), strict=True)
-    turns = {index for index, (token, kind) in enumerate(kinds) if kind == CONTROL and token in _TURN_ENDS}
-    return frozenset(turns | {token for token in named if token is not None})
+    named = {_token_id(metadata, f"{name}_token_id", len(tokens)) for name in ("eos", "eot", "eom", *FILL_ENDS)}
+    return end_tokens(tokens, types == CONTROL) | {token for token in named if token is not None}
 
 
 def _special_tokens(metadata: Metadata, tokens: Sequence[str]) -> dict[str, str]:

@@ -14,8 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from honed.checkpoints.compressed_tensors.format import TensorSpec
-from honed.later import numpy as np
+from honed.checkpoints.safetensors.spec import TensorSpec
+from honed.lazy_imports import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,0 +1,72 @@
+"""What a pass may ask of the data, and the form in which it is told.
+
+Not here: how it is found, which is `observe.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Columns = NDArray[np.float32]
+"""A factor for each input feature."""
+
+Statistic = Literal["mean_square", "gram"]
+"""Of the inputs of each linear layer: a value for each feature, or for each pair of features."""
+
+
+Order = Literal["any", "blocks"]
+"""How a pass goes through the model. `any`: it is applied once, and told of the whole model as it is before. `blocks`:
+it is applied to one block after the other, in the order of the model, and told of what enters each where all before it
+are changed already; no more than one is observed at a time."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """statistics: what is to be known of what enters linear layers. Without any, no calibration text is needed."""
+
+    statistics: frozenset[Statistic] = frozenset()
+    order: Order = "any"
+
+
+@dataclass(frozen=True)
+class InputStatistics:
+    """Means over `tokens` token rows x that enter a linear layer, by the name of its weight.
+
+    `mean_square[name]` is that of x * x, [in features]; `gram[name]` that of the outer product of x with itself,
+    [in features, in features]. What was not asked for is empty. `few` has the weights of experts that few rows went to,
+    and how many; their means are over rows of others too.
+    """
+
+    mean_square: Mapping[str, NDArray[np.float64]]
+    gram: Mapping[str, NDArray[np.float64]]
+    tokens: int
+    few: Mapping[str, int] = field(default_factory=dict)
+
+    def rms(self, name: str) -> NDArray[np.float64]:
+        """Root mean square of each input feature."""
+        return np.sqrt(self.mean_square[name])
+
+    def divided(self, factors: Mapping[str, Columns]) -> InputStatistics:
+        """Those of the same model where the inputs of these weights are divided by a factor for each feature."""
+        wide = {name: divisor.astype(np.float64) for name, divisor in factors.items()}
+        squares = {name: self.mean_square[name] / np.square(wide[name]) for name in wide if name in self.mean_square}
+        grams = {name: self.gram[name] / np.outer(wide[name], wide[name]) for name in wide if name in self.gram}
+        return InputStatistics({**self.mean_square, **squares}, {**self.gram, **grams}, self.tokens, self.few)
+
+
+Inputs = Callable[[], InputStatistics]
+"""What enters linear layers: measured at the first call, kept from then on."""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What a pass is told. `linears`: the weights of the linear layers that it is about. A tied head is there, and its
+    inputs are, under the name of its table."""
+
+    linears: frozenset[str]
+    inputs: Inputs

@@ -1,0 +1,85 @@
+"""DistilBERT (Sanh et al. 2019): a BERT without token types and without a pooler, under names of its own.
+
+Positions that are sines and cosines are stored in the file like learned ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from honed.models.base import Config, Dimensions
+from honed.models.config import Fields
+from honed.models.encoder_config import EncoderConfig, EncoderNames, read_encoder
+from honed.models.encoder_layers import BlockNames, block, embed
+from honed.models.family import Family
+from honed.models.programs import encode
+from honed.models.recorded import list_weights
+from honed.ops.record import Node, Program, Recorder
+from honed.ops.values import Weight
+from honed.records import dataclass
+
+NAMES = EncoderNames(
+    hidden="dim",
+    intermediate="hidden_dim",
+    layers="n_layers",
+    heads="n_heads",
+    activation="activation",
+    eps=None,
+    types=None,
+)
+BLOCK = BlockNames(
+    layers="transformer.layer.",
+    query="attention.q_lin",
+    key="attention.k_lin",
+    value="attention.v_lin",
+    mixed="attention.out_lin",
+    attention_norm="sa_layer_norm",
+    inner="ffn.lin1",
+    outer="ffn.lin2",
+    output_norm="output_layer_norm",
+)
+
+
+@dataclass(frozen=True)
+class DistilBert:
+    config: EncoderConfig
+
+    @classmethod
+    def from_config(cls, values: Config, source: Path | str) -> DistilBert:
+        """Reads a config.json; `source` is named in errors (FormatError, UnsupportedError)."""
+        return cls(read_encoder(Fields(values, source), NAMES))
+
+    def hidden(self, ops: Recorder) -> Node:
+        """A row for each token: [T, hidden]."""
+        x = embed(ops, self.config)
+        for layer in range(self.config.dimensions.layers):
+            x = block(ops, x, BLOCK, self.config, layer)
+        return x
+
+    @property
+    def dimensions(self) -> Dimensions:
+        return self.config.dimensions
+
+    @property
+    def width(self) -> int:
+        return self.config.hidden
+
+    @property
+    def types(self) -> int:
+        return self.config.types
+
+    def weights(self) -> Mapping[str, Weight]:
+        return list_weights(self)
+
+    def programs(self) -> Mapping[str, Program]:
+        return encode(self.hidden)
+
+
+FAMILY = Family(
+    model_type="distilbert",
+    class_name="DistilBertModel",
+    read=DistilBert.from_config,
+    layer_prefix=BLOCK.layers,
+    layers_field=NAMES.layers,
+)

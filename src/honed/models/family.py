@@ -1,0 +1,88 @@
+"""What a family of models is called elsewhere. Each says it at the end of its model file, and others ask `registry.py`.
+
+Not here: how a config is read, which is `from_config` of the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+from honed.models.base import Config, DecoderModel, EncoderModel
+from honed.models.stored import Forms
+from honed.records import dataclass
+
+
+@dataclass(frozen=True)
+class GgufNames:
+    """How GGUF files spell the weights of a family.
+
+    architecture: `general.architecture` of its files. tensors: name in the file to name in the model, outside of the
+    layers. layer_tensors: the same for what stands between `blk.N.` and `.weight` or `.bias`. interleaved: tensors of a
+    layer whose rows lie with the two halves of a rotated pair next to each other, and the field of the config that
+    counts the heads they lie in. windowed: of an architecture that several families share, whether those files are of
+    this one that have a sliding window; None: both. experts: the same of files that have experts. stored: which
+    weights of a model lie otherwise in its GGUF files,
+    where `Stored.tensor` goes by the names that `tensors` and `layer_tensors` give. own_config: fields of the config,
+    from those that are made of every file and from the keys of its architecture. own_keys: those keys that other
+    families refuse. layer_norms: its norms are LayerNorms. partial: a part of each head may be rotated.
+    """
+
+    architecture: str
+    tensors: Mapping[str, str]
+    layer_tensors: Mapping[str, str]
+    interleaved: Mapping[str, str] = field(default_factory=dict)
+    windowed: bool | None = False
+    experts: bool = False
+    stored: Callable[[Any], Forms] | None = None
+    own_config: Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]] | None = None
+    own_keys: frozenset[str] = frozenset()
+    layer_norms: bool = False
+    partial: bool = False
+
+
+@dataclass(frozen=True)
+class Family:
+    """model_type: in config.json. class_name: that of the model in transformers. read: a config and the file to name in
+    errors to a model. layer_prefix: what stands before the number of a layer in the names of its weights. layers_field:
+    the field of the config that counts them. gguf: None where no GGUF file of it is read. stored: which weights of a
+    model lie otherwise in the files of transformers (`stored.py`). base: what stands before every name but that of the
+    head, and is left out in the files of a base model. table: the embedding of the tokens. ties: whether a config that
+    does not say it ties the head to the table. buffers: ends of names of tensors that files hold and no model needs.
+    own_fields: those of `foreign_fields.py` that it has. renamed: beginnings of names in files, and what the model has
+    in their place."""
+
+    model_type: str
+    class_name: str
+    read: Callable[[Config, Path | str], DecoderModel | EncoderModel]
+    layer_prefix: str = "model.layers."
+    layers_field: str = "num_hidden_layers"
+    gguf: GgufNames | None = None
+    own_fields: frozenset[str] = frozenset()
+    stored: Callable[[Any], Forms] | None = None
+    base: str = "model."
+    table: str = "model.embed_tokens.weight"
+    ties: bool = False
+    buffers: tuple[str, ...] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
+
+
+GGUF_TENSORS = {
+    "token_embd.weight": "model.embed_tokens.weight",
+    "output_norm.weight": "model.norm.weight",
+    "output.weight": "lm_head.weight",
+}
+GGUF_LAYER_TENSORS = {
+    "attn_norm": "input_layernorm",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_norm": "post_attention_layernorm",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
+"""Of every pre-norm decoder with a gated MLP."""

@@ -1,0 +1,1 @@
+"""What encoders answer: embeddings, rerank, score."""

@@ -1,0 +1,92 @@
+"""What models take of the memory: their files and their KV caches; and how large a cache there is room for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from honed.backends.base import PAGE_TOKENS
+from honed.backends.capacity import DEFAULT_KV_TOKENS
+from honed.backends.kv_cache import kv_bytes_per_position, kv_dtype
+from honed.backends.options import RunOptions
+from honed.checkpoints.base import Checkpoint
+from honed.checkpoints.open import open_checkpoint
+from honed.models.base import DecoderModel
+from honed.models.registry import is_encoder, read_model
+from honed.plan.build import build_plan
+
+KV_SHARE = 0.25
+"""Of the memory that is free once the weights are there."""
+MOST_KV_TOKENS = 1 << 17
+"""64 sequences of 2048 tokens: what one machine of this kind decodes together."""
+LEAST_KV_TOKENS = 512
+_CGROUP = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current"))
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Of one model with its cache. kv_tokens: of all sequences together, 0 for an encoder."""
+
+    run: RunOptions
+    weight_bytes: int
+    kv_tokens: int
+    kv_bytes: int
+
+    @property
+    def bytes(self) -> int:
+        """All of it."""
+        return self.weight_bytes + self.kv_bytes
+
+
+def footprint(source: str, run: RunOptions, free: int | None = None) -> Footprint:
+    """How a model is run here: with the cache that was asked for, or one that a share of the free memory holds.
+
+    free: bytes, None for what this machine has. Reads headers only, and downloads what is not there. Errors: those of
+    `open_checkpoint` and of the model's config.
+    """
+    checkpoint = open_checkpoint(source)
+    weights = sum(path.stat().st_size for path in checkpoint.files)
+    if is_encoder(checkpoint.config):
+        return Footprint(replace(run, kv="auto", context=None, sequences=1), weights, 0, 0)
+    model = read_model(checkpoint.config, checkpoint.path)
+    position = _position_bytes(checkpoint, model, run)
+    made_for = model.dimensions.context
+    if run.context is not None:
+        tokens = -(-run.context // PAGE_TOKENS) * PAGE_TOKENS * run.sequences
+        return Footprint(run, weights, tokens, tokens * position)
+    context = min(made_for, DEFAULT_KV_TOKENS)
+    left = (free_memory() if free is None else free) - weights
+    room = min(int(left * KV_SHARE) // position, max(MOST_KV_TOKENS, context))
+    if room < context:
+        context = max(room // PAGE_TOKENS * PAGE_TOKENS, min(LEAST_KV_TOKENS, context))
+    sequences = max(1, room // (-(-context // PAGE_TOKENS) * PAGE_TOKENS))
+    tokens = -(-context // PAGE_TOKENS) * PAGE_TOKENS * sequences
+    return Footprint(replace(run, context=context, sequences=sequences), weights, tokens, tokens * position)
+
+
+def free_memory() -> int:
+    """Bytes that this process may still take: of the machine, or of its control group where that has less."""
+    found = _available()
+    try:
+        most, used = (path.read_text().strip() for path in _CGROUP)
+        if most != "max":
+            found = min(found, max(int(most) - int(used), 0))
+    except (OSError, ValueError):  # no such group
+        return found
+    return found
+
+
+def _available() -> int:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):  # another system
+        return 4 << 30
+    return 4 << 30
+
+
+def _position_bytes(checkpoint: Checkpoint, model: DecoderModel, run: RunOptions) -> int:
+    """Bytes of the keys and values of one position, as the plan has them."""
+    plan = build_plan(model, checkpoint, run.dtype).plan
+    return kv_bytes_per_position(plan, kv_dtype(plan, run.kv))

@@ -1,0 +1,1 @@
+"""Ollama's API: /api/chat and what goes with it."""

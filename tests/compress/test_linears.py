@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+
+from honed.compress.linears import HEAD, find_linears
+from honed.models.registry import read_model
+from tiny_encoder import TinyEncoder
+from tiny_models import SIZES
+from unknown_op import odd_model
+
+
+@pytest.mark.parametrize("kind", ["llama", "mistral", "qwen2", "qwen3"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_linears_are_found_by_what_the_model_calls(kind: str, tied: bool) -> None:
+    found = find_linears(read_model({**SIZES, "model_type": kind, "tie_word_embeddings": tied}))
+    assert len(found.layers) == 2 * 7
+    assert found.tied is tied
+    assert found.head is not None
+    assert found.head.name == ("model.embed_tokens.weight" if tied else "lm_head.weight")
+    assert found.head_name == HEAD
+    assert not {weight.name for weight in found.layers} & {found.head.name, found.embedding.name}
+
+
+def test_what_an_unknown_op_gives_is_multiplied_like_anything_else() -> None:
+    found = find_linears(odd_model())
+    assert len(found.layers) == 2 * 7 + 3
+    assert "unknown.weight" not in {weight.name for weight in found.layers}
+    assert found.tied
+
+
+def test_an_encoder_has_no_head_and_its_pooler_is_no_layer() -> None:
+    found = find_linears(TinyEncoder())
+    assert (found.head, found.head_name, found.tied) == (None, None, False)
+    assert len(found.layers) == 2 * 6
+    assert "pooler.weight" not in {weight.name for weight in found.layers}
