@@ -35,12 +35,15 @@ $(DEV)/clients: $(DEV)/installed
 # What must be green before a change lands: style, types, native tests, the suite. Fast ones first. In two processes, which
 # share files of tests among them: half of the suite waits for processes that it starts.
 PYTEST := $(DEV)/bin/python -m pytest --numprocesses 2 --dist loadfile
+# What failed there is named, then tried again with nothing beside it: a process that a test waits for may have starved
+# on a machine that others share. What fails again fails; a run that broke off before it had a result fails too.
+ALONE := $(DEV)/bin/python -m pytest --last-failed --last-failed-no-failures none --maxfail 5
 test: lint native-tests
-	$(PYTEST) -m 'not thorough'
+	$(PYTEST) -m 'not thorough' || $(ALONE) -m 'not thorough'
 
 # With the tests that cost much and find what others find too, and with sanitizers.
 test-all: lint native-tests sanitize $(DEV)/clients
-	$(PYTEST)
+	$(PYTEST) || $(ALONE)
 
 # Without the tests that take over five seconds each.
 test-fast: $(DEV)/installed

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 PANEL_DEPTH = 64
-"""Rows without groups are packed as if they had whole runs of so many inputs (native/cpu/kernel_table.h)."""
+"""Rows without groups are packed as if they had whole runs of so many inputs (native/cpu/panel_layout.h)."""
 DenseDtype = Literal["float32", "bfloat16"]
 DensePolicy = Literal["auto", "float32", "bfloat16"]
 """float32 and bfloat16 hold for every weight without an integer encoding of its own, GGUF blocks decoded. auto runs
