@@ -26,13 +26,14 @@ def random_blocks(block_format: BlockFormat, shape: tuple[int, int], seed: int) 
     return GgufBlocks(block_format, data, shape)
 
 
-@pytest.mark.parametrize("name", ["Q8_0", "Q5_0", "Q4_0", "Q4_1", "IQ4_NL"])
+@pytest.mark.parametrize("name", ["Q8_0", "Q5_0", "Q4_0", "Q4_1", "IQ4_NL", "TQ1_0", "TQ2_0"])
 def test_the_weights_are_those_of_the_gguf_package_to_the_bit(name: str) -> None:
-    blocks = random_blocks(BY_NAME[name], (33, 160), seed=3)
+    width = 512 if name.startswith("TQ") else 160
+    blocks = random_blocks(BY_NAME[name], (33, width), seed=3)
     expected = gguf.quants.dequantize(blocks.stored, gguf.GGMLQuantizationType[name])
     integers = to_integers(blocks)
     np.testing.assert_array_equal(integers.decode(), expected)
-    assert (integers.group, integers.activation.group, integers.shape) == (32, 32, (33, 160))
+    assert (integers.group, integers.activation.group, integers.shape) == (32, 32, (33, width))
     if isinstance(integers, Int4):
         assert integers.offset == ("minimum" if name == "Q4_1" else "symmetric")
 

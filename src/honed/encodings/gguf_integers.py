@@ -82,8 +82,9 @@ def as_run(weight: GgufBlocks) -> Int8 | Int4 | Codebook | SuperBlocks:
 
 
 def to_integers(weight: GgufBlocks) -> Int8 | Int4 | Codebook:
-    """A matrix in Q8_0, Q5_0, Q4_0, Q4_1 or IQ4_NL; TypeError for others, whose scales these encodings cannot hold."""
-    blocks = _in_order(weight, ("Q8_0", "Q5_0", "Q4_0", "Q4_1", "IQ4_NL"))
+    """A matrix in Q8_0, Q5_0, Q4_0, Q4_1, IQ4_NL, TQ1_0 or TQ2_0; TypeError for others, whose scales these encodings
+    cannot hold."""
+    blocks = _in_order(weight, ("Q8_0", "Q5_0", "Q4_0", "Q4_1", "IQ4_NL", "TQ1_0", "TQ2_0"))
     scales, activation = _column(blocks, "d"), ActivationScales(GROUP)
     if weight.type_name == "IQ4_NL":
         indices = four_bit_indices(blocks.reshape(-1)).reshape(weight.shape)
@@ -94,6 +95,9 @@ def to_integers(weight: GgufBlocks) -> Int8 | Int4 | Codebook:
             return Int4((codes + np.int8(8)).view(np.uint8), scales, None, GROUP, activation)
         case "Q4_1":
             return Int4(codes.view(np.uint8), scales, _column(blocks, "m"), GROUP, activation)
+        case "TQ1_0" | "TQ2_0":
+            spread = np.repeat(scales, weight.format.values // GROUP, axis=1)
+            return Int4((codes + np.int8(8)).view(np.uint8), spread, None, GROUP, activation)
         case _:
             return Int8(codes, scales, GROUP, activation)
 

@@ -54,6 +54,8 @@ BLOCK_FORMATS: dict[str, Format] = {
     "Q4_0": Int4Scheme(32, "symmetric", 32),
     "Q4_1": Int4Scheme(32, "minimum", 32),
     "IQ4_NL": CodebookScheme(32, GGML_VALUES, 32),
+    "TQ1_0": Int4Scheme(32, "symmetric", 32),
+    "TQ2_0": Int4Scheme(32, "symmetric", 32),
     **{name: BlocksFormat(name) for name in _BYTES_OF_256},
 }
 """Of what is not listed nothing runs as it is."""
