@@ -211,11 +211,15 @@ def _groups_of_q3_k(blocks: Blocks, codes: Codes) -> Values:
     return _grouped(blocks, six_bit_scales(blocks["scales"]), codes)
 
 
-def _groups_of_iq4_xs(blocks: Blocks, codes: Codes) -> Values:
+def levels_of_iq4_xs(blocks: Blocks) -> NDArray[np.int8]:
+    """Eight scales of six bits, less 32: [n, 8]."""
     low = (blocks["low"][:, :, None] >> _LOW_HIGH.reshape(2)) & np.uint8(0x0F)
     high = (blocks["upper"][:, None] >> _EIGHT_PAIRS) & np.uint16(3)
-    levels = (low.reshape(-1, 8) | (high.astype(np.uint8) << np.uint8(4))).view(np.int8) - np.int8(32)
-    return _grouped(blocks, levels, codes)
+    return (low.reshape(-1, 8) | (high.astype(np.uint8) << np.uint8(4))).view(np.int8) - np.int8(32)
+
+
+def _groups_of_iq4_xs(blocks: Blocks, codes: Codes) -> Values:
+    return _grouped(blocks, levels_of_iq4_xs(blocks), codes)
 
 
 def _groups_of_q2_k(blocks: Blocks, codes: Codes) -> Values:
