@@ -67,6 +67,7 @@ constexpr Mode kModes[] = {
     {"q6_k", &KernelTable::matmul_blocks, WeightKind::blocks, 32, 32, Int4Offset::symmetric, BlockForm::q6_k},
     {"q2_k", &KernelTable::matmul_blocks, WeightKind::blocks, 32, 32, Int4Offset::symmetric, BlockForm::q2_k},
     {"q3_k", &KernelTable::matmul_blocks, WeightKind::blocks, 32, 32, Int4Offset::symmetric, BlockForm::q3_k},
+    {"iq4_xs", &KernelTable::matmul_blocks, WeightKind::blocks, 32, 32, Int4Offset::symmetric, BlockForm::iq4_xs},
 };
 
 struct Options {

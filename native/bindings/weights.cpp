@@ -26,7 +26,7 @@ namespace {
 constexpr std::array kFloatNames{"float32", "bfloat16", "float16"};
 constexpr std::array kBlockNames{"Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0",   "Q4_K",
                                  "Q5_K", "Q6_K", "Q2_K", "Q3_K", "IQ4_NL", "IQ4_XS"};
-constexpr std::array kFormNames{"Q4_K", "Q5_K", "Q5_1", "Q6_K", "Q2_K", "Q3_K"};
+constexpr std::array kFormNames{"Q4_K", "Q5_K", "Q5_1", "Q6_K", "Q2_K", "Q3_K", "IQ4_XS"};
 constexpr std::array kOffsetNames{"symmetric", "zero_point", "minimum"};
 
 FloatType float_type(const std::string& dtype) { return static_cast<FloatType>(index_of(kFloatNames, "dtype", dtype)); }
@@ -141,7 +141,7 @@ void place_blocks(Blocks& self, const AnyArray& codes, const AnyArray& d, const 
   require_size(codes, "codes", 1, shape.k());
   const auto factors = matrix(d, "d", Element::float16, placement.rows, shape.super_blocks());
   const auto minimums = matrix(m, "m", Element::float16, placement.rows, shape.super_blocks());
-  const auto scales = matrix(levels, "levels", Element::uint8, placement.rows, shape.k() / kBlock * 2);
+  const auto scales = matrix(levels, "levels", Element::uint8, placement.rows, shape.levels());
   const BlockRows rows{bytes.as<uint8_t>(), factors->as<uint16_t>(), values_or_null<uint16_t>(minimums),
                        values_or_null<uint8_t>(scales)};
   self.use([&](BlocksBuilder& builder) { builder.place(rows, placement); });

@@ -24,14 +24,18 @@ enum class Int4Offset : int32_t {
 
 // GGUF blocks whose scales are products, kept as factors: as fp16 d (and m) of a super-block of `depth` k, and, but for
 // q5_1, as a byte of each group (of q2_k two half bytes). Codes are unsigned, from 0 to `largest`;
-// w = d * level * (code - zero), or with a minimum w = d * level * code - m * minimum level, of q5_1 d * code + m.
-enum class BlockForm : int32_t { q4_k = 0, q5_k = 1, q5_1 = 2, q6_k = 3, q2_k = 4, q3_k = 5 };
+// w = d * level * (code - zero), or with a minimum w = d * level * code - m * minimum level, of q5_1 d * code + m, of iq4_xs
+// d * level * kFourBitValues[code].
+enum class BlockForm : int32_t { q4_k = 0, q5_k = 1, q5_1 = 2, q6_k = 3, q2_k = 4, q3_k = 5, iq4_xs = 6 };
+
+inline constexpr int8_t kFourBitValues[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                              1,    13,   25,  38,  53,  69,  89,  113};  // ggml's kvalues_iq4nl
 
 struct BlockShape {
   int64_t depth;         // k of a super-block
   int64_t head_bytes;    // 32 fp16 d, then where there is a minimum 32 fp16 m
   int64_t code_bytes;    // of 32 k of a panel: as an int4 block, or bytes [2 halves][8 quads][16][4 k]
-  int64_t level_bytes;   // behind them: two rows of 32 bytes, or nothing
+  int64_t level_bytes;   // behind them: two rows of 32 bytes, one, or nothing
   int64_t group;         // k that share a level
   int32_t largest, zero;
   bool minimum;
@@ -45,6 +49,7 @@ inline constexpr BlockShape kBlockShapes[] = {
     {256, 64, 1024, 64, 16, 63, 32, false, false},  // q6_k: int8 scales of the first 16 k, then of the second
     {256, 128, 512, 64, 16, 15, 0, true, true},     // q2_k: the first 16 k, then the second: scale | minimum << 4
     {256, 64, 512, 64, 16, 15, 4, false, true},     // q3_k: as q6_k
+    {256, 64, 512, 32, 32, 15, 0, false, true},     // iq4_xs: a row of int8 scales
 };
 
 }  // namespace honed

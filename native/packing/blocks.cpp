@@ -98,9 +98,9 @@ void BlocksBuilder::pack_row(const BlockRows& rows, int64_t row, int64_t column)
     pack_codes(rows.codes + row * k + first, shape_.nibbles, to + cell);
     to += shape_.code_bytes;
     if (rows.levels != nullptr) {
-      const uint8_t* levels = rows.levels + (row * k + first) / kBlock * 2;
-      to[in_panel] = static_cast<std::byte>(levels[0]);
-      to[kPanelColumns + in_panel] = static_cast<std::byte>(levels[1]);
+      const int64_t count = block_levels(shape_);
+      const uint8_t* levels = rows.levels + (row * k + first) / kBlock * count;
+      for (int64_t i = 0; i < count; ++i) to[i * kPanelColumns + in_panel] = static_cast<std::byte>(levels[i]);
     }
     to += shape_.level_bytes;
   }

@@ -19,7 +19,8 @@ struct BlockRows {
   const uint8_t* codes;   // [rows][k]
   const uint16_t* d;      // f16 bits, [rows][super_blocks()]
   const uint16_t* m;      // the same
-  const uint8_t* levels;  // [rows][k / 32][2]: scale and minimum, or where groups are of 16 the levels of both
+  const uint8_t* levels;  // [rows][k / 32][2]: scale and minimum, or where groups are of 16 the levels of both; of
+                          // iq4_xs [rows][k / 32]
 };
 
 class BlocksBuilder {
@@ -35,6 +36,10 @@ class BlocksBuilder {
   int64_t k() const { return columns_.k(); }
   int64_t super_blocks() const { return columns_.k() / shape_.depth; }
   const BlockShape& shape() const { return shape_; }
+  int64_t levels() const { return columns_.k() / kBlock * block_levels(shape_); }
+
+  // Of 32 k.
+  static int64_t block_levels(const BlockShape& shape) { return shape.level_bytes == kPanelColumns ? 1 : 2; }
 
  private:
   void check_values(const BlockRows& rows, const Placement& placement);

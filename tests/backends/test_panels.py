@@ -30,6 +30,7 @@ FORMATS: list[Format] = [
     CodebookScheme(128, TABLES["linear"], None),
     BlocksFormat("Q2_K"),
     BlocksFormat("Q3_K"),
+    BlocksFormat("IQ4_XS"),
     BlocksFormat("Q4_K"),
     BlocksFormat("Q5_K"),
     BlocksFormat("Q5_1"),

@@ -77,6 +77,20 @@ def test_blocks_agree_with_what_they_decode_to(bad: float, block_format: object)
             check(weight)
 
 
+def test_a_scale_that_lies_in_pieces() -> None:
+    """Of IQ1_M, in the upper four bits of four words."""
+    block_format = next(entry for entry in FORMATS.values() if entry.name == "IQ1_M")
+    data = np.zeros(12 * 512 // block_format.values * block_format.nbytes, dtype=np.uint8)
+    words = data.view(block_format.layout).reshape(12, -1)["scales"]
+    words[:] = np.array([0x0FFF, 0x0FFF, 0xCFFF, 0x3FFF], np.uint16)
+    weight = GgufBlocks(block_format, data, (12, 512))
+    check(weight)
+    words[5, 1, 2:] = 0xCFFF, 0x7FFF
+    assert not np.isfinite(weight.decode(slice(5, 6))).all()
+    with pytest.raises(FormatError, match="scale d 1 of row 5"):
+        check(weight)
+
+
 @pytest.mark.parametrize("bad", BAD)
 def test_scales_of_integers(bad: float) -> None:
     channel = np.ones(4, np.float32)

@@ -26,13 +26,14 @@ def random_blocks(block_format: BlockFormat, shape: tuple[int, int], seed: int) 
     return GgufBlocks(block_format, data, shape)
 
 
-@pytest.mark.parametrize("name", ["Q8_0", "Q5_0", "Q4_0", "Q4_1", "IQ4_NL"])
+@pytest.mark.parametrize("name", ["Q8_0", "Q5_0", "Q4_0", "Q4_1", "IQ4_NL", "TQ1_0", "TQ2_0"])
 def test_the_weights_are_those_of_the_gguf_package_to_the_bit(name: str) -> None:
-    blocks = random_blocks(BY_NAME[name], (33, 160), seed=3)
+    width = 512 if name.startswith("TQ") else 160
+    blocks = random_blocks(BY_NAME[name], (33, width), seed=3)
     expected = gguf.quants.dequantize(blocks.stored, gguf.GGMLQuantizationType[name])
     integers = to_integers(blocks)
     np.testing.assert_array_equal(integers.decode(), expected)
-    assert (integers.group, integers.activation.group, integers.shape) == (32, 32, (33, 160))
+    assert (integers.group, integers.activation.group, integers.shape) == (32, 32, (33, width))
     if isinstance(integers, Int4):
         assert integers.offset == ("minimum" if name == "Q4_1" else "symmetric")
 
@@ -45,19 +46,19 @@ def test_rows_in_another_order(name: str) -> None:
     np.testing.assert_array_equal(to_integers(ordered).decode(), plain.decode()[order])
 
 
-@pytest.mark.parametrize("name", ["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q5_1", "Q6_K"])
+@pytest.mark.parametrize("name", ["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q5_1", "Q6_K", "IQ4_XS"])
 def test_factors_and_levels_give_the_weights_of_the_gguf_package_to_the_bit(name: str) -> None:
     blocks = random_blocks(BY_NAME[name], (35, 768), seed=7)
     expected = gguf.quants.dequantize(blocks.stored, gguf.GGMLQuantizationType[name])
     made = to_super_blocks(blocks)
-    codes = made.codes.astype(np.float32) - np.float32(made.zero)
+    codes = made.integers().codes.astype(np.float32)
     values = np.repeat(made.scales, made.group, axis=1) * codes
     if made.minimums is not None:
         values = values + np.repeat(made.minimums, made.group, axis=1)
     np.testing.assert_array_equal(values, expected)
 
 
-@pytest.mark.parametrize("name", ["Q2_K", "Q3_K", "Q4_K"])
+@pytest.mark.parametrize("name", ["Q2_K", "Q3_K", "Q4_K", "IQ4_XS"])
 def test_rows_of_super_blocks_in_another_order(name: str) -> None:
     plain = random_blocks(BY_NAME[name], (48, 256), seed=4)
     order = np.random.default_rng(1).permutation(48)
@@ -72,7 +73,7 @@ def test_blocks_whose_scales_do_not_fit_are_refused(name: str) -> None:
         to_integers(random_blocks(BY_NAME[name], (2, 256), seed=5))
 
 
-@pytest.mark.parametrize("name", ["F16", "Q8_0", "Q4_1", "IQ4_NL", "IQ4_XS"])
+@pytest.mark.parametrize("name", ["F16", "Q8_0", "Q4_1", "IQ4_NL", "TQ2_0", "IQ2_S"])
 def test_blocks_without_levels_are_no_super_blocks(name: str) -> None:
     with pytest.raises(TypeError, match=f"{name} of shape .* Q4_K"):
         to_super_blocks(random_blocks(BY_NAME[name], (2, 256), seed=5))

@@ -1,4 +1,5 @@
-"""Inverse frequencies against those that transformers computes, in both forms of config."""
+"""Inverse frequencies against those that transformers computes, in both forms of config; logits far past the positions
+that a model was trained with."""
 
 from __future__ import annotations
 
@@ -11,8 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
+import tiny_models
+from honed.backends.native import NativeBackend
+from honed.backends.native_config import NativeConfig
 from honed.errors import FormatError, UnsupportedError
 from honed.models.config import Fields, read_context
+from honed.models.registry import read_model
 from honed.models.rope_scaling import read_rotary
 
 LLAMA3 = {
@@ -51,6 +56,7 @@ SCALED = {
     "longrope with a factor": {**LONGROPE, "factor": 8.0},
     "longrope with an attention factor": {**LONGROPE, "attention_factor": 1.5},
     "longrope that shrinks": {**LONGROPE, "factor": 0.5},
+    "proportional": {"rope_type": "proportional", "rope_theta": 1e6, "factor": 2.0, "partial_rotary_factor": 0.25},
 }
 
 
@@ -68,6 +74,56 @@ def test_scaled_rotations_equal_transformers(name: str) -> None:
         found = read_rotary(Fields({**sizes, **form}, "config.json"), 64)
         np.testing.assert_allclose(found.inverse_frequencies, expected.numpy(), rtol=4e-7)
         assert found.attention_factor == pytest.approx(factor, rel=1e-12)
+
+
+@pytest.mark.parametrize("part", [0.25, 0.5, 0.75])
+@pytest.mark.parametrize("name", ["llama3", "linear", "dynamic", "yarn", "yarn with mscale", "longrope"])
+def test_scaled_rotations_of_a_part_of_a_head_equal_transformers(name: str, part: float) -> None:
+    pairs = int(32 * part)
+    parameters = {**SCALED[name], "partial_rotary_factor": part}
+    if name == "longrope":
+        parameters |= {field: LONGROPE[field][:pairs] for field in ("short_factor", "long_factor")}
+    sizes = {"hidden_size": 256, "num_attention_heads": 4, "max_position_embeddings": 131072}
+    config = transformers.LlamaConfig(**sizes, rope_parameters=dict(parameters))
+    expected, factor = ROPE_INIT_FUNCTIONS[str(parameters["rope_type"])](config, "cpu")
+    found = read_rotary(Fields({**sizes, "rope_parameters": parameters}, "config.json"), 64, partial=1.0)
+    assert len(found.inverse_frequencies) == pairs
+    np.testing.assert_allclose(found.inverse_frequencies, expected.numpy(), rtol=2e-6)  # theirs are blended in float32
+    assert found.attention_factor == pytest.approx(factor, rel=1e-12)
+
+
+SHORT: dict[str, Any] = {"original_max_position_embeddings": 16}
+SAME: dict[str, Any] = {"short_factor": [2.0] * 6, "long_factor": [2.0] * 6}
+FAR: dict[str, tuple[str, dict[str, Any]]] = {
+    "yarn": ("llama", {**YARN, **SHORT, "factor": 16.0}),
+    "yarn with mscale": ("qwen2", {**YARN, **SHORT, "mscale": 0.7, "mscale_all_dim": 1.1, "truncate": False}),
+    "yarn with turns": ("qwen3", {**YARN, **SHORT, "attention_factor": 1.3, "beta_fast": 6.0, "beta_slow": 2.0}),
+    "yarn of a part": ("glm4", {**YARN, **SHORT, "partial_rotary_factor": 0.5}),
+    "yarn of neox": ("gpt_neox", {**YARN, **SHORT, "partial_rotary_factor": 0.5}),
+    "llama3 of a part": ("glm4", {**LLAMA3, **SHORT, "partial_rotary_factor": 0.5}),
+    "linear of a part": ("glm4", {**LINEAR, "partial_rotary_factor": 0.5}),
+    "dynamic": ("llama", DYNAMIC),
+    "proportional": ("llama", {"rope_type": "proportional", "rope_theta": 500.0, "partial_rotary_factor": 0.5}),
+    "longrope that does not change": (
+        "llama",
+        {**LONGROPE, **SHORT, **SAME},
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", FAR)
+def test_logits_far_behind_the_original_context(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind, parameters = FAR[name]
+    own: dict[str, Any] = {"glm4": {"head_dim": 16, **tiny_models.GLM}, "qwen3": {"head_dim": 20}}.get(kind, {})
+    family = f"far {name}"
+    monkeypatch.setitem(tiny_models.FAMILIES, family, (kind, {**own, "rope_parameters": parameters}))
+    monkeypatch.setattr(tiny_models, "TOKENS", 180)
+    made = tiny_models.golden(family)
+    assert made.agrees(tiny_models.reference_whole(made))
+    assert read_model(made.checkpoint.config).dimensions.context == 256
+    backend = NativeBackend.load(made.checkpoint, NativeConfig(kv_tokens=256, dtype="float32", kv_dtype="float32"))
+    assert made.agrees(backend.forward(tiny_models.whole(made.tokens, pages=(3, 1, 5, 4, 0, 2))))
 
 
 @settings(deadline=None, max_examples=60, derandomize=True)
@@ -104,8 +160,11 @@ def test_where_the_context_ends() -> None:
     assert context(262144, **yarn) == 262144
     assert context(2048, type="dynamic", factor=4.0) == 2048
     assert context(2048, type="linear", factor=4.0) == 2048
-    assert context(131072, type="longrope", original_max_position_embeddings=4096) == 4096
-    assert context(131072, type="su", original_max_position_embeddings=4096) == 4096
+    factors = {"short_factor": [1.0], "long_factor": [2.0]}
+    assert context(131072, type="longrope", original_max_position_embeddings=4096, **factors) == 4096
+    assert context(131072, type="su", original_max_position_embeddings=4096, **factors) == 4096
+    factors["short_factor"] = [2.0]
+    assert context(131072, type="longrope", original_max_position_embeddings=4096, **factors) == 131072
 
 
 def test_where_both_forms_stand_the_older_one_counts_as_in_transformers() -> None:

@@ -232,7 +232,11 @@ def test_a_codebook_is_packed_as_int4_is() -> None:
         native.CodebookBuilder(33, 70, 48, table)
 
 
-SIZES_OF_FORMS = [("Q4_K", 4736), ("Q5_K", 8832), ("Q5_1", 9216), ("Q6_K", 8768), ("Q2_K", 4736), ("Q3_K", 4672)]
+SIZES_OF_FORMS = [
+    *[("Q4_K", 4736), ("Q5_K", 8832), ("Q5_1", 9216), ("Q6_K", 8768), ("Q2_K", 4736), ("Q3_K", 4672)],
+    ("IQ4_XS", 4416),
+]
+NO_MINIMUM = ("Q6_K", "Q3_K", "IQ4_XS")
 BlockArrays = dict[str, NDArray[Any] | None]
 
 
@@ -242,8 +246,8 @@ def block_arrays(name: str, rows: int, k: int) -> BlockArrays:
     return {
         "codes": np.ones((rows, k), np.uint8),
         "d": ones,
-        "m": None if name in ("Q6_K", "Q3_K") else ones.copy(),
-        "levels": None if name == "Q5_1" else np.ones((rows, k // 16), np.uint8),
+        "m": None if name in NO_MINIMUM else ones.copy(),
+        "levels": None if name == "Q5_1" else np.ones((rows, k // (32 if name == "IQ4_XS" else 16)), np.uint8),
     }
 
 
@@ -262,8 +266,8 @@ def test_super_blocks(name: Any, nbytes: int) -> None:
 
 @pytest.mark.parametrize("name", [name for name, _ in SIZES_OF_FORMS])
 def test_super_blocks_out_of_range(name: Any) -> None:
-    largest = {"Q2_K": 15, "Q3_K": 15, "Q4_K": 15, "Q6_K": 63}.get(name, 31)
-    has_minimum = name not in ("Q6_K", "Q3_K")
+    largest = {"Q2_K": 15, "Q3_K": 15, "Q4_K": 15, "IQ4_XS": 15, "Q6_K": 63}.get(name, 31)
+    has_minimum = name not in NO_MINIMUM
 
     def refuses(match: str, **changed: NDArray[Any] | None) -> None:
         arrays: Any = block_arrays(name, 2, 256) | changed

@@ -2,6 +2,7 @@
 //
 // Codes are the unsigned operand of the byte multiply-add as they are. Its int16 results of a few quads are added before
 // they are widened: eight of nibbles (15 * 254 * 8 < 2^15), four of five bits (31 * 254 * 4), two of six (63 * 254 * 2).
+// Of the values of iq4_xs, as in matmul_codebook.cpp, the magnitude is unsigned and the sign goes to the activations.
 #include "kernels/avx2/epilogue.h"
 #include "kernels/avx2/rows.h"
 #include "kernels/avx2/slots.h"
@@ -111,6 +112,40 @@ template <int Rows>
   }
 }
 
+// Adds the products of one quad of activations of each row with a vector of signed weights.
+template <int Rows>
+[[gnu::always_inline]] inline void add_signed(const Block<Rows>& x, int64_t k, __m256i w, int v,
+                                              __m256i (&dots)[Rows][kTileVectors]) {
+  const __m256i magnitude = _mm256_abs_epi8(w);
+  for (int r = 0; r < Rows; ++r) {
+    const __m256i value = _mm256_sign_epi8(broadcast_quad(x.codes[r] + k), w);
+    const __m256i pairs = _mm256_maddubs_epi16(magnitude, value);  // 127 * 127 * 2 < 2^15
+    dots[r][v] = _mm256_add_epi32(dots[r][v], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    pin(dots[r][v]);
+  }
+}
+
+// Adds 32 k of nibbles, which stand for kFourBitValues, to 16 columns; they lie as those of `add_nibbles`.
+template <int Rows>
+[[gnu::always_inline]] inline void add_values(const Block<Rows>& x, int64_t k, const uint8_t* codes,
+                                              __m256i (&dots)[Rows][kTileVectors]) {
+  const __m256i low_nibble = _mm256_set1_epi8(15);
+  const __m128i values = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kFourBitValues));
+  const __m256i table = _mm256_broadcastsi128_si256(values);
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    const uint8_t* cells = codes + i * kCellBytes;
+    _mm_prefetch(reinterpret_cast<const char*>(cells + kPrefetchBytes), _MM_HINT_T0);
+    for (int v = 0; v < kTileVectors; ++v) {
+      const __m256i bytes = load(cells + v * 32);
+      const __m256i first = _mm256_shuffle_epi8(table, _mm256_and_si256(bytes, low_nibble));
+      const __m256i second = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(bytes, 4), low_nibble));
+      add_signed(x, k + i * 4, first, v, dots);
+      add_signed(x, k + kBlock / 2 + i * 4, second, v, dots);
+    }
+  }
+}
+
 template <int Rows>
 inline void clear(__m256i (&dots)[Rows][kTileVectors]) {
   for (int r = 0; r < Rows; ++r) dots[r][0] = dots[r][1] = _mm256_setzero_si256();
@@ -193,22 +228,29 @@ inline void add_block(const Block<Rows>& x, int64_t g, const uint8_t* head, cons
       clear(dots);
       if constexpr (Form == BlockForm::q4_k) {
         add_nibbles(x, g * kBlock, tile, dots);
+      } else if constexpr (Form == BlockForm::iq4_xs) {
+        add_values(x, g * kBlock, tile, dots);
       } else {
         add_bytes<Rows, 8, 4>(x, g * kBlock, tile, dots);
       }
       for (int v = 0; v < kTileVectors; ++v) {
         const int column = first + v * kVector;
         __m256 scale = half_at(head, column);
-        __m256 minimum = half_at(head + kPanelColumns * 2, column);
-        if constexpr (kShape.level_bytes != 0) {
-          scale = _mm256_mul_ps(scale, level<Level::whole>(levels + column));
-          minimum = Vector::negate(_mm256_mul_ps(minimum, level<Level::whole>(levels + kPanelColumns + column)));
-        }
-        add_scaled(x, g, dots, v, scale, column, result);
-        for (int r = 0; r < Rows; ++r) {
-          const __m256 total = _mm256_set1_ps(static_cast<float>(x.sums[r][g]) * x.scales[r][g]);
-          __m256& sum = result[r][column / kVector];
-          sum = _mm256_fmadd_ps(total, minimum, sum);
+        if constexpr (!kShape.minimum) {
+          scale = _mm256_mul_ps(scale, level<Level::signed_whole>(levels + column));
+          add_scaled(x, g, dots, v, scale, column, result);
+        } else {
+          __m256 minimum = half_at(head + kPanelColumns * 2, column);
+          if constexpr (kShape.level_bytes != 0) {
+            scale = _mm256_mul_ps(scale, level<Level::whole>(levels + column));
+            minimum = Vector::negate(_mm256_mul_ps(minimum, level<Level::whole>(levels + kPanelColumns + column)));
+          }
+          add_scaled(x, g, dots, v, scale, column, result);
+          for (int r = 0; r < Rows; ++r) {
+            const __m256 total = _mm256_set1_ps(static_cast<float>(x.sums[r][g]) * x.scales[r][g]);
+            __m256& sum = result[r][column / kVector];
+            sum = _mm256_fmadd_ps(total, minimum, sum);
+          }
         }
       }
     }
@@ -254,6 +296,7 @@ void matmul_blocks(const MatmulArgs& args) {
     case BlockForm::q6_k: return multiply<BlockForm::q6_k>(args);
     case BlockForm::q2_k: return multiply<BlockForm::q2_k>(args);
     case BlockForm::q3_k: return multiply<BlockForm::q3_k>(args);
+    case BlockForm::iq4_xs: return multiply<BlockForm::iq4_xs>(args);
   }
 }
 

@@ -1,5 +1,6 @@
 // GGUF blocks whose scales are products times int8 activations in groups of 32. Codes are unsigned, as vpdpbusd wants
-// them; the zero point of q6_k is taken away with the sum of the activations of each 16.
+// them; the zero point of q6_k is taken away with the sum of the activations of each 16. The values of iq4_xs are looked
+// up 128 higher, which is taken away the same way.
 #include "kernels/avx512vnni/epilogue.h"
 #include "kernels/avx512vnni/rows.h"
 #include "kernels/avx512vnni/slots.h"
@@ -81,8 +82,23 @@ static inline void add_bytes(const RowBlock& x, int64_t k, const uint8_t* tile, 
   }
 }
 
-// Adds 32 k of nibbles: quad i in the low ones of row i, which are the first 16 k, quad i + 4 in the high ones.
+// Starts at -128 * (sum of the activations of block g).
 template <int Rows>
+static inline void start_values(const RowBlock& x, int64_t g, Dots<Rows>& dots) {
+  for (int r = 0; r < Rows; ++r) dots.low[r] = dots.high[r] = _mm512_set1_epi32(-128 * x.sums(r)[g]);
+}
+
+// Nibbles, or what they stand for, 128 higher.
+template <bool Values>
+static inline __m512i looked_up(__m512i nibbles) {
+  if constexpr (!Values) return nibbles;
+  const __m128i values = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kFourBitValues));
+  const __m512i table = _mm512_xor_si512(_mm512_broadcast_i32x4(values), _mm512_set1_epi8(-128));
+  return _mm512_shuffle_epi8(table, nibbles);
+}
+
+// Adds 32 k of nibbles: quad i in the low ones of row i, which are the first 16 k, quad i + 4 in the high ones.
+template <bool Values = false, int Rows>
 static inline void add_nibbles(const RowBlock& x, int64_t k, const uint8_t* codes, Dots<Rows>& first_16,
                                Dots<Rows>& second_16) {
   constexpr int64_t kHalfBytes = kGroupQuads * kCellBytes;
@@ -93,10 +109,10 @@ static inline void add_nibbles(const RowBlock& x, int64_t k, const uint8_t* code
     _mm_prefetch(reinterpret_cast<const char*>(cells + kHalfBytes + kPrefetchBytes), _MM_HINT_T0);
     const __m512i low = _mm512_loadu_si512(cells);
     const __m512i high = _mm512_loadu_si512(cells + kHalfBytes);
-    const __m512i low_second = _mm512_and_si512(_mm512_srli_epi16(low, 4), nibble);
-    const __m512i high_second = _mm512_and_si512(_mm512_srli_epi16(high, 4), nibble);
-    const __m512i low_first = _mm512_and_si512(low, nibble);
-    const __m512i high_first = _mm512_and_si512(high, nibble);
+    const __m512i low_second = looked_up<Values>(_mm512_and_si512(_mm512_srli_epi16(low, 4), nibble));
+    const __m512i high_second = looked_up<Values>(_mm512_and_si512(_mm512_srli_epi16(high, 4), nibble));
+    const __m512i low_first = looked_up<Values>(_mm512_and_si512(low, nibble));
+    const __m512i high_first = looked_up<Values>(_mm512_and_si512(high, nibble));
     for (int r = 0; r < Rows; ++r) {
       const __m512i first = broadcast_quad(x.codes(r) + k + i * 4);
       const __m512i second = broadcast_quad(x.codes(r) + k + kBlock / 2 + i * 4);
@@ -160,6 +176,11 @@ static inline void add_block(const RowBlock& x, int64_t g, const uint8_t* head, 
     add_nibbles(x, g * kBlock, codes, dots[0], dots[1]);
     add_scaled(x, g, dots[0], leveled(d, levels, Level::signed_whole), result);
     add_scaled(x, g, dots[1], leveled(d, levels + kPanelColumns, Level::signed_whole), result);
+  } else if constexpr (Form == BlockForm::iq4_xs) {
+    Dots<Rows> dots;
+    start_values(x, g, dots);
+    add_nibbles<true>(x, g * kBlock, codes, dots, dots);
+    add_scaled(x, g, dots, leveled(d, levels, Level::signed_whole), result);
   } else if constexpr (Form == BlockForm::q2_k) {
     Dots<Rows> dots[2];
     clear(dots[0]);
@@ -233,6 +254,7 @@ void matmul_blocks(const MatmulArgs& args) {
     case BlockForm::q6_k: return multiply<BlockForm::q6_k>(args);
     case BlockForm::q2_k: return multiply<BlockForm::q2_k>(args);
     case BlockForm::q3_k: return multiply<BlockForm::q3_k>(args);
+    case BlockForm::iq4_xs: return multiply<BlockForm::iq4_xs>(args);
   }
 }
 

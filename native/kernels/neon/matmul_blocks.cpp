@@ -51,15 +51,21 @@ static inline void add_half_nibbles(const int8x16_t (&activations)[Rows], const 
   add_half_cells<Rows, 3, High, Zero>(activations, codes, dots);
 }
 
-// Row `Quad` of cells: that quad of the block in the low nibbles, the one four further in the high ones.
-template <int Rows, int Quad>
+// Row `Quad` of cells: that quad of the block in the low nibbles, the one four further in the high ones. With `Values`
+// they stand for kFourBitValues.
+template <int Rows, int Quad, bool Values>
 static inline void add_cells(const int8x16_t (&first)[Rows], const int8x16_t (&second)[Rows], const uint8_t* codes,
                              Dots<Rows>& dots) {
   for (int v = 0; v < kPanelVectors; ++v) {
     const uint8_t* column = codes + v / kHalfVectors * 4 * kQuadBytes + v % kHalfVectors * 16;
     const uint8x16_t packed = vld1q_u8(column + Quad * kQuadBytes);
-    const int8x16_t low = vreinterpretq_s8_u8(vandq_u8(packed, vdupq_n_u8(15)));
-    const int8x16_t high = vreinterpretq_s8_u8(vshrq_n_u8(packed, 4));
+    int8x16_t low = vreinterpretq_s8_u8(vandq_u8(packed, vdupq_n_u8(15)));
+    int8x16_t high = vreinterpretq_s8_u8(vshrq_n_u8(packed, 4));
+    if constexpr (Values) {
+      const int8x16_t table = vld1q_s8(kFourBitValues);
+      low = vqtbl1q_s8(table, vreinterpretq_u8_s8(low));
+      high = vqtbl1q_s8(table, vreinterpretq_u8_s8(high));
+    }
     for (int r = 0; r < Rows; ++r) {
       const int32x4_t dot = vdotq_laneq_s32(dots.columns[r][v], low, first[r], Quad);
       dots.columns[r][v] = vdotq_laneq_s32(dot, high, second[r], Quad);
@@ -151,17 +157,20 @@ static inline void add_block(const RowBlock& x, int64_t g, const uint8_t* head, 
   }
   Dots<Rows> dots;
   dots.clear();
-  if constexpr (Form == BlockForm::q4_k) {
-    add_cells<Rows, 0>(first, second, codes, dots);
-    add_cells<Rows, 1>(first, second, codes, dots);
-    add_cells<Rows, 2>(first, second, codes, dots);
-    add_cells<Rows, 3>(first, second, codes, dots);
+  if constexpr (kShape.nibbles) {
+    constexpr bool kValues = Form == BlockForm::iq4_xs;
+    add_cells<Rows, 0, kValues>(first, second, codes, dots);
+    add_cells<Rows, 1, kValues>(first, second, codes, dots);
+    add_cells<Rows, 2, kValues>(first, second, codes, dots);
+    add_cells<Rows, 3, kValues>(first, second, codes, dots);
   } else {
     add_bytes<Rows, kShape.zero>(first, codes, dots);
     add_bytes<Rows, kShape.zero>(second, codes + 4 * kQuadBytes, dots);
   }
   const auto sum_of = [&](int r) { return x.sums(r)[g]; };
-  if constexpr (kShape.level_bytes == 0) {
+  if constexpr (!kShape.minimum) {
+    add_scales(x, g, dots, [&](int v) { return leveled<Level::signed_whole>(head, levels, v); }, result);
+  } else if constexpr (kShape.level_bytes == 0) {
     add_scales(x, g, dots, [&](int v) { return f16_to_f32(head + v * kVector * 2); }, result);
     add_minimums<Rows>(x, g, [&](int v) { return f16_to_f32(minimums + v * kVector * 2); }, sum_of, result);
   } else {
@@ -208,6 +217,7 @@ void matmul_blocks(const MatmulArgs& args) {
     case BlockForm::q6_k: return multiply<BlockForm::q6_k>(args);
     case BlockForm::q2_k: return multiply<BlockForm::q2_k>(args);
     case BlockForm::q3_k: return multiply<BlockForm::q3_k>(args);
+    case BlockForm::iq4_xs: return multiply<BlockForm::iq4_xs>(args);
   }
 }
 

@@ -121,8 +121,6 @@ void decode_q3_k(const uint8_t* block, float* y) {
   }
 }
 
-constexpr int8_t kFourBitValues[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
-
 void decode_iq4_nl(const uint8_t* block, float* y) {
   const float d = half_at(block);
   for (int i = 0; i < kBlock; ++i) y[i] = d * static_cast<float>(kFourBitValues[nibble(block + 2, i)]);

@@ -24,10 +24,11 @@ int code_at(bool nibbles, const uint8_t* codes, int column, int k) {
   return k < kBlock / 2 ? byte & 15 : byte >> 4;
 }
 
-int32_t dot_of(const BlockShape& shape, bool nibbles, const Block& block, int column, int first) {
+int32_t dot_of(BlockForm form, const BlockShape& shape, const Block& block, int column, int first) {
   int32_t dot = 0;
   for (int k = first; k < first + shape.group; ++k) {
-    dot += block.x[k] * (code_at(nibbles, block.codes, column, k) - shape.zero);
+    const int code = code_at(shape.nibbles, block.codes, column, k);
+    dot += block.x[k] * (form == BlockForm::iq4_xs ? kFourBitValues[code] : code - shape.zero);
   }
   return dot;
 }
@@ -46,6 +47,7 @@ struct Levels {
 };
 
 Levels levels_of(BlockForm form, const BlockShape& shape, const Block& block, int column, int first) {
+  if (form == BlockForm::iq4_xs) return {static_cast<int8_t>(block.levels[column]), 0};
   if (shape.group == kBlock) return {block.levels[column], block.levels[kPanelColumns + column]};
   const uint8_t level = block.levels[first / 16 * kPanelColumns + column];
   if (form == BlockForm::q2_k) return {level & 15, level >> 4};
@@ -63,7 +65,7 @@ float add_block(BlockForm form, const BlockShape& shape, const Block& block, int
       scale = d * static_cast<float>(levels.scale);
       minimum = -(m * static_cast<float>(levels.minimum));
     }
-    const auto dot = static_cast<float>(dot_of(shape, shape.nibbles, block, column, first));
+    const auto dot = static_cast<float>(dot_of(form, shape, block, column, first));
     result = fma(dot * block.x_scale, scale, result);
     if (!shape.minimum) continue;
     result = fma(static_cast<float>(sum_of(shape, block, first)) * block.x_scale, minimum, result);

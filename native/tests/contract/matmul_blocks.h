@@ -19,12 +19,17 @@ struct SuperBlocks {
   std::vector<uint16_t> d, m;     // [columns][k / depth]
   std::vector<int> level, floor;  // [columns][k / group]: scale and minimum levels
 
-  bool signed_levels() const { return form == BlockForm::q6_k || form == BlockForm::q3_k; }
-  bool nibbles() const { return form == BlockForm::q4_k || form == BlockForm::q2_k || form == BlockForm::q3_k; }
+  bool values() const { return form == BlockForm::iq4_xs; }
+  bool signed_levels() const { return form == BlockForm::q6_k || form == BlockForm::q3_k || values(); }
+  bool nibbles() const { return form != BlockForm::q5_k && form != BlockForm::q5_1 && form != BlockForm::q6_k; }
   int64_t depth() const { return form == BlockForm::q5_1 ? 32 : 256; }
-  int64_t group() const { return signed_levels() || form == BlockForm::q2_k ? 16 : 32; }
+  int64_t group() const { return (signed_levels() && !values()) || form == BlockForm::q2_k ? 16 : 32; }
   bool has_minimum() const { return !signed_levels(); }
   int zero() const { return form == BlockForm::q6_k ? 32 : form == BlockForm::q3_k ? 4 : 0; }
+  int weight(int64_t column, int64_t i) const {
+    constexpr int kValues[] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+    return values() ? kValues[at(column, i)] : at(column, i) - zero();
+  }
   int at(int64_t column, int64_t i) const { return code[static_cast<std::size_t>(column * k + i)]; }
   std::size_t super(int64_t column, int64_t i) const { return static_cast<std::size_t>((column * k + i) / depth()); }
   std::size_t run(int64_t column, int64_t i) const { return static_cast<std::size_t>((column * k + i) / group()); }
@@ -84,7 +89,7 @@ inline std::vector<uint8_t> pack_super_blocks(const SuperBlocks& w) {
         return w.form == BlockForm::q2_k ? w.level[run] | w.floor[run] << 4 : w.level[run];
       };
       for (int c = 0; c < 32; ++c) bytes.push_back(static_cast<uint8_t>(both(w.run(column + c, k))));
-      for (int c = 0; c < 32; ++c) {
+      for (int c = 0; !w.values() && c < 32; ++c) {
         const int second = w.group() == 16 ? both(w.run(column + c, k + 16)) : w.floor[w.run(column + c, k)];
         bytes.push_back(static_cast<uint8_t>(second));
       }
@@ -99,7 +104,7 @@ inline Linear super_block_scaled(const Activations& x, const SuperBlocks& w, int
     int64_t dot = 0;
     int64_t total = 0;
     for (int64_t k = begin; k < begin + w.group(); ++k) {
-      dot += static_cast<int64_t>(x.at(row, k)) * (w.at(column, k) - w.zero());
+      dot += static_cast<int64_t>(x.at(row, k)) * w.weight(column, k);
       total += x.at(row, k);
     }
     const float x_scale = x.scale(row, begin / 32);
@@ -119,9 +124,9 @@ inline Linear super_block_scaled(const Activations& x, const SuperBlocks& w, int
 }
 
 inline void test_matmul_blocks(Check& check, const KernelTable& table) {
-  constexpr const char* kNames[] = {"q4_k", "q5_k", "q5_1", "q6_k", "q2_k", "q3_k"};
+  constexpr const char* kNames[] = {"q4_k", "q5_k", "q5_1", "q6_k", "q2_k", "q3_k", "iq4_xs"};
   int64_t sequence = 0;
-  for (int form = 0; form < 6; ++form) {
+  for (int form = 0; form < 7; ++form) {
     for (const Epilogue epilogue : kEpilogues) {
       for (int repeat = 0; repeat < 14; ++repeat) {
         Random random(1300 + static_cast<uint64_t>(sequence));

@@ -60,7 +60,7 @@ class GgufBlocks:
         return own or DenseScheme("float32" if self.type_name == "F32" else "bfloat16").run_as(policy)
 
     def floats(self) -> Mapping[str, NDArray[Any]]:
-        return {f"scale {field}": self.blocks[field] for field in self.format.scales}
+        return self.format.floats(self.blocks)
 
     @property
     def type_name(self) -> str:
@@ -68,11 +68,16 @@ class GgufBlocks:
         return self.format.name
 
     @property
+    def looked_up(self) -> bool:
+        """Whether kernels look rows up in the blocks as they lie."""
+        return self.format.codes is not None and not self.type_name.startswith("TQ")
+
+    @property
     def int4_offset(self) -> Offset:
         """The offset with which int4 groups come nearest to the grid that these values already lie on."""
         if "m" in self.format.scales:
             return "minimum"
-        return "symmetric" if self.type_name == "Q4_0" else "zero_point"
+        return "symmetric" if self.type_name in ("Q4_0", "TQ1_0", "TQ2_0") else "zero_point"
 
     @property
     def blocks(self) -> NDArray[np.void]:

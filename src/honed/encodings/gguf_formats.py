@@ -2,20 +2,33 @@
 
 Each format cuts a row into blocks of a fixed number of values that share scales; the layouts are those of ggml
 (`ggml-common.h`). Every multiplication and addition is done in float32 in the order that ggml does it, so the result
-equals ggml's bit for bit. Not here: the weight itself with its shape and rows (`gguf_blocks.py`), and the formats of
-fewer than two bits or with large look-up tables (IQ1, IQ2, IQ3, TQ, MXFP4).
+equals ggml's bit for bit. Not here: the weight itself with its shape and rows (`gguf_blocks.py`), what the records of
+the formats of one to three bits mean (`gguf_grid_blocks.py`), and MXFP4.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from honed.encodings.codebook import GGML_VALUES
 from honed.encodings.dense import bfloat16_to_float32
+from honed.encodings.gguf_grid_blocks import (
+    iq1_m,
+    iq1_m_factor,
+    iq1_s,
+    iq2_s,
+    iq2_xs,
+    iq2_xxs,
+    iq3_s,
+    iq3_xxs,
+    tq1_0_codes,
+    tq2_0_codes,
+)
 
 Blocks = NDArray[np.void]
 Values = NDArray[np.float32]
@@ -34,8 +47,9 @@ class BlockFormat:
     """One format: `layout` is the little-endian record of a block.
 
     `scales` names the float fields of the record; if these are finite, so is every value of the block. `codes` maps n
-    records to int8 [n, values], what is multiplied with the scale of each value; None for formats of single floats.
-    `widen` maps records and their codes to values.
+    records to int8 [n, values], what is multiplied with the scale of each value; None for formats of single floats
+    and of points of a grid. `widen` maps records and their codes to values. `scattered` gives the scale of each block
+    where no field is it.
     """
 
     name: str
@@ -45,6 +59,7 @@ class BlockFormat:
     scales: tuple[str, ...]
     codes: Callable[[Blocks], Codes] | None
     widen: Callable[[Blocks, Codes], Values]
+    scattered: Callable[[Blocks], NDArray[np.float16]] | None = None
 
     @property
     def nbytes(self) -> int:
@@ -54,6 +69,12 @@ class BlockFormat:
     def decode(self, blocks: Blocks) -> Values:
         """n records to float32 [n, values]."""
         return self.widen(blocks, _NO_CODES if self.codes is None else self.codes(blocks))
+
+    def floats(self, blocks: Blocks) -> dict[str, NDArray[Any]]:
+        """Of records [rows, n] every scale by its name, [rows, n]."""
+        if self.scattered is not None:
+            return {"scale d": self.scattered(blocks.reshape(-1)).reshape(blocks.shape)}
+        return {f"scale {field}": blocks[field] for field in self.scales}
 
 
 def _column(blocks: Blocks, field: str) -> Values:
@@ -190,11 +211,15 @@ def _groups_of_q3_k(blocks: Blocks, codes: Codes) -> Values:
     return _grouped(blocks, six_bit_scales(blocks["scales"]), codes)
 
 
-def _groups_of_iq4_xs(blocks: Blocks, codes: Codes) -> Values:
+def levels_of_iq4_xs(blocks: Blocks) -> NDArray[np.int8]:
+    """Eight scales of six bits, less 32: [n, 8]."""
     low = (blocks["low"][:, :, None] >> _LOW_HIGH.reshape(2)) & np.uint8(0x0F)
     high = (blocks["upper"][:, None] >> _EIGHT_PAIRS) & np.uint16(3)
-    levels = (low.reshape(-1, 8) | (high.astype(np.uint8) << np.uint8(4))).view(np.int8) - np.int8(32)
-    return _grouped(blocks, levels, codes)
+    return (low.reshape(-1, 8) | (high.astype(np.uint8) << np.uint8(4))).view(np.int8) - np.int8(32)
+
+
+def _groups_of_iq4_xs(blocks: Blocks, codes: Codes) -> Values:
+    return _grouped(blocks, levels_of_iq4_xs(blocks), codes)
 
 
 def _groups_of_q2_k(blocks: Blocks, codes: Codes) -> Values:
@@ -210,13 +235,19 @@ class _Meaning:
 
     codes: Callable[[Blocks], Codes] | None
     widen: Callable[[Blocks, Codes], Values]
+    scattered: Callable[[Blocks], NDArray[np.float16]] | None = None
+
+
+def _points(values: Callable[[Blocks], Values]) -> _Meaning:
+    """Of a format whose codes are numbers of points."""
+    return _Meaning(None, lambda blocks, codes: values(blocks))
 
 
 def _format(name: str, type_id: int, values: int, fields: list[tuple[str, str, int]], meaning: _Meaning) -> BlockFormat:
     """`fields` are (name, numpy type, count) in the order of the bytes; the float ones are the scales."""
     layout = np.dtype([(field, kind, (count,)) if count > 1 else (field, kind) for field, kind, count in fields])
     scales = tuple(field for field, _, _ in fields if field in ("d", "m"))
-    return BlockFormat(name, type_id, values, layout, scales, meaning.codes, meaning.widen)
+    return BlockFormat(name, type_id, values, layout, scales, meaning.codes, meaning.widen, meaning.scattered)
 
 
 _D, _M = ("d", "<f2", 1), ("m", "<f2", 1)
@@ -226,6 +257,12 @@ _Q2_K = [("scales", "u1", 16), ("codes", "u1", 64), _D, _M]
 _Q3_K = [_HIGH_K, ("codes", "u1", 64), _SIX_BITS, _D]
 _IQ4_XS = [_D, ("upper", "<u2", 1), ("low", "u1", 4), _CODES_K]
 _Q6_K = [_CODES_K, ("high", "u1", 64), ("scales", "i1", 16), _D]
+_IQ2_XS = [_D, ("codes", "<u2", 32), ("scales", "u1", 8)]
+_IQ2_S = [_D, ("codes", "u1", 32), ("signs", "u1", 32), ("high", "u1", 8), ("scales", "u1", 8)]
+_IQ3_XXS = [_D, ("codes", "u1", 64), ("signs", "<u4", 8)]
+_IQ3_S = [_D, ("codes", "u1", 64), ("high", "u1", 8), ("signs", "u1", 32), ("scales", "u1", 4)]
+_IQ1_M = [("codes", "u1", 32), ("high", "u1", 16), ("scales", "<u2", 4)]
+_TQ1_0 = [("codes", "u1", 48), ("last", "u1", 4), _D]
 FORMATS: dict[int, BlockFormat] = {
     entry.type_id: entry
     for entry in (
@@ -241,14 +278,21 @@ FORMATS: dict[int, BlockFormat] = {
         _format("Q4_K", 12, 256, [_D, _M, _SIX_BITS, _CODES_K], _Meaning(_codes_q4_k, _groups_minus_minimum)),
         _format("Q5_K", 13, 256, [_D, _M, _SIX_BITS, _HIGH_K, _CODES_K], _Meaning(_codes_q5_k, _groups_minus_minimum)),
         _format("Q6_K", 14, 256, _Q6_K, _Meaning(_codes_q6_k, _groups_of_16)),
+        _format("IQ2_XXS", 16, 256, [_D, ("codes", "<u4", 16)], _points(iq2_xxs)),
+        _format("IQ2_XS", 17, 256, _IQ2_XS, _points(iq2_xs)),
+        _format("IQ3_XXS", 18, 256, _IQ3_XXS, _points(iq3_xxs)),
+        _format("IQ1_S", 19, 256, [_D, ("codes", "u1", 32), ("high", "<u2", 8)], _points(iq1_s)),
         _format("IQ4_NL", 20, 32, [_D, _CODES], _Meaning(_codes_iq4, _scaled)),
+        _format("IQ3_S", 21, 256, _IQ3_S, _points(iq3_s)),
+        _format("IQ2_S", 22, 256, _IQ2_S, _points(iq2_s)),
         _format("IQ4_XS", 23, 256, _IQ4_XS, _Meaning(_codes_iq4, _groups_of_iq4_xs)),
+        _format("IQ1_M", 29, 256, _IQ1_M, _Meaning(None, lambda blocks, codes: iq1_m(blocks), iq1_m_factor)),
         _format("BF16", 30, 1, [("d", "<u2", 1)], _Meaning(None, _bfloat16)),
+        _format("TQ1_0", 34, 256, _TQ1_0, _Meaning(tq1_0_codes, _scaled)),
+        _format("TQ2_0", 35, 256, [("codes", "u1", 64), _D], _Meaning(tq2_0_codes, _scaled)),
     )
 }
 """By the type number that the file carries."""
 
-OTHER_TYPES = {9: "Q8_1", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S"}
-OTHER_TYPES |= {21: "IQ3_S", 22: "IQ2_S", 24: "I8", 25: "I16", 26: "I32", 27: "I64"}
-OTHER_TYPES |= {28: "F64", 29: "IQ1_M", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4"}
+OTHER_TYPES = {9: "Q8_1", 15: "Q8_K", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 39: "MXFP4", 40: "NVFP4"}
 """Names of types that exist and are not read here, for error messages."""

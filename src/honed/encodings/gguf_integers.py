@@ -1,9 +1,9 @@
 """The blocks of a GGUF file as integers in groups: the same codes and scales, so exactly the same weights.
 
-Q8_0 and Q5_0 are int8 groups of 32, Q4_0 and Q4_1 int4 groups of 32 (symmetric, and with a minimum), IQ4_NL a codebook.
-The scales of the others do not fit float16: they are products of a float16 factor and a small integer, and kept as both
-(`SuperBlocks`; not IQ4_XS, which runs decoded). Activations in front of all of them are int8 in groups of 32.
-Not here: rows as float32, which is `GgufBlocks.decode`.
+Q8_0 and Q5_0 are int8 groups of 32, Q4_0 and Q4_1 int4 groups of 32 (symmetric, and with a minimum), TQ1_0 and TQ2_0
+int4 groups too, whose scale is that of their 256, IQ4_NL a codebook. The scales of the others do not fit float16: they
+are products of a float16 factor and a small integer, and kept as both (`SuperBlocks`). Activations in front of all of
+them are int8 in groups of 32. Not here: rows as float32, which is `GgufBlocks.decode`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honed.encodings.activation import ActivationScales
-from honed.encodings.codebook import GGML_VALUES, Codebook
+from honed.encodings.codebook import GGML_VALUES, Codebook, Table
 from honed.encodings.descriptor import Integers
 from honed.encodings.gguf_blocks import GgufBlocks
-from honed.encodings.gguf_formats import Blocks, four_bit_indices, six_bit_pairs, six_bit_scales
+from honed.encodings.gguf_formats import Blocks, four_bit_indices, levels_of_iq4_xs, six_bit_pairs, six_bit_scales
 from honed.encodings.gguf_runs import BLOCK_FORMATS, BlocksFormat
 from honed.encodings.int4 import Int4
 from honed.encodings.int8 import Int8
@@ -32,7 +32,8 @@ class SuperBlocks:
     `codes` uint8 [out, in]; `d`, `m` float16 [out, super-blocks]; `levels` uint8 [out, in / 32 * 2] holds for each 32
     inputs the level and the floor, or where groups are of 16 those of the first and of the second: int8 levels, or
     where there is a minimum the level in the low half of a byte and the floor in the high one (Q2_K), as kernels read
-    them. Where there are no levels (Q5_1) weight = d * code + m.
+    them. Where there are no levels (Q5_1) weight = d * code + m. With a `table` (IQ4_XS) codes are places in it, and
+    `levels` [out, in / 32] are int8 levels alone.
     """
 
     codes: NDArray[np.uint8]
@@ -42,6 +43,7 @@ class SuperBlocks:
     zero: int
     group: int
     """Inputs that share a level."""
+    table: Table | None = None
 
     @property
     def kind(self) -> str:
@@ -52,9 +54,9 @@ class SuperBlocks:
         """d * level of each group, exact: [out, groups]."""
         if self.levels is None:
             return self.d.astype(np.float32)
-        levels: NDArray[np.generic] = self.levels[:, ::2] if self.group == GROUP else self.levels.view(np.int8)
-        if self.group != GROUP and self.m is not None:
-            levels = self.levels & np.uint8(15)
+        levels: NDArray[np.generic] = self.levels.view(np.int8)
+        if self.m is not None:
+            levels = self.levels[:, ::2] if self.group == GROUP else self.levels & np.uint8(15)
         return self._widened(self.d, levels.shape[1]) * levels.astype(np.float32)
 
     @property
@@ -67,7 +69,9 @@ class SuperBlocks:
 
     def integers(self) -> Integers:
         """Scales and minimums multiplied out: the products are exact in float32."""
-        return Integers(self.codes.astype(np.int64) - self.zero, self.scales, self.minimums, self.group)
+        codes = self.codes.astype(np.int64) - self.zero
+        values = codes if self.table is None else np.array(self.table, dtype=np.int64)[codes]
+        return Integers(values, self.scales, self.minimums, self.group)
 
     @staticmethod
     def _widened(factors: NDArray[np.float16], groups: int) -> NDArray[np.float32]:
@@ -82,8 +86,9 @@ def as_run(weight: GgufBlocks) -> Int8 | Int4 | Codebook | SuperBlocks:
 
 
 def to_integers(weight: GgufBlocks) -> Int8 | Int4 | Codebook:
-    """A matrix in Q8_0, Q5_0, Q4_0, Q4_1 or IQ4_NL; TypeError for others, whose scales these encodings cannot hold."""
-    blocks = _in_order(weight, ("Q8_0", "Q5_0", "Q4_0", "Q4_1", "IQ4_NL"))
+    """A matrix in Q8_0, Q5_0, Q4_0, Q4_1, IQ4_NL, TQ1_0 or TQ2_0; TypeError for others, whose scales these encodings
+    cannot hold."""
+    blocks = _in_order(weight, ("Q8_0", "Q5_0", "Q4_0", "Q4_1", "IQ4_NL", "TQ1_0", "TQ2_0"))
     scales, activation = _column(blocks, "d"), ActivationScales(GROUP)
     if weight.type_name == "IQ4_NL":
         indices = four_bit_indices(blocks.reshape(-1)).reshape(weight.shape)
@@ -94,13 +99,21 @@ def to_integers(weight: GgufBlocks) -> Int8 | Int4 | Codebook:
             return Int4((codes + np.int8(8)).view(np.uint8), scales, None, GROUP, activation)
         case "Q4_1":
             return Int4(codes.view(np.uint8), scales, _column(blocks, "m"), GROUP, activation)
+        case "TQ1_0" | "TQ2_0":
+            spread = np.repeat(scales, weight.format.values // GROUP, axis=1)
+            return Int4((codes + np.int8(8)).view(np.uint8), spread, None, GROUP, activation)
         case _:
             return Int8(codes, scales, GROUP, activation)
 
 
 def to_super_blocks(weight: GgufBlocks) -> SuperBlocks:
-    """A matrix in Q2_K, Q3_K, Q4_K, Q5_K, Q5_1 or Q6_K; TypeError for other blocks."""
-    blocks = _in_order(weight, ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q5_1", "Q6_K"))
+    """A matrix in Q2_K, Q3_K, Q4_K, Q5_K, Q5_1, Q6_K or IQ4_XS; TypeError for other blocks."""
+    blocks = _in_order(weight, ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q5_1", "Q6_K", "IQ4_XS"))
+    if weight.type_name == "IQ4_XS":
+        flat = blocks.reshape(-1)
+        indices = four_bit_indices(flat).reshape(weight.shape)
+        levels = levels_of_iq4_xs(flat).view(np.uint8).reshape(weight.shape[0], -1)
+        return SuperBlocks(indices, _column(blocks, "d"), None, levels, 0, GROUP, GGML_VALUES)
     rows, zero = weight.shape[0], {"Q6_K": 32, "Q3_K": 4}.get(weight.type_name, 0)
     codes = (_codes(weight, blocks) + np.int8(zero)).view(np.uint8)
     match weight.type_name:

@@ -14,7 +14,7 @@ from honed.encodings.int4 import Int4Scheme
 from honed.encodings.int8 import Int8Scheme
 from honed.records import dataclass
 
-SuperBlockType = Literal["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q5_1", "Q6_K"]
+SuperBlockType = Literal["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q5_1", "Q6_K", "IQ4_XS"]
 _BYTES_OF_256: dict[SuperBlockType, int] = {
     "Q2_K": 148,
     "Q3_K": 146,
@@ -22,6 +22,7 @@ _BYTES_OF_256: dict[SuperBlockType, int] = {
     "Q5_K": 276,
     "Q5_1": 288,
     "Q6_K": 274,
+    "IQ4_XS": 138,
 }
 """What 256 weights of one output take in packed super-blocks: codes of four or eight bits, factors, levels."""
 
@@ -54,6 +55,9 @@ BLOCK_FORMATS: dict[str, Format] = {
     "Q4_0": Int4Scheme(32, "symmetric", 32),
     "Q4_1": Int4Scheme(32, "minimum", 32),
     "IQ4_NL": CodebookScheme(32, GGML_VALUES, 32),
+    "TQ1_0": Int4Scheme(32, "symmetric", 32),
+    "TQ2_0": Int4Scheme(32, "symmetric", 32),
     **{name: BlocksFormat(name) for name in _BYTES_OF_256},
 }
-"""Of what is not listed nothing runs as it is."""
+"""Of what is not listed nothing runs as it is: points of a grid (IQ1, IQ2, IQ3) have no codes that can be multiplied in
+groups of 32 with a float16 scale."""

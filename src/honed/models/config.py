@@ -188,13 +188,15 @@ def read_context(fields: Fields, name: str = "max_position_embeddings") -> int:
     """Positions of a sequence: max_position_embeddings, or as that field is called, but for two kinds of scaling.
 
     With yarn factor times the original context where that is more: configs are given yarn by hand, and keep the number
-    that they had. With longrope the original context, which the divisors of longer ones would change (`rope_scaling`).
+    that they had. With longrope the original context, which the divisors of longer ones would change (`rope_scaling`),
+    unless both lists are the same.
     """
     stated = fields.integer(name, 1, MAX_CONTEXT)
     scaling = rope_fields(fields)
     kind = rope_kind(scaling)
     if kind == "longrope":
-        return min(stated, original_context(fields, scaling))
+        same = scaling.values.get("short_factor") == scaling.values.get("long_factor")
+        return stated if same else min(stated, original_context(fields, scaling))
     if kind == "yarn":
         original = original_context(fields, scaling)
         factor = scaling.number("factor", 1e-3, 1e6, default=stated / original)

@@ -5,7 +5,9 @@ Reads both forms that checkpoints carry: `rope_parameters` (transformers 5), and
 
 `dynamic` and `longrope` rotate a sequence by how long it has become: transformers turns what comes from then on, and
 keys that are cached keep the rotation that they had, so its answers depend on how a text was cut into calls. Here the
-context ends where that would begin (`models/config.py`), and up to there both are as in transformers, to the bit.
+context ends where that would begin (`models/config.py`), and up to there both are as in transformers, to the bit. A
+config whose longrope has the long divisors in place of the short ones too has nothing that would begin: its context is
+the whole one, and every sequence is rotated as long ones are.
 Not here: applying the rotation, which is an op.
 """
 
@@ -57,7 +59,8 @@ def read_rotary(fields: Fields, head_dim: int, *, partial: float | None = None, 
             f"{fields.source}: {scaling.prefix}rope_type {quoted(kind)} is not supported; "
             f"supported are {', '.join(SCALINGS)}"
         )
-    head_dim = _rotated_width(fields, scaling, head_dim, partial)
+    if kind != "proportional":
+        head_dim = _rotated_width(fields, scaling, head_dim, partial)
     theta_default = fields.number("rope_theta", 1e-3, 1e12, default=10000.0)
     theta = scaling.number("rope_theta", 1e-3, 1e12, default=theta_default)
     _refuse_another_base(fields, theta)
@@ -104,6 +107,16 @@ def _linear(plain: _Plain) -> Scaled:
     """Position interpolation (Chen et al. 2023): every position is divided by the factor."""
     factor = plain.scaling.number("factor", 1e-3, 1e6)
     return [value / factor for value in plain.frequencies], 1.0
+
+
+def _proportional(plain: _Plain) -> Scaled:
+    """Whole heads, of whose pairs the last ones do not turn; the others turn as if all did."""
+    part = plain.fields.number("partial_rotary_factor", 0.0, 1.0, default=1.0)
+    part = plain.scaling.number("partial_rotary_factor", 0.0, 1.0, default=part)
+    factor = plain.scaling.number("factor", 1e-3, 1e6, default=1.0)
+    turning = int(part * plain.head_dim // 2)
+    frequencies = plain.frequencies
+    return [value / factor if pair < turning else 0.0 for pair, value in enumerate(frequencies)], 1.0
 
 
 def _dynamic(plain: _Plain) -> Scaled:
@@ -200,6 +213,7 @@ SCALINGS: dict[str, Callable[[_Plain], Scaled]] = {
     "llama3": _llama3,
     "yarn": _yarn,
     "longrope": _longrope,
+    "proportional": _proportional,
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,27 @@ def test_from_a_single_file_they_are_written_out(tmp_path: Path, adds_begin_toke
     assert (theirs.eos_token_id, theirs.pad_token_id) == (1, 1)
     assert GenerationConfig.from_pretrained(tmp_path).eos_token_id == [1, 2]
     assert ours.fast.post_processor is None
+
+
+def test_a_tokenizer_json_is_written_where_there_is_none(tmp_path: Path) -> None:
+    """Of a tekken.json, here of the 256 bytes alone."""
+    from transformers import AutoTokenizer
+
+    source = save_llama(tmp_path / "source", vocab_size=300)
+    for path in source.glob("*token*"):
+        path.unlink()
+    vocabulary = [{"rank": byte, "token_bytes": base64.b64encode(bytes([byte])).decode()} for byte in range(256)]
+    config = {"pattern": r"\s?\S+|\s+", "default_vocab_size": 276, "default_num_special_tokens": 20}
+    (source / "tekken.json").write_text(json.dumps({"config": config, "vocab": vocabulary}))
+    checkpoint = HuggingFaceCheckpoint(Directory(source))
+    files = tokenizer_files(checkpoint)
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    theirs, ours = AutoTokenizer.from_pretrained(tmp_path), checkpoint.tokenizer()
+    text = "[INST]héllo  world</s>"
+    assert ours.encode(text) == theirs(text)["input_ids"] == [1, 3, *(byte + 20 for byte in "héllo  world".encode()), 2]
+    assert theirs.eos_token == "</s>"
 
 
 def test_from_a_directory_they_are_copied(tmp_path: Path) -> None:

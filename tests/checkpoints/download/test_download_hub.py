@@ -181,3 +181,13 @@ def test_offline(tmp_path: Path) -> None:
         "honed.errors.SourceError: there is no directory some-org/some-model here, and from Hugging Face "
         "some-org/some-model: it is not in the cache and the Hub cannot be reached"
     )
+
+
+def test_a_tekken_file_only_where_it_is_the_only_tokenizer(tmp_path: Path) -> None:
+    both = repository(tmp_path / "both", "model.safetensors", "tokenizer.json", "tekken.json")
+    with hub_server.hub(both) as served:
+        assert fetched(served, tmp_path / "a").split() == ["config.json", "model.safetensors", "tokenizer.json"]
+    alone = repository(tmp_path / "alone", "model.safetensors", "tekken.json")
+    with hub_server.hub(alone) as served:
+        assert fetched(served, tmp_path / "b").split() == ["config.json", "model.safetensors", "tekken.json"]
+    assert "tekken.json" in fetched(served, tmp_path / "b", HF_HUB_OFFLINE="1")

@@ -129,7 +129,7 @@ def test_malformed_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "shown"), [(16, "IQ2_XXS"), (29, "IQ1_M"), (24, "I8"), (4, "number 4"), (2**32 - 1, "number")]
+    ("kind", "shown"), [(9, "Q8_1"), (40, "NVFP4"), (24, "I8"), (4, "number 4"), (2**32 - 1, "number")]
 )
 def test_unsupported_type_names_the_tensor(kind: int, shown: str) -> None:
     with pytest.raises(UnsupportedError, match=f"tensor t: type {shown}"):

@@ -263,7 +263,7 @@ def test_refused(byte_level: Vocabulary, pieces: Pieces) -> None:
 
     cases: list[tuple[list[bytes], type[Exception], str]] = [
         (replaced("tokenizer.ggml.model", 8, "t5"), UnsupportedError, "'t5' is not supported; supported are gpt2"),
-        (replaced("tokenizer.ggml.pre", 8, "superbpe"), UnsupportedError, "'superbpe' is not supported; .*smollm"),
+        (replaced("tokenizer.ggml.pre", 8, "gpt-8"), UnsupportedError, "'gpt-8' is not supported; .*gpt-2"),
         (replaced("tokenizer.ggml.tokens", 9, (8, ["a", "a"])), FormatError, "token_type: has"),
         (replaced("tokenizer.ggml.tokens", 9, (5, [1])), FormatError, "must be an array of strings"),
         (replaced("tokenizer.ggml.token_type", 9, (5, [1, 2])), FormatError, "token_type: has 2 entries"),

@@ -1,7 +1,8 @@
 """The files of an artifact beside config and weights: those of the tokenizer and of generation, so that transformers'
 AutoTokenizer gives the same ids, and what an encoder says of its pooling.
 
-From a directory they are copied byte for byte; from a GGUF file they are written out. Reading them back is in
+From a directory they are copied byte for byte; from a GGUF file, or where a directory has Mistral's tekken.json alone,
+they are written out. Reading them back is in
 `huggingface/tokenizer.py` and `huggingface/sentence_files.py`.
 """
 
@@ -45,7 +46,12 @@ def tokenizer_files(checkpoint: Checkpoint) -> dict[str, bytes]:
     if checkpoint.path.is_dir():
         directory = Directory(checkpoint.path)
         members = {name: directory.member(name) for name in copied_names(checkpoint)}
-        return {name: read_bytes(path) for name, path in members.items() if path is not None}
+        copied = {name: read_bytes(path) for name, path in members.items() if path is not None}
+        return copied if "tokenizer.json" in copied else {**_written(tokenizer), **copied}
+    return _written(tokenizer)
+
+
+def _written(tokenizer: Tokenizer) -> dict[str, bytes]:
     return {
         "tokenizer.json": _with_begin_token(tokenizer).to_str(pretty=False).encode(),
         "tokenizer_config.json": _json(_tokenizer_config(tokenizer)),

@@ -20,6 +20,8 @@ _SMALL = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
     *("chat_template.jinja", "chat_template.json", "tokenizer.model", "vocab.json", "merges.txt", "vocab.txt"),
 )
+_TEKKEN = "tekken.json"
+"""What Mistral's repositories may have instead of a tokenizer.json; many have both, and it is large."""
 _TYPES = frozenset({".safetensors", ".json", ".jinja", ".model", ".txt", ".md", ""})
 """Of files that a manifest may list."""
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -61,6 +63,8 @@ def _fetch(repository: str, revision: str | None) -> Path:
     from huggingface_hub import HfApi, snapshot_download
 
     path = Path(snapshot_download(repository, revision=revision, allow_patterns=list(_SMALL)))
+    if not (path / "tokenizer.json").is_file() and not (path / _TEKKEN).is_file():
+        snapshot_download(repository, revision=path.name, allow_patterns=[_TEKKEN])
     wanted = _weight_files(path)
     missing = [name for name in wanted if not (path / name).is_file()]
     if wanted and not missing:

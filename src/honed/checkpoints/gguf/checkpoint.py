@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from honed.checkpoints.base import Kind
 from honed.checkpoints.config_against_weights import check_consistency
 from honed.checkpoints.gguf.config import architecture_of, read_config
+from honed.checkpoints.gguf.decoded import note_decoded
 from honed.checkpoints.gguf.header import Header, TensorEntry
 from honed.checkpoints.gguf.names import FACTORS, heads_to_reorder, huggingface_name, split_halves
 from honed.checkpoints.gguf.parts import open_parts, tensors_of
@@ -65,6 +66,7 @@ class GgufCheckpoint:
             raise UnsupportedError(
                 f"{self.path}: tensor {self._entries[name].name}: the model as known here has no such weight"
             )
+        note_decoded(self.path, entries.values())
 
     @property
     def kind(self) -> Kind:

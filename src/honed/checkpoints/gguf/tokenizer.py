@@ -6,6 +6,7 @@ Not here: how byte-level vocabularies split text (`pretokenizers.py`), which tok
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import TypeVar
 
 import numpy as np
@@ -68,9 +69,10 @@ def _splitting(metadata: Metadata) -> Splitting:
     name = metadata.text("tokenizer.ggml.pre") or "default"
     splitting = SPLITTINGS.get(name)
     if splitting is None:
+        nearest = ", ".join(get_close_matches(name, SPLITTINGS, 3, 0.0))
         raise UnsupportedError(
-            f"{metadata.path}: tokenizer.ggml.pre {quoted(name)} is not supported; "
-            f"supported are {', '.join(SPLITTINGS)}"
+            f"{metadata.path}: tokenizer.ggml.pre {quoted(name)} is not supported; of the {len(SPLITTINGS)} names that "
+            f"are, the nearest are {nearest}"
         )
     return splitting
 

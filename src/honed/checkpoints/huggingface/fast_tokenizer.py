@@ -7,6 +7,7 @@ that the next start reads it at once. Not here: special tokens and chat template
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from tokenizers import Tokenizer as FastTokenizer
@@ -20,16 +21,22 @@ _JOB = Path(__file__).with_name("tokenizer_worker.py")
 _MEGABYTE = 1 << 20
 
 
-def read_fast(path: Path) -> FastTokenizer:
-    """Without truncation, padding and dropout. Errors: FormatError, and MachineError if no process can be started."""
+def read_fast(path: Path, translate: Callable[[bytes, Path], bytes] | None = None) -> FastTokenizer:
+    """Without truncation, padding and dropout. Errors: FormatError, and MachineError if no process can be started.
+
+    `translate` makes a tokenizer.json of a file of another kind; what is kept is named by the file's own bytes.
+    """
     source = read_bytes(path, TOKENIZER_BYTES)
     kept = KeptTokenizer(source)
     found = kept.read()
-    if found is None and not kept.is_known():
-        form, digest = vet(source, path, keep=kept.large)
+    if found is not None:
+        return found
+    document = source if translate is None else translate(source, path)
+    if not kept.is_known():
+        form, digest = vet(document, path, keep=kept.large)
         found = same_tokenizer(form, digest)
         kept.keep(b"" if found is None else form)
-    return build_fast(str(source, "utf-8"), path) if found is None else found
+    return build_fast(str(document, "utf-8"), path) if found is None else found
 
 
 def vet(source: bytes, path: Path, *, keep: bool) -> tuple[bytes, str]:

@@ -1,4 +1,5 @@
-"""The tokenizer of a Hugging Face directory: tokenizer.json, and what the files around it say of special tokens.
+"""The tokenizer of a Hugging Face directory: tokenizer.json, or Mistral's tekken.json where there is none, and what the
+files around it say of special tokens.
 
 Not here: the object of the tokenizers library (`fast_tokenizer.py`), chat templates (`chat_template_files.py`), and
 vocabularies without a tokenizer.json (their splitting rules are in transformers' code, not in the files).
@@ -15,6 +16,7 @@ from tokenizers import Tokenizer as FastTokenizer
 
 from honed.checkpoints.huggingface.chat_template_files import read_chat_template
 from honed.checkpoints.huggingface.fast_tokenizer import read_fast
+from honed.checkpoints.huggingface.tekken import TEKKEN, TEKKEN_ROLES, tokenizer_document
 from honed.checkpoints.json_files import read_object
 from honed.errors import FormatError, UnsupportedError, quoted
 from honed.text.tokenizer import Tokenizer
@@ -30,15 +32,18 @@ _FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 def read_tokenizer(directory: Directory) -> Tokenizer:
     """Errors: UnsupportedError without a tokenizer.json, FormatError for malformed files."""
     path = directory.member("tokenizer.json")
-    if path is None:
+    tekken = directory.member(TEKKEN) if path is None else None
+    found = path or tekken
+    if found is None:
         raise UnsupportedError(
             f"{directory.path}: has no tokenizer.json; write one with transformers (AutoTokenizer, save_pretrained)"
         )
-    fast = read_fast(path)
+    fast = read_fast(found, None if tekken is None else tokenizer_document)
     settings = _object(directory, _SETTINGS)
     special = _special_tokens(directory, _object(directory, "special_tokens_map.json"), "special_tokens_map.json")
     special = {role: text for role, text in special.items() if role not in settings}
     special |= _special_tokens(directory, settings, _SETTINGS)
+    special = special if tekken is None else {**TEKKEN_ROLES, **special}
     rows = _rows(directory.config)
     _add_named(fast, settings, special, rows)
     ends = _token_ids(directory, "eos_token_id") | {fast.token_to_id(special.get("eos_token", ""))}
