@@ -3,7 +3,8 @@
 A step of decoding is bounded by the bytes it must read, its weights once for all sequences (of experts those that any
 of them goes to) and the keys and values of each, and by the multiplications for every sequence; whichever takes longer
 is the limit. Prefill is bounded by the multiplications of its linear layers; attention is left out, which is a few
-percent at these lengths and makes the limit a little too high. (The roofline model: Williams, Waterman and Patterson 2009.)
+percent at these lengths and makes the limit a little too high. (The roofline model: Williams, Waterman and Patterson
+2009.)
 """
 
 from __future__ import annotations
