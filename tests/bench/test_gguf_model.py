@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -14,13 +13,13 @@ from honed.bench.peers.gguf_model import file_footprint, splitting_name, write_g
 from honed.checkpoints import synthetic
 from honed.checkpoints.gguf.pretokenizers import SPLITTINGS
 from honed.checkpoints.open import open_checkpoint
-from honed.checkpoints.synthetic import SHAPES
+from honed.checkpoints.synthetic_shapes import SHAPES, Shape
 
 
 @pytest.fixture(params=[True, False], ids=["tied", "untied"])
 def dense(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    shape = dataclasses.replace(SHAPES["llama-tiny"], tied=request.param)
-    monkeypatch.setitem(synthetic.SHAPES, "llama-tiny", shape)
+    shape = Shape({**SHAPES["llama-tiny"].config, "tie_word_embeddings": request.param})
+    monkeypatch.setitem(SHAPES, "llama-tiny", shape)
     return synthetic.fetch("llama-tiny", tmp_path)
 
 

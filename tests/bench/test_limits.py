@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from honed.bench.limits import limits
@@ -29,6 +31,17 @@ def test_batch_reads_weights_once_and_keys_of_each_sequence() -> None:
     batch = Workload(prompt_tokens=100, new_tokens=20, batch=4)
     found = limits(footprint("other"), batch, 110, PROBES)
     assert found.decode_tok_s == pytest.approx(4 * 10e9 / (90_000_000 + 4 * 110_000))
+
+
+def test_batch_reads_the_experts_that_any_of_it_goes_to() -> None:
+    """A quarter of 40 MB a token: two tokens miss nine sixteenths of the experts."""
+    of_experts = replace(footprint("other"), expert_bytes=40_000_000, expert_share=0.25)
+    assert of_experts.step_bytes(1) == 90_000_000
+    assert of_experts.step_bytes(2) == pytest.approx(80_000_000 + 40_000_000 * 7 / 16)
+    assert of_experts.step_bytes(4096) == pytest.approx(120_000_000)
+    pair = Workload(prompt_tokens=100, new_tokens=20, batch=2)
+    found = limits(of_experts, pair, 110, PROBES)
+    assert found.decode_tok_s == pytest.approx(2 * 10e9 / (97_500_000 + 2 * 110_000))
 
 
 def test_wide_batch_is_bounded_by_arithmetic() -> None:

@@ -12,19 +12,18 @@ from tokenizers import pre_tokenizers
 import honed
 from honed.checkpoints import synthetic
 from honed.checkpoints.open import open_checkpoint
-from honed.checkpoints.synthetic import SHAPES, byte_characters, fetch, tokenizer
+from honed.checkpoints.safetensors.reader import SafetensorsFile
+from honed.checkpoints.synthetic import byte_characters, fetch, tokenizer
+from honed.checkpoints.synthetic_shapes import SHAPES
 from honed.errors import MachineError, ParameterError
+
+TINY = ["llama-tiny", "granite-moe-tiny"]
 
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return tmp_path
-
-
-def test_shape_in_billions_is_what_its_name_says() -> None:
-    values = sum(int(np.prod(extents)) for _, extents, _ in SHAPES["llama-1.1b"].tensors())
-    assert values == 1_100_048_384, "of TinyLlama-1.1B, which has this shape"
 
 
 def test_made_once_the_same_everywhere(tmp_path: Path) -> None:
@@ -41,36 +40,42 @@ def test_made_once_the_same_everywhere(tmp_path: Path) -> None:
     assert (first / "model.safetensors").read_bytes() == (second / "model.safetensors").read_bytes()
 
 
-def test_weights_have_the_deviation_that_is_asked_for() -> None:
-    checkpoint = open_checkpoint("synthetic:llama-tiny")
-    for name, extents, deviation in SHAPES["llama-tiny"].tensors():
-        values = checkpoint.weight(name).decode()
+@pytest.mark.parametrize("shape", TINY)
+def test_weights_have_the_deviation_that_is_asked_for(shape: str) -> None:
+    (file,) = open_checkpoint(f"synthetic:{shape}").files
+    tensors = SafetensorsFile(file)
+    for name, extents, deviation in SHAPES[shape].tensors():
+        values = (tensors.tensor(name).astype(np.uint32) << 16).view(np.float32)
         assert values.shape == extents
         if deviation is None:
             assert (values == 1).all()
         else:
             assert values.std() == pytest.approx(deviation, rel=0.1)
-    first, second = (checkpoint.weight(f"model.layers.{i}.mlp.up_proj.weight").decode().ravel() for i in range(2))
-    assert abs(np.corrcoef(first, second)[0, 1]) < 0.05, "no two weights are alike"
+    first, second = (tensors.tensor(f"model.layers.{i}.self_attn.q_proj.weight").ravel() for i in range(2))
+    assert (first == second).mean() < 0.05, "no two weights are alike"
 
 
-def test_activations_stay_of_the_size_of_inputs() -> None:
+@pytest.mark.parametrize("shape", TINY)
+def test_activations_stay_of_the_size_of_inputs(shape: str) -> None:
     """transformers' logits in float32: of a random head with rows of length 1 they have a deviation near 1."""
     torch = pytest.importorskip("torch")
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    directory = open_checkpoint("synthetic:llama-tiny").path
+    directory = open_checkpoint(f"synthetic:{shape}").path
     model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32)
     ids = AutoTokenizer.from_pretrained(directory)("The capital of France", return_tensors="pt")["input_ids"]
-    assert 0.3 < model(ids).logits.std() < 3
+    logits = model(ids).logits[0]
+    assert 0.3 < logits.std() < 3
+    assert (logits.argmax(-1) != ids[0]).any(), "not every token is followed by itself"
 
 
-def test_runs_and_compresses(tmp_path: Path) -> None:
-    honed.compress("synthetic:llama-tiny", "int8", out=tmp_path / "int8")
-    with honed.load(tmp_path / "int8") as model:
+@pytest.mark.parametrize(("shape", "recipe"), [("llama-tiny", "int8"), ("granite-moe-tiny", "int4")])
+def test_runs_and_compresses(shape: str, recipe: str, tmp_path: Path) -> None:
+    honed.compress(f"synthetic:{shape}", recipe, out=tmp_path / "out")
+    with honed.load(tmp_path / "out") as model:
         assert len(model.generate("Hello there", max_tokens=5, temperature=0).tokens) <= 5
-    manifest = json.loads((tmp_path / "int8" / "honed.json").read_text())
-    assert manifest["source"]["name"] == "synthetic:llama-tiny"
+    manifest = json.loads((tmp_path / "out" / "honed.json").read_text())
+    assert manifest["source"]["name"] == f"synthetic:{shape}"
 
 
 @pytest.mark.parametrize("vocabulary", [300, 32000])

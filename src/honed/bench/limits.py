@@ -1,9 +1,10 @@
 """How fast a system could be on this machine, from what a token costs it and what the probes found.
 
-A step of decoding is bounded by the bytes it must read, its weights once for all sequences and the keys and values of
-each, and by the multiplications for every sequence; whichever takes longer is the limit. Prefill is bounded by the
-multiplications of its linear layers; attention is left out, which is a few percent at these lengths and makes the limit
-a little too high. (The roofline model: Williams, Waterman and Patterson 2009.)
+A step of decoding is bounded by the bytes it must read, its weights once for all sequences (of experts those that any
+of them goes to) and the keys and values of each, and by the multiplications for every sequence; whichever takes longer
+is the limit. Prefill is bounded by the multiplications of its linear layers; attention is left out, which is a few
+percent at these lengths and makes the limit a little too high. (The roofline model: Williams, Waterman and Patterson
+2009.)
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def limits(
     """
     read = max(probe.read_bytes_s for probe in probes)
     context_bytes = footprint.kv_bytes_per_position * decode_position
-    step_s = (footprint.weight_bytes + workload.batch * context_bytes) / read
+    step_s = (footprint.step_bytes(workload.batch) + workload.batch * context_bytes) / read
     if footprint.arithmetic == "int8":
         peak, basis = max(probe.int8_operations_s for probe in [*probes, *session]), "int8 multiply-adds from registers"
     elif footprint.arithmetic == "float32":

@@ -1,8 +1,9 @@
 """Models of a known shape with random weights, to measure speed where no trained model of that size is at hand.
 
-`synthetic:SHAPE` is a Llama checkpoint in bfloat16, made in the user's cache on first use: always the same values, and
+`synthetic:SHAPE` is a checkpoint in bfloat16, made in the user's cache on first use: always the same values, and
 scaled so that activations stay of the size of their inputs. Its tokenizer is bytes and a few merges, with a token for
-every row of the embedding. What it generates is noise; its speed is that of any model of the shape.
+every row of the embedding. What it generates is noise; its speed is that of any model of the shape. Not here: the
+shapes and how their weights are scaled (`synthetic_shapes.py`).
 """
 
 from __future__ import annotations
@@ -11,14 +12,13 @@ import json
 import math
 import os
 import zlib
-from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from honed.checkpoints.download.cache import cache_directory
 from honed.checkpoints.json_files import read_object
+from honed.checkpoints.synthetic_shapes import SHAPES, Shape
 from honed.errors import HonedError, ParameterError, SourceError
 
 # What only the making needs is imported there: this module is part of every start.
@@ -33,77 +33,6 @@ _WEIGHTS = "model.safetensors"
 _CHUNK = 1 << 22
 """Values that are drawn at once."""
 _METADATA = {"format": "pt"}
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Of a Llama model; `context` is what it says it was made for."""
-
-    hidden: int
-    layers: int
-    heads: int
-    kv_heads: int
-    intermediate: int
-    vocabulary: int
-    tied: bool
-    context: int = 4096
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """In the form of a Hugging Face config.json."""
-        return {
-            "architectures": ["LlamaForCausalLM"],
-            "model_type": "llama",
-            "hidden_act": "silu",
-            "hidden_size": self.hidden,
-            "intermediate_size": self.intermediate,
-            "num_hidden_layers": self.layers,
-            "num_attention_heads": self.heads,
-            "num_key_value_heads": self.kv_heads,
-            "head_dim": self.hidden // self.heads,
-            "vocab_size": self.vocabulary,
-            "max_position_embeddings": self.context,
-            "rms_norm_eps": 1e-5,
-            "rope_theta": 10000.0,
-            "tie_word_embeddings": self.tied,
-            "attention_bias": False,
-            "mlp_bias": False,
-            "bos_token_id": 0,
-            "eos_token_id": 1,
-            "torch_dtype": "bfloat16",
-        }
-
-    def tensors(self) -> Iterator[tuple[str, tuple[int, ...], float | None]]:
-        """Name, shape and standard deviation of each weight; None: all ones.
-
-        A row of a matrix has length 1, so outputs have the size of inputs; what is added to the residual stream is
-        divided by the square root of the number of additions (Radford et al. 2019).
-        """
-        kv = self.hidden // self.heads * self.kv_heads
-        wide, narrow = 1 / math.sqrt(self.hidden), 1 / math.sqrt(self.intermediate)
-        residual = 1 / math.sqrt(2 * self.layers)
-        yield "model.embed_tokens.weight", (self.vocabulary, self.hidden), wide if self.tied else 1.0
-        for layer in range(self.layers):
-            place = f"model.layers.{layer}"
-            yield f"{place}.input_layernorm.weight", (self.hidden,), None
-            yield f"{place}.self_attn.q_proj.weight", (self.hidden, self.hidden), wide
-            yield f"{place}.self_attn.k_proj.weight", (kv, self.hidden), wide
-            yield f"{place}.self_attn.v_proj.weight", (kv, self.hidden), wide
-            yield f"{place}.self_attn.o_proj.weight", (self.hidden, self.hidden), wide * residual
-            yield f"{place}.post_attention_layernorm.weight", (self.hidden,), None
-            yield f"{place}.mlp.gate_proj.weight", (self.intermediate, self.hidden), wide
-            yield f"{place}.mlp.up_proj.weight", (self.intermediate, self.hidden), wide
-            yield f"{place}.mlp.down_proj.weight", (self.hidden, self.intermediate), narrow * residual
-        yield "model.norm.weight", (self.hidden,), None
-        if not self.tied:
-            yield "lm_head.weight", (self.vocabulary, self.hidden), wide
-
-
-SHAPES = {
-    "llama-1.1b": Shape(2048, 22, 32, 4, 5632, 32000, tied=False),
-    "llama-tiny": Shape(64, 2, 4, 2, 160, 300, tied=True, context=512),
-}
-"""hidden, layers, heads, KV heads, intermediate, vocabulary, and whether the head is the embedding."""
 
 
 def fetch(name: str, cache: Path | None = None) -> Path:
@@ -152,8 +81,8 @@ def _make(target: Path, shape: Shape) -> None:
     size = file_size(specs, _METADATA)
     try:
         with staged_directory(target, needed=size, replaces="anything") as directory:
-            _write_json(directory / "config.json", shape.config)
-            _write_json(directory / "tokenizer.json", tokenizer(shape.vocabulary))
+            _write_json(directory / "config.json", dict(shape.config))
+            _write_json(directory / "tokenizer.json", tokenizer(shape.config["vocab_size"]))
             settings = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>"}
             _write_json(directory / "tokenizer_config.json", settings)
             with SafetensorsWriter(directory / _WEIGHTS, specs, _METADATA) as writer:

@@ -16,6 +16,19 @@ from honed.records import dataclass
 
 
 @dataclass(frozen=True)
+class GgufExperts:
+    """Fields of the config of a family with experts: how many there are, the inner features of one, whether what the
+    chosen ones count sums to one (None where the family has no such field), and the inner features of the MLP beside
+    them (None where it has none). normed: whether it sums to one in files that do not say it, as llama.cpp has it."""
+
+    count: str
+    inner: str
+    normed: bool
+    normed_field: str | None = None
+    shared: str | None = None
+
+
+@dataclass(frozen=True)
 class GgufNames:
     """How GGUF files spell the weights of a family.
 
@@ -23,7 +36,7 @@ class GgufNames:
     layers. layer_tensors: the same for what stands between `blk.N.` and `.weight` or `.bias`. interleaved: tensors of a
     layer whose rows lie with the two halves of a rotated pair next to each other, and the field of the config that
     counts the heads they lie in. windowed: of an architecture that several families share, whether those files are of
-    this one that have a sliding window; None: both. experts: the same of files that have experts. stored: which
+    this one that have a sliding window; None: both. experts: of files that have some, and only of those. stored: which
     weights of a model lie otherwise in its GGUF files,
     where `Stored.tensor` goes by the names that `tensors` and `layer_tensors` give. own_config: fields of the config,
     from those that are made of every file and from the keys of its architecture. own_keys: those keys that other
@@ -35,7 +48,7 @@ class GgufNames:
     layer_tensors: Mapping[str, str]
     interleaved: Mapping[str, str] = field(default_factory=dict)
     windowed: bool | None = False
-    experts: bool = False
+    experts: GgufExperts | None = None
     stored: Callable[[Any], Forms] | None = None
     own_config: Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]] | None = None
     own_keys: frozenset[str] = frozenset()

@@ -89,7 +89,7 @@ class Granite(BlockDecoder):
         return head(ops, self.blocks(ops, x), self.config, scale=1 / self.multipliers.logits)
 
 
-def _gguf_config(config: Mapping[str, Any], keys: Mapping[str, Any]) -> Mapping[str, Any]:
+def gguf_config(config: Mapping[str, Any], keys: Mapping[str, Any]) -> Mapping[str, Any]:
     """llama.cpp takes 0 for a scale that is not set, and for scores one over the root of the head width then."""
     if keys.get("rope.scaling.finetuned") is False:
         raise UnsupportedError("granite.rope.scaling.finetuned is false: layers that rotate nothing are not supported")
@@ -101,6 +101,8 @@ def _gguf_config(config: Mapping[str, Any], keys: Mapping[str, Any]) -> Mapping[
     }
 
 
+GGUF_KEYS = frozenset({"embedding_scale", "residual_scale", "logit_scale", "attention.scale"})
+
 FAMILY = Family(
     model_type="granite",
     class_name="GraniteForCausalLM",
@@ -110,8 +112,8 @@ FAMILY = Family(
         GGUF_TENSORS,
         GGUF_LAYER_TENSORS,
         GGUF_INTERLEAVED,
-        own_config=_gguf_config,
-        own_keys=frozenset({"embedding_scale", "residual_scale", "logit_scale", "attention.scale"}),
+        own_config=gguf_config,
+        own_keys=GGUF_KEYS,
     ),
     own_fields=frozenset({"embedding_multiplier", "attention_multiplier", "residual_multiplier", "logits_scaling"}),
 )

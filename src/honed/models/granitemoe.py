@@ -8,9 +8,9 @@ from honed.encodings.rearranged import RowRuns
 from honed.models.base import Config
 from honed.models.config import Fields, read_decoder
 from honed.models.experts import Experts, Names, expert_mlp, read_experts, stacked_experts
-from honed.models.family import GGUF_LAYER_TENSORS, GGUF_TENSORS, Family, GgufNames
+from honed.models.family import GGUF_LAYER_TENSORS, GGUF_TENSORS, Family, GgufExperts, GgufNames
 from honed.models.granite import FAMILY as GRANITE
-from honed.models.granite import Granite, Multipliers
+from honed.models.granite import GGUF_KEYS, Granite, Multipliers, gguf_config
 from honed.models.llama import GGUF_INTERLEAVED
 from honed.models.rope_scaling import read_rotary
 from honed.models.stored import Forms, Stored
@@ -95,6 +95,8 @@ FAMILY = Family(
         },
         GGUF_INTERLEAVED,
         stored=_in_gguf,
-        experts=True,
+        own_config=gguf_config,
+        own_keys=GGUF_KEYS,
+        experts=GgufExperts("num_local_experts", "intermediate_size", normed=True),
     ),
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 from honed.models.base import Config
 from honed.models.config import MAX_CONTEXT, Fields, read_decoder
 from honed.models.experts import Experts, Names, expert_mlp, read_experts, stacked_experts
-from honed.models.family import GGUF_LAYER_TENSORS, GGUF_TENSORS, Family, GgufNames
+from honed.models.family import GGUF_LAYER_TENSORS, GGUF_TENSORS, Family, GgufExperts, GgufNames
 from honed.models.llama import GGUF_INTERLEAVED
 from honed.models.mistral import Mistral
 from honed.models.rope_scaling import read_rotary
@@ -72,7 +72,8 @@ FAMILY = Family(
         GGUF_TENSORS,
         {**GGUF_LAYER_TENSORS, **_GGUF_EXPERTS},
         GGUF_INTERLEAVED,
+        windowed=None,
         stored=_in_gguf,
-        experts=True,
+        experts=GgufExperts("num_local_experts", "intermediate_size", normed=True),
     ),
 )

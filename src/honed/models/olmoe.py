@@ -16,7 +16,7 @@ from honed.models.experts import (
     read_experts,
     read_scoring,
 )
-from honed.models.family import GGUF_LAYER_TENSORS, GGUF_TENSORS, Family, GgufNames
+from honed.models.family import GGUF_LAYER_TENSORS, GGUF_TENSORS, Family, GgufExperts, GgufNames
 from honed.models.layers import causal, project_out, project_qkv
 from honed.models.qwen3 import GGUF_NORMS
 from honed.models.rope_scaling import read_rotary
@@ -77,6 +77,6 @@ FAMILY = Family(
         GGUF_TENSORS,
         {**GGUF_LAYER_TENSORS, **GGUF_NORMS, **EXPERT_GGUF_TENSORS},
         stored=_in_gguf,
-        experts=True,
+        experts=GgufExperts("num_experts", "intermediate_size", normed=False, normed_field="norm_topk_prob"),
     ),
 )

@@ -17,7 +17,7 @@ from honed.models.experts import (
     read_scoring,
     read_sparse_layers,
 )
-from honed.models.family import GGUF_LAYER_TENSORS, GGUF_TENSORS, Family, GgufNames
+from honed.models.family import GGUF_LAYER_TENSORS, GGUF_TENSORS, Family, GgufExperts, GgufNames
 from honed.models.layers import gated_mlp, project
 from honed.models.qwen2 import Qwen2
 from honed.models.rope_scaling import read_rotary
@@ -90,7 +90,14 @@ FAMILY = Family(
         "qwen2moe",
         GGUF_TENSORS,
         {**GGUF_LAYER_TENSORS, **EXPERT_GGUF_TENSORS, **_GGUF_SHARED},
+        own_config=lambda config, _: {"qkv_bias": config["attention_bias"]},
         stored=lambda model: in_gguf(model.config, model.experts, model.sparse),
-        experts=True,
+        experts=GgufExperts(
+            "num_experts",
+            "moe_intermediate_size",
+            normed=False,
+            normed_field="norm_topk_prob",
+            shared="shared_expert_intermediate_size",
+        ),
     ),
 )

@@ -16,7 +16,7 @@ from honed.models.experts import (
     read_scoring,
     read_sparse_layers,
 )
-from honed.models.family import GGUF_LAYER_TENSORS, GGUF_TENSORS, Family, GgufNames
+from honed.models.family import GGUF_LAYER_TENSORS, GGUF_TENSORS, Family, GgufExperts, GgufNames
 from honed.models.layers import gated_mlp
 from honed.models.qwen3 import GGUF_NORMS, Qwen3
 from honed.models.rope_scaling import read_rotary
@@ -65,6 +65,6 @@ FAMILY = Family(
         GGUF_TENSORS,
         {**GGUF_LAYER_TENSORS, **GGUF_NORMS, **EXPERT_GGUF_TENSORS},
         stored=lambda model: in_gguf(model.config, model.experts, model.sparse),
-        experts=True,
+        experts=GgufExperts("num_experts", "moe_intermediate_size", normed=True, normed_field="norm_topk_prob"),
     ),
 )

@@ -128,7 +128,6 @@ def test_metadata_that_lies_is_refused(tmp_path: Path, name: str) -> None:
 
 
 UNSUPPORTED: dict[str, tuple[dict[str, int | float | str | None], str]] = {
-    "experts": ({".expert_count": 8}, "mixtures of experts"),
     "rotary width": ({".rope.dimension_count": 8}, "rope.dimension_count 8 differs"),
     "value width": ({".attention.value_length": 32}, "value_length 32 differs"),
     "scaling": (

@@ -14,7 +14,6 @@ from honed.checkpoints.gguf.checkpoint import GgufCheckpoint
 from honed.errors import UnsupportedError
 
 CHANGES: dict[str, tuple[Any, ...]] = {
-    ".expert_count": (8, 1),
     ".expert_used_count": (2,),
     ".logit_scale": (0.5, float("nan")),
     ".residual_scale": (0.22,),
@@ -73,6 +72,12 @@ def test_what_would_change_the_result_is_refused_by_name(tmp_path: Path, key: st
     name = f"llama{key}" if key.startswith(".") else key
     with pytest.raises(UnsupportedError, match=f"m.gguf: {name}[: ]"):
         GgufCheckpoint(write_model(tmp_path / "m.gguf", changed={key: value}))
+
+
+@pytest.mark.parametrize("key", ["expert_count", "expert_used_count", "expert_gating_func"])
+def test_experts_of_an_architecture_that_has_none(tmp_path: Path, key: str) -> None:
+    with pytest.raises(UnsupportedError, match=f"m.gguf: qwen2.{key}: is 8, and supported is 0 here"):
+        GgufCheckpoint(write_model(tmp_path / "m.gguf", "qwen2", changed={f".{key}": 8}))
 
 
 def test_what_changes_nothing_is_not(tmp_path: Path) -> None:

@@ -45,6 +45,14 @@ class Footprint:
     head_operations: int
     """Operations of the head for one row of logits."""
     arithmetic: Arithmetic
+    expert_bytes: int = 0
+    """Bytes of all experts, of which `weight_bytes` and the operations count what one token goes through."""
+    expert_share: float = 1.0
+    """That part of them."""
+
+    def step_bytes(self, batch: int) -> float:
+        """Bytes of weights read for a step of so many sequences, if each goes to experts of its own choice."""
+        return self.weight_bytes + self.expert_bytes * (1 - (1 - self.expert_share) ** batch - self.expert_share)
 
 
 class Runner(Protocol):

@@ -2,21 +2,25 @@
 
 The dense weights are written as bfloat16 with the `gguf` package, in the environment of the peer, and quantized there;
 the intermediate file is deleted. Models with scaled rotary frequencies are refused rather than written wrongly.
+Not here: how tensors are called and how they lie there (`gguf_tensors.py`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from honed.bench.isolate import call_isolated
 from honed.bench.peers.base import Announce, Footprint, PeerError
 from honed.bench.peers.conversion import converted
+from honed.bench.peers.gguf_tensors import architecture_of, stored_tensors
 
 if TYPE_CHECKING:
     from honed.checkpoints.base import Checkpoint
+    from honed.checkpoints.gguf.metadata import Metadata
 
 _FILE_TYPES = {"q4_0": 2, "q8_0": 7}
 """LLAMA_FTYPE_MOSTLY_... of llama.h."""
@@ -57,22 +61,37 @@ def file_footprint(file: Path) -> tuple[Footprint, str]:
 
     header = parse_header(map_file(file), file)
     matrices = {name: entry for name, entry in header.tensors.items() if len(entry.shape) == 2}
+    experts = {name: entry for name, entry in header.tensors.items() if len(entry.shape) == 3}
+    share = _share(header.metadata) if experts else 1.0
     table = matrices.pop("token_embd.weight")
     head = matrices.pop("output.weight", table)
     by_format: dict[str, int] = {}
-    for entry in matrices.values():
+    for entry in (*matrices.values(), *experts.values()):
         by_format[entry.format.name] = by_format.get(entry.format.name, 0) + entry.nbytes
     label = max(by_format, key=lambda name: by_format[name])
     kv_rows = sum(e.shape[0] for name, e in matrices.items() if name.endswith((".attn_k.weight", ".attn_v.weight")))
+    expert_bytes = sum(entry.nbytes for entry in experts.values())
+    of_experts = sum(math.prod(entry.shape) for entry in experts.values())
     footprint = Footprint(
-        weight_bytes=sum(entry.nbytes for entry in matrices.values()) + head.nbytes,
+        weight_bytes=sum(entry.nbytes for entry in matrices.values()) + head.nbytes + round(share * expert_bytes),
         kv_bytes_per_position=2 * kv_rows,
-        prompt_operations=2 * sum(entry.shape[0] * entry.shape[1] for entry in matrices.values()),
+        prompt_operations=2
+        * (sum(entry.shape[0] * entry.shape[1] for entry in matrices.values()) + round(share * of_experts)),
         head_operations=2 * head.shape[0] * head.shape[1],
         # Quantized weights meet activations that llama.cpp quantizes to int8.
         arithmetic="other" if label in ("F32", "F16", "BF16") else "int8",
+        expert_bytes=expert_bytes,
+        expert_share=share,
     )
     return footprint, label
+
+
+def _share(metadata: Metadata) -> float:
+    """Of the experts, those that a token goes through."""
+    architecture = metadata.text("general.architecture")
+    count = metadata.integer(f"{architecture}.expert_count")
+    chosen = metadata.integer(f"{architecture}.expert_used_count")
+    return chosen / count if count and chosen else 1.0
 
 
 def splitting_name(tokenizer: Path) -> str:
@@ -117,27 +136,15 @@ def write_gguf(source: Path, target: Path, splitting: str) -> None:
     import numpy as np
 
     config = json.loads((source / "config.json").read_text("utf-8"))
-    architecture = {"mistral": "llama"}.get(config["model_type"], config["model_type"])
-    writer = gguf.GGUFWriter(str(target), architecture)
+    writer = gguf.GGUFWriter(str(target), architecture_of(config))
     _write_config(writer, config)
     _write_tokenizer(writer, source, config, splitting)
-    for name, values in _tensors(source):
-        stored = _gguf_name(name)
-        if stored == "output.weight" and config.get("tie_word_embeddings", False):
-            continue
-        if values.ndim == 1:
-            writer.add_tensor(stored, (values.astype(np.uint32) << 16).view(np.float32))
-            continue
-        heads = {"q_proj.weight": "num_attention_heads", "k_proj.weight": "num_key_value_heads"}
-        suffix = ".".join(name.split(".")[-2:])
-        if architecture == "llama" and suffix in heads:
-            count = config.get(heads[suffix]) or config["num_attention_heads"]
-            # The halves of a rotated pair next to each other (`checkpoints/gguf/names.py`).
-            rows = values.reshape(count, 2, -1, values.shape[1]).swapaxes(1, 2).reshape(values.shape)
+    for stored, values, kind in stored_tensors(source, config):
+        if kind == "F32":
+            writer.add_tensor(stored, values)
         else:
-            rows = values
-        raw = np.ascontiguousarray(rows).view(np.uint8)
-        writer.add_tensor(stored, raw, raw_dtype=gguf.GGMLQuantizationType.BF16)
+            raw = np.ascontiguousarray(values).view(np.uint8)
+            writer.add_tensor(stored, raw, raw_dtype=gguf.GGMLQuantizationType.BF16)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -164,6 +171,29 @@ def _write_config(writer: Any, config: Mapping[str, Any]) -> None:
     writer.add_layer_norm_rms_eps(float(config["rms_norm_eps"]))
     writer.add_vocab_size(config["vocab_size"])
     writer.add_file_type(_BFLOAT16_FILE)
+    _write_experts(writer, config)
+    if architecture_of(config) in ("granite", "granitemoe"):
+        writer.add_embedding_scale(float(config.get("embedding_multiplier", 1.0)))
+        writer.add_residual_scale(float(config.get("residual_multiplier", 1.0)))
+        writer.add_logit_scale(float(config.get("logits_scaling", 1.0)))
+        writer.add_attention_scale(float(config.get("attention_multiplier", 1.0)))
+
+
+def _write_experts(writer: Any, config: Mapping[str, Any]) -> None:
+    count = config.get("num_local_experts") or config.get("num_experts")
+    if not count:
+        return
+    architecture = architecture_of(config)
+    # Known to llama.cpp by the architecture, and not read from files.
+    normed = config.get("norm_topk_prob", False) if architecture in ("qwen2moe", "qwen3moe", "olmoe") else None
+    if normed not in (None, architecture == "qwen3moe"):
+        raise PeerError(f"config.json: norm_topk_prob {normed}: llama.cpp has no {architecture} with that")
+    writer.add_expert_count(count)
+    writer.add_expert_used_count(config["num_experts_per_tok"])
+    if config.get("moe_intermediate_size"):
+        writer.add_expert_feed_forward_length(config["moe_intermediate_size"])
+    if config.get("shared_expert_intermediate_size"):
+        writer.add_expert_shared_feed_forward_length(config["shared_expert_intermediate_size"])
 
 
 def _write_tokenizer(writer: Any, source: Path, config: Mapping[str, Any], splitting: str) -> None:
@@ -201,50 +231,3 @@ def _write_tokenizer(writer: Any, source: Path, config: Mapping[str, Any], split
         if isinstance(value, int) and 0 <= value < len(tokens):
             add(value)
     writer.add_add_bos_token(False)
-
-
-def _tensors(source: Path) -> Iterator[tuple[str, Any]]:
-    """Every tensor as the bits of its bfloat16 values, mapped where it is stored so."""
-    import numpy as np
-
-    from honed.checkpoints.safetensors.reader import SafetensorsFile
-
-    for path in sorted(source.glob("*.safetensors")):
-        file = SafetensorsFile(path)
-        for name, entry in file.entries.items():
-            values = file.tensor(name)
-            if entry.dtype != "BF16":
-                bits = values.astype(np.float32).view(np.uint32)
-                # Round to nearest, ties to even; weights are finite.
-                values = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
-            yield name, values
-
-
-_WHOLE = {
-    "model.embed_tokens.weight": "token_embd.weight",
-    "model.norm.weight": "output_norm.weight",
-    "lm_head.weight": "output.weight",
-}
-_LAYER = {
-    "input_layernorm": "attn_norm",
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "self_attn.q_norm": "attn_q_norm",
-    "self_attn.k_norm": "attn_k_norm",
-    "post_attention_layernorm": "ffn_norm",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-}
-
-
-def _gguf_name(name: str) -> str:
-    if name in _WHOLE:
-        return _WHOLE[name]
-    parts = name.split(".")
-    inner, suffix = ".".join(parts[3:-1]), parts[-1]
-    if parts[:2] != ["model", "layers"] or inner not in _LAYER:
-        raise PeerError(f"{name}: GGUF has no name for this weight that is known here")
-    return f"blk.{parts[2]}.{_LAYER[inner]}.{suffix}"

@@ -7,6 +7,7 @@ tokenizer (`tokenizer.py`), block formats (`encodings/gguf_formats.py`).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from honed.encodings.gguf_blocks import GgufBlocks
 from honed.errors import FormatError, UnsupportedError, quoted
 from honed.models.registry import FAMILIES
 from honed.models.stored import Forms
+from honed.ops.values import Weight
 from honed.text.tokenizer import Tokenizer
 
 _DENSE: dict[str, tuple[DenseType, str]] = {
@@ -58,8 +60,8 @@ class GgufCheckpoint:
         )
         self._family = FAMILIES[self._config["model_type"]]
         self._entries = self._named()
-        shapes = {name: entry.shape for name, entry in self._entries.items()}
         self._forms = self._stored_forms()
+        shapes = {name: entry.shape for name, entry in self._entries.items()}
         used = check_consistency(self._config, self.path, shapes, self.path, self._forms)
         self._check_vocabulary()
         for name in sorted(shapes.keys() - used):
@@ -135,7 +137,19 @@ class GgufCheckpoint:
         names = self._family.gguf
         if names is None or names.stored is None:
             return {}
-        return names.stored(self._family.read(self._config, self.path))
+        model = self._family.read(self._config, self.path)
+        self._unsqueeze(model.weights())
+        forms = names.stored(model)
+        # Older files hold each expert by itself, under the name that the model has for it.
+        apart = {name for name in forms if name in self._entries and forms[name].tensor.name not in self._entries}
+        return {name: form for name, form in forms.items() if name not in apart}
+
+    def _unsqueeze(self, weights: Mapping[str, Weight]) -> None:
+        """ggml knows no outer extents of 1: a matrix of one row lies as a vector."""
+        for name, weight in weights.items():
+            entry = self._entries.get(name)
+            if entry is not None and weight.shape == (1, *entry.shape):
+                self._entries[name] = replace(entry, shape=weight.shape)
 
     def _check_vocabulary(self) -> None:
         """A tokenizer that is larger than the embedding would make ids that have no row."""

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from honed.checkpoints.gguf.experts import COUNT, expert_config, own_keys
 from honed.checkpoints.gguf.gemma import GEMMAS, gemma_config
 from honed.checkpoints.gguf.header import TensorEntry
 from honed.checkpoints.gguf.keys import Keys
@@ -49,7 +50,7 @@ def read_config(
     keys = Keys(metadata, architecture_of(metadata))
     window = _window(keys)
     family, names = _family(keys, window)
-    refuse_variants(metadata, keys.architecture, tensors, names.own_keys)
+    refuse_variants(metadata, keys.architecture, tensors, names.own_keys | own_keys(names.experts))
     heads = keys.required("attention.head_count")
     hidden = keys.required("embedding_length")
     if _default(keys.integer("embedding_length_out"), hidden) != hidden:
@@ -94,6 +95,8 @@ def read_config(
         config["partial_rotary_factor"] = rotated / head_dim
     if keys.architecture in GEMMAS:
         config |= gemma_config(keys, hidden, heads, head_dim)
+    if names.experts is not None:
+        config |= expert_config(keys, names.experts, tensors)
     config |= rope_scaling(keys, rotated, config["rope_theta"], factors)
     return config if names.own_config is None else {**config, **names.own_config(config, _own(keys))}
 
@@ -131,8 +134,11 @@ def _window(keys: Keys) -> int | None:
 
 
 def _family(keys: Keys, window: int | None) -> tuple[Family, GgufNames]:
-    """Of those that share the architecture, the one whose files have a window, or have none."""
+    """Of those that share the architecture, the one whose files have experts or none, and a window or none."""
     found = [(family, names) for family, names in _FAMILIES if names.architecture == keys.architecture]
+    sparse = bool(keys.integer(COUNT))
+    if len({names.experts is None for _, names in found}) > 1:
+        found = [pair for pair in found if (pair[1].experts is not None) is sparse]
     return next(pair for pair in found if pair[1].windowed in (None, window is not None))
 
 

@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 
 from honed.models.family import Family
 
-_BLOCK = re.compile(r"blk\.(0|[1-9][0-9]{0,5})\.([a-z_]+)\.(weight|bias)")
+_NUMBER = "0|[1-9][0-9]{0,5}"
+_BLOCK = re.compile(rf"blk\.({_NUMBER})\.([a-z_]+)\.(weight|bias)")
+_EXPERT = re.compile(rf"blk\.({_NUMBER})\.(ffn_(?:gate|up|down))\.({_NUMBER})\.weight")
+"""What converters wrote before they stacked the experts of a layer."""
 ROPE_FACTORS = "rope_freqs.weight"
 LONG_FACTORS, SHORT_FACTORS = "rope_factors_long.weight", "rope_factors_short.weight"
 FACTORS = (ROPE_FACTORS, LONG_FACTORS, SHORT_FACTORS)
@@ -27,11 +30,22 @@ def huggingface_name(name: str, family: Family) -> str | None:
     """The Hugging Face name, or None for a tensor that the family does not have."""
     if family.gguf is None:
         return None
+    expert = _EXPERT.fullmatch(name)
+    if expert is not None:
+        return _name_of_expert(expert, family)
     match = _BLOCK.fullmatch(name)
     if match is None:
         return family.gguf.tensors.get(name)
     module = family.gguf.layer_tensors.get(match[2])
     return None if module is None else f"{family.layer_prefix}{match[1]}.{module}.{match[3]}"
+
+
+def _name_of_expert(match: re.Match[str], family: Family) -> str | None:
+    stacked = None if family.gguf is None else family.gguf.layer_tensors.get(f"{match[2]}_exps")
+    if stacked is None:
+        return None
+    experts, _, part = stacked.rpartition(".")
+    return f"{family.layer_prefix}{match[1]}.{experts}.{match[3]}.{part}.weight"
 
 
 def heads_to_reorder(name: str, family: Family, config: Mapping[str, Any]) -> int | None:

@@ -24,6 +24,19 @@ _NEUTRAL: dict[str, tuple[Scalar, ...]] = {
     "expert_used_count": _OFF,
     "expert_shared_count": _OFF,
     "expert_shared_feed_forward_length": _OFF,
+    "expert_feed_forward_length": _OFF,
+    "expert_chunk_feed_forward_length": _OFF,
+    "expert_weights_norm": _OFF,
+    "expert_weights_scale": _UNSCALED,
+    "expert_gating_func": _OFF,
+    "expert_group_count": (0, 1),
+    "expert_group_used_count": (0, 1),
+    "expert_group_scale": _UNSCALED,
+    "experts_per_group": _OFF,
+    "moe_every_n_layers": (0, 1),
+    "moe_latent_size": _OFF,
+    "interleave_moe_layer_step": (0, 1),
+    "leading_dense_block_count": _OFF,
     "nextn_predict_layers": _OFF,
     "n_deepstack_layers": _OFF,
     "decoder_block_count": _OFF,
@@ -110,8 +123,7 @@ def _require(metadata: Metadata, key: str, neutral: tuple[Scalar, ...]) -> None:
     for value in values_of(metadata, key):
         if value not in neutral:
             shown = " or ".join(str(one) for one in neutral)
-            what = ": mixtures of experts are not supported" if ".expert_" in key else ""
-            raise UnsupportedError(f"{metadata.path}: {key}: is {quoted(value)}{what or f', and supported is {shown}'}")
+            raise UnsupportedError(f"{metadata.path}: {key}: is {quoted(value)}, and supported is {shown} here")
 
 
 def values_of(metadata: Metadata, key: str) -> Iterable[Scalar]:
