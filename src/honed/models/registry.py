@@ -23,6 +23,7 @@ from honed.models import (
     llama,
     mistral,
     mixtral,
+    modernbert,
     olmo2,
     olmoe,
     opt,
@@ -73,6 +74,7 @@ ENCODERS: dict[str, Family] = {
     for family in (
         bert.FAMILY,
         distilbert.FAMILY,
+        modernbert.FAMILY,
         roberta.FAMILY,
         roberta.XLM_FAMILY,
     )
