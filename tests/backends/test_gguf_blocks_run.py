@@ -29,6 +29,7 @@ from tiny_models import MemoryCheckpoint, golden, whole
 
 BY_NAME = {entry.name: entry for entry in FORMATS.values()}
 ALL_TYPES = [name for name, entry in BY_NAME.items() if entry.codes is not None]
+TABLE_TYPES = [name for name in ALL_TYPES if name != "MXFP4"]
 WIDE = 256
 """A width that every block format divides."""
 
@@ -42,6 +43,8 @@ def random_blocks(name: str, shape: tuple[int, int], seed: int) -> GgufBlocks:
     for field in entry.scales:
         size = 2.0**-14 if name.endswith(("_K", "_XS")) else 2.0**-9
         records[field] = (rng.uniform(0.5, 1.5, len(records)) * rng.choice([-size, size], len(records))).astype("<f2")
+    if name == "MXFP4":
+        records["exponent"] = rng.integers(118, 122, len(records))
     return GgufBlocks(entry, data, shape)
 
 
@@ -124,7 +127,7 @@ def test_parts_of_one_type_are_one_matrix_and_others_are_not() -> None:
     assert matmuls({"up_proj": "Q4_1"}) == matmuls({"": "Q8_0"}) + 1
 
 
-@pytest.mark.parametrize("name", ALL_TYPES)
+@pytest.mark.parametrize("name", TABLE_TYPES)
 def test_rows_of_a_table_are_those_of_the_gguf_package_to_the_bit(name: str) -> None:
     checkpoint = model({"": name})
     table = checkpoint.weight("model.embed_tokens.weight")

@@ -240,7 +240,7 @@ def test_gradients_equal_those_of_transformers(family: str) -> None:
     expected = torch.autograd.grad(_loss(model(tokens[None]).logits[0], tokens), list(parameters.values()))
     gradients = dict(zip(parameters, expected, strict=True))
     kind = FAMILIES[family][0]
-    if any(name.endswith("experts.gate_up_proj") for name in parameters):
+    if kind != "gpt_oss" and any(name.endswith("experts.gate_up_proj") for name in parameters):  # whose files do too
         parameters, gradients = _apart(parameters, kind), _apart(gradients, kind)
     graph = recorded(read_model(made.checkpoint.config, made.checkpoint.path))
     forms = {} if kind == "granitemoe" else forms_of(made.checkpoint.config, made.checkpoint.path)

@@ -68,6 +68,11 @@ class GgufBlocks:
         return self.format.name
 
     @property
+    def looked_up(self) -> bool:
+        """Whether kernels look rows up in the blocks as they lie."""
+        return self.format.codes is not None and self.type_name != "MXFP4"
+
+    @property
     def int4_offset(self) -> Offset:
         """The offset with which int4 groups come nearest to the grid that these values already lie on."""
         if "m" in self.format.scales:

@@ -3,7 +3,7 @@
 Each format cuts a row into blocks of a fixed number of values that share scales; the layouts are those of ggml
 (`ggml-common.h`). Every multiplication and addition is done in float32 in the order that ggml does it, so the result
 equals ggml's bit for bit. Not here: the weight itself with its shape and rows (`gguf_blocks.py`), and the formats of
-fewer than two bits or with large look-up tables (IQ1, IQ2, IQ3, TQ, MXFP4).
+fewer than two bits or with large look-up tables (IQ1, IQ2, IQ3, TQ).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from honed.encodings.codebook import GGML_VALUES
 from honed.encodings.dense import bfloat16_to_float32
+from honed.encodings.mxfp4 import doubled_values, halved_scales
 
 Blocks = NDArray[np.void]
 Values = NDArray[np.float32]
@@ -26,6 +27,7 @@ _PAIRS = np.array([0, 2, 4, 6], dtype=np.uint8)[:, None]
 _BITS = np.arange(8, dtype=np.uint8)[:, None]
 _EIGHT_PAIRS = np.arange(0, 16, 2, dtype=np.uint16)
 _FOUR_BIT_CODES: Codes = np.array(GGML_VALUES, dtype=np.int8)
+_MXFP4_CODES: Codes = doubled_values()
 _NO_CODES: Codes = np.empty(0, dtype=np.int8)
 
 
@@ -133,6 +135,15 @@ def _codes_iq4(blocks: Blocks) -> Codes:
     return _FOUR_BIT_CODES[four_bit_indices(blocks)]
 
 
+def mxfp4_indices(blocks: Blocks) -> NDArray[np.uint8]:
+    """Codes of MXFP4, [n, 32]."""
+    return _nibbles(blocks["codes"], 16)
+
+
+def _codes_mxfp4(blocks: Blocks) -> Codes:
+    return _MXFP4_CODES[mxfp4_indices(blocks)]
+
+
 def six_bit_scales(packed: NDArray[np.uint8]) -> NDArray[np.int8]:
     """Sixteen scales of Q3_K from twelve bytes: eight of low halves, four of upper pairs; less 32: [n, 16]."""
     low = ((packed[:, None, :8] >> _LOW_HIGH) & np.uint8(0x0F)).reshape(-1, 16)
@@ -161,6 +172,10 @@ def _bfloat16(blocks: Blocks, codes: Codes) -> Values:
 
 def _scaled(blocks: Blocks, codes: Codes) -> Values:
     return _column(blocks, "d") * codes.astype(np.float32)
+
+
+def _powers(blocks: Blocks, codes: Codes) -> Values:
+    return halved_scales(blocks["exponent"])[:, None] * codes.astype(np.float32)
 
 
 def _scaled_plus_minimum(blocks: Blocks, codes: Codes) -> Values:
@@ -243,6 +258,7 @@ FORMATS: dict[int, BlockFormat] = {
         _format("Q6_K", 14, 256, _Q6_K, _Meaning(_codes_q6_k, _groups_of_16)),
         _format("IQ4_NL", 20, 32, [_D, _CODES], _Meaning(_codes_iq4, _scaled)),
         _format("IQ4_XS", 23, 256, _IQ4_XS, _Meaning(_codes_iq4, _groups_of_iq4_xs)),
+        _format("MXFP4", 39, 32, [("exponent", "u1", 1), _CODES], _Meaning(_codes_mxfp4, _powers)),
         _format("BF16", 30, 1, [("d", "<u2", 1)], _Meaning(None, _bfloat16)),
     )
 }
@@ -250,5 +266,5 @@ FORMATS: dict[int, BlockFormat] = {
 
 OTHER_TYPES = {9: "Q8_1", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S"}
 OTHER_TYPES |= {21: "IQ3_S", 22: "IQ2_S", 24: "I8", 25: "I16", 26: "I32", 27: "I64"}
-OTHER_TYPES |= {28: "F64", 29: "IQ1_M", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4"}
+OTHER_TYPES |= {28: "F64", 29: "IQ1_M", 34: "TQ1_0", 35: "TQ2_0"}
 """Names of types that exist and are not read here, for error messages."""

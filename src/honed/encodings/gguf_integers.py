@@ -1,6 +1,7 @@
 """The blocks of a GGUF file as integers in groups: the same codes and scales, so exactly the same weights.
 
-Q8_0 and Q5_0 are int8 groups of 32, Q4_0 and Q4_1 int4 groups of 32 (symmetric, and with a minimum), IQ4_NL a codebook.
+Q8_0 and Q5_0 are int8 groups of 32, Q4_0 and Q4_1 int4 groups of 32 (symmetric, and with a minimum), IQ4_NL and MXFP4
+codebooks.
 The scales of the others do not fit float16: they are products of a float16 factor and a small integer, and kept as both
 (`SuperBlocks`; not IQ4_XS, which runs decoded). Activations in front of all of them are int8 in groups of 32.
 Not here: rows as float32, which is `GgufBlocks.decode`.
@@ -17,10 +18,11 @@ from honed.encodings.activation import ActivationScales
 from honed.encodings.codebook import GGML_VALUES, Codebook
 from honed.encodings.descriptor import Integers
 from honed.encodings.gguf_blocks import GgufBlocks
-from honed.encodings.gguf_formats import Blocks, four_bit_indices, six_bit_pairs, six_bit_scales
+from honed.encodings.gguf_formats import Blocks, four_bit_indices, mxfp4_indices, six_bit_pairs, six_bit_scales
 from honed.encodings.gguf_runs import BLOCK_FORMATS, BlocksFormat
 from honed.encodings.int4 import Int4
 from honed.encodings.int8 import Int8
+from honed.encodings.mxfp4 import as_codebook, places_of
 
 GROUP = 32
 
@@ -82,7 +84,12 @@ def as_run(weight: GgufBlocks) -> Int8 | Int4 | Codebook | SuperBlocks:
 
 
 def to_integers(weight: GgufBlocks) -> Int8 | Int4 | Codebook:
-    """A matrix in Q8_0, Q5_0, Q4_0, Q4_1 or IQ4_NL; TypeError for others, whose scales these encodings cannot hold."""
+    """A matrix in Q8_0, Q5_0, Q4_0, Q4_1, IQ4_NL or MXFP4; TypeError for others, whose scales these encodings cannot
+    hold. ValueError for a block of MXFP4 whose scale they cannot."""
+    if weight.type_name == "MXFP4":
+        powers = _in_order(weight, ("MXFP4",))
+        places = places_of(mxfp4_indices(powers.reshape(-1))).reshape(weight.shape)
+        return as_codebook(places, np.ascontiguousarray(powers["exponent"]))
     blocks = _in_order(weight, ("Q8_0", "Q5_0", "Q4_0", "Q4_1", "IQ4_NL"))
     scales, activation = _column(blocks, "d"), ActivationScales(GROUP)
     if weight.type_name == "IQ4_NL":

@@ -56,4 +56,4 @@ def is_blocks(encoded: Encoded) -> TypeGuard[GgufBlocks]:
 
 def lies_as_table(encoded: Encoded, policy: DensePolicy) -> TypeGuard[GgufBlocks]:
     """Whether rows of a table are looked up in the blocks of the file; those of other encodings are dense."""
-    return policy == "auto" and is_blocks(encoded) and encoded.format.codes is not None and encoded.row_order is None
+    return policy == "auto" and is_blocks(encoded) and encoded.looked_up and encoded.row_order is None

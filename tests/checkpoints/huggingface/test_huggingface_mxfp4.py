@@ -1,0 +1,169 @@
+"""A gpt-oss as it circulates, its experts in MXFP4: read and run as transformers reads and runs it, and compressed."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from transformers.integrations.mxfp4 import convert_moe_packed_tensors
+
+import honed
+from honed.backends.interpreter import InterpreterBackend, InterpreterConfig
+from honed.backends.native import NativeBackend
+from honed.backends.native_config import NativeConfig
+from honed.checkpoints.base import Checkpoint
+from honed.checkpoints.open import open_checkpoint
+from honed.encodings.codebook import CodebookScheme
+from honed.encodings.mxfp4 import Mxfp4
+from honed.errors import FormatError, UnsupportedError
+from honed.models.registry import read_model
+from honed.native import extension
+from honed.notes import HonedWarning
+from honed.plan.build import build_plan
+from honed.plan.lowered_ops import ExpertMatmulOp, GatedOp
+from tiny_models import GPT_OSS, SIZES, whole
+
+CONFIG: dict[str, Any] = {**SIZES, **GPT_OSS, "hidden_size": 64, "intermediate_size": 96, "head_dim": 16}
+CONFIG |= {"num_hidden_layers": 3, "sliding_window": 7}
+TOKENS = np.random.default_rng(4).integers(0, 97, 33).astype(np.int32)
+
+
+@functools.cache
+def _tensors() -> dict[str, torch.Tensor]:
+    """Of a random model, experts packed."""
+    torch.manual_seed(5)
+    model = _model(CONFIG)
+    tensors = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    for name in [name for name in tensors if name.endswith("_proj") and "experts" in name]:
+        count, inputs, outputs = tensors.pop(name).shape
+        tensors[f"{name}_blocks"] = torch.randint(0, 256, (count, outputs, inputs // 32, 16), dtype=torch.uint8)
+        tensors[f"{name}_scales"] = torch.randint(121, 125, (count, outputs, inputs // 32), dtype=torch.uint8)
+    return tensors
+
+
+def _model(config: dict[str, Any]) -> Any:
+    made = transformers.AutoConfig.for_model("gpt_oss", **config, attn_implementation="eager")
+    model = transformers.AutoModelForCausalLM.from_config(made).eval().float()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn_like(parameter) * 0.2)
+    return model
+
+
+def packed(folder: Path, **changed: torch.Tensor) -> Path:
+    folder.mkdir(exist_ok=True)
+    save_file(_tensors() | changed, folder / "model.safetensors", {"format": "pt"})
+    config = {**CONFIG, "model_type": "gpt_oss", "architectures": ["GptOssForCausalLM"]}
+    config["quantization_config"] = {"quant_method": "mxfp4", "modules_to_not_convert": ["lm_head"]}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    return open_checkpoint(str(packed(tmp_path_factory.mktemp("packed"))))
+
+
+@functools.cache
+def expected() -> NDArray[np.float32]:
+    """Logits by transformers, of the weights that it unpacks."""
+    model = _model(CONFIG)
+    tensors = dict(_tensors())
+    for name in [name.removesuffix("_blocks") for name in tensors if name.endswith("_blocks")]:
+        tensors[name] = convert_moe_packed_tensors(tensors.pop(f"{name}_blocks"), tensors.pop(f"{name}_scales"))
+    model.load_state_dict(tensors)
+    with torch.inference_mode():
+        logits: NDArray[np.float32] = model(torch.from_numpy(TOKENS[None].astype(np.int64))).logits[0].numpy()
+    return logits
+
+
+def test_experts_lie_in_the_file_and_are_those_of_transformers(checkpoint: Checkpoint) -> None:
+    stacked = _tensors()["model.layers.1.mlp.experts.gate_up_proj_blocks"]
+    scales = _tensors()["model.layers.1.mlp.experts.gate_up_proj_scales"]
+    values = convert_moe_packed_tensors(stacked, scales).float().transpose(1, 2).numpy()
+    for first, part in enumerate(("gate", "up")):
+        weight = checkpoint.weight(f"model.layers.1.mlp.experts.3.{part}_proj.weight")
+        assert isinstance(weight, Mxfp4)
+        assert not weight.blocks.flags.owndata
+        np.testing.assert_array_equal(weight.decode(), values[3, first::2])
+    assert "quantization_config" not in checkpoint.config
+    assert set(checkpoint.names) == set(read_model(checkpoint.config).weights())
+
+
+def test_decoded_it_gives_what_transformers_gives(checkpoint: Checkpoint) -> None:
+    logits = NativeBackend.load(checkpoint, NativeConfig(kv_tokens=128, dtype="float32", kv_dtype="float32")).forward(
+        whole(TOKENS)
+    )
+    spread = float(expected().max() - expected().min())
+    assert float(np.abs(logits - expected()).max()) < 1e-4 * spread
+
+
+def test_as_it_is_it_runs_on_the_codebook_and_equals_the_interpreter(checkpoint: Checkpoint) -> None:
+    plan = build_plan(read_model(checkpoint.config), checkpoint, "auto").plan
+    experts = [op for op in plan.ops if isinstance(op, ExpertMatmulOp)]
+    assert [op.epilogue for op in experts] == ["gated_clamped_silu", "store"] * 3
+    assert all(op.biases is not None and op.activation_group == 32 for op in experts)
+    assert not any(isinstance(op, GatedOp) for op in plan.ops)
+    formats = {plan.weights[number].format for op in experts for number in op.matrices}
+    assert len(formats) == 1
+    assert isinstance(formats.pop(), CodebookScheme)
+    logits = InterpreterBackend.load(checkpoint, InterpreterConfig(kv_tokens=128)).forward(whole(TOKENS))
+    for isa in extension.isas():
+        backend = NativeBackend.load(checkpoint, NativeConfig(kv_tokens=128, threads=2, isa=isa))
+        np.testing.assert_array_equal(backend.forward(whole(TOKENS)), logits, err_msg=isa)
+    # int8 activations are all that is lost
+    assert np.corrcoef(logits.ravel(), expected().ravel())[0, 1] > 0.999
+
+
+def test_other_recipes_take_it(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    words = Tokenizer(WordLevel({f"w{number}": number for number in range(97)}, unk_token="w0"))
+    words.pre_tokenizer = WhitespaceSplit()
+    words.save(str(checkpoint.path / "tokenizer.json"))
+    with pytest.warns(HonedWarning, match="weights of experts saw fewer than 64 tokens"):
+        honed.compress(checkpoint.path, "int8", out=tmp_path / "out")
+    artifact = open_checkpoint(str(tmp_path / "out"))
+    for part in ("gate", "down"):
+        name = f"model.layers.0.mlp.experts.2.{part}_proj.weight"
+        source, made = checkpoint.weight(name).decode(), artifact.weight(name)
+        assert made.kind == "int8"
+        assert np.abs(made.decode() - source).max() <= np.abs(source).max() / 120
+    with honed.load(tmp_path / "out") as model, honed.load(checkpoint.path) as full:
+        tokens = [int(token) for token in TOKENS[:9]]
+        found, before = (each.generate(tokens, max_tokens=4, temperature=0).tokens for each in (model, full))
+    assert len(found) == len(before)
+
+
+def test_tensors_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
+    name = "model.layers.0.mlp.experts.down_proj"
+    blocks = _tensors()[f"{name}_blocks"]
+    with pytest.raises(FormatError, match=r"down_proj_blocks: has shape .* must be that and 16 bytes a block"):
+        open_checkpoint(str(packed(tmp_path / "shape", **{f"{name}_blocks": blocks[:, :, :, :8].contiguous()})))
+    with pytest.raises(FormatError, match=r"down_proj_scales: has type F32, and MXFP4 is U8"):
+        scales = _tensors()[f"{name}_scales"].float()
+        open_checkpoint(str(packed(tmp_path / "type", **{f"{name}_scales": scales})))
+    with pytest.raises(FormatError, match=r"down_proj: has shape .* describes"):
+        changed = {f"{name}{end}": _tensors()[f"{name}{end}"][:4].contiguous() for end in ("_blocks", "_scales")}
+        open_checkpoint(str(packed(tmp_path / "count", **changed)))
+
+
+def test_a_scale_beyond_the_kernels_is_named_and_runs_decoded(tmp_path: Path) -> None:
+    name = "model.layers.0.mlp.experts.down_proj_scales"
+    scales = _tensors()[name].clone()
+    scales[1, 5, 0] = 90
+    checkpoint = open_checkpoint(str(packed(tmp_path / "small", **{name: scales})))
+    with pytest.raises(UnsupportedError, match=r"experts.1.down_proj.weight: cannot be run: row 5: block 0 of MXFP4"):
+        NativeBackend.load(checkpoint, NativeConfig(kv_tokens=128, keep_packed=False))
+    NativeBackend.load(checkpoint, NativeConfig(kv_tokens=128, dtype="bfloat16", keep_packed=False)).forward(
+        whole(TOKENS)
+    )
