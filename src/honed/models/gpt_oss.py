@@ -6,15 +6,17 @@ form hold the gate and the up of an expert in turns, and the experts of a layer 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from honed.encodings.rearranged import RowRuns
 from honed.errors import UnsupportedError, quoted
 from honed.models.base import Config
 from honed.models.config import MAX_CONTEXT, DecoderConfig, Fields, read_decoder, read_layer_types
 from honed.models.decoder import BlockDecoder
-from honed.models.experts import Experts, read_experts
-from honed.models.family import Family
+from honed.models.experts import PARTS, Experts, read_experts
+from honed.models.family import GGUF_LAYER_TENSORS, GGUF_TENSORS, Family, GgufNames
 from honed.models.layers import project, project_out, project_qkv
 from honed.models.rope_scaling import read_rotary
 from honed.models.stored import Forms, Stored
@@ -156,10 +158,65 @@ def _stored(model: GptOss) -> Forms:
     return forms
 
 
+_PATTERN = "attention.sliding_window_pattern"
+_SOFTMAX_OF_CHOSEN = (0, 3)
+"""llama.cpp's numbers of what an expert counts: 0 is not said."""
+_GGUF_EXPERTS = {f"ffn_{part}_exps": f"mlp.experts.{part}_proj" for part in PARTS}
+_GGUF_KEYS = ("expert_count", "expert_used_count", "expert_feed_forward_length", "expert_gating_func", _PATTERN)
+
+
+def _in_gguf(model: GptOss) -> Forms:
+    """The experts of a layer in one tensor for each of gate, up and down, and sinks that are called a weight."""
+    forms: dict[str, Stored] = {}
+    weights, count = model.weights(), model.experts.count
+    for layer in range(model.config.dimensions.layers):
+        sinks = weights[f"model.layers.{layer}.self_attn.sinks"]
+        forms[sinks.name] = Stored(Weight(f"{sinks.name}.weight", sinks.shape))
+        for part in PARTS:
+            for end in ("weight", "bias"):
+                for expert in range(count):
+                    own = weights[f"{_name(layer, expert, part)}.{end}"]
+                    whole = Weight(f"{_block(layer)}.experts.{part}_proj.{end}", (count, *own.shape))
+                    forms[own.name] = Stored(whole, matrix=expert)
+    return forms
+
+
+def _gguf_config(config: Mapping[str, Any], keys: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Every other layer slides, beginning with the first; llama.cpp knows that by itself, as it knows the gate."""
+    if keys.get(_PATTERN, 2) != 2:
+        raise UnsupportedError(f"gpt-oss.{_PATTERN}: is {quoted(keys[_PATTERN])}, and supported is 2")
+    if keys.get("expert_gating_func", 0) not in _SOFTMAX_OF_CHOSEN:
+        found = quoted(keys["expert_gating_func"])
+        raise UnsupportedError(f"gpt-oss.expert_gating_func: is {found}, and supported is 3, a softmax of the chosen")
+    own = {"num_local_experts": keys.get("expert_count"), "num_experts_per_tok": keys.get("expert_used_count")}
+    scaling = config.get("rope_scaling")
+    rotation = {"rope_parameters": {"rope_type": "default"}} if scaling is None else {}
+    if scaling is not None and scaling.get("rope_type") == "yarn":
+        rotation = {"rope_scaling": {**scaling, "truncate": False}}
+    inner = keys.get("expert_feed_forward_length") or config["intermediate_size"]
+    window = config.get("sliding_window")
+    return {**own, **rotation, "intermediate_size": inner, "sliding_window": window}
+
+
 FAMILY = Family(
     model_type="gpt_oss",
     class_name="GptOssForCausalLM",
     read=GptOss.from_config,
     own_fields=frozenset({"num_local_experts"}),
     stored=_stored,
+    gguf=GgufNames(
+        "gpt-oss",
+        GGUF_TENSORS,
+        {
+            **{name: ours for name, ours in GGUF_LAYER_TENSORS.items() if not name.startswith("ffn_")},
+            "post_attention_norm": "post_attention_layernorm",
+            "attn_sinks": "self_attn.sinks",
+            "ffn_gate_inp": "mlp.router",
+            **_GGUF_EXPERTS,
+        },
+        windowed=None,
+        stored=_in_gguf,
+        own_config=_gguf_config,
+        own_keys=frozenset(_GGUF_KEYS),
+    ),
 )

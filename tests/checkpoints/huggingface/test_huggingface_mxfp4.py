@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
-import transformers
-from numpy.typing import NDArray
-from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
@@ -32,42 +25,8 @@ from honed.native import extension
 from honed.notes import HonedWarning
 from honed.plan.build import build_plan
 from honed.plan.lowered_ops import ExpertMatmulOp, GatedOp
-from tiny_models import GPT_OSS, SIZES, whole
-
-CONFIG: dict[str, Any] = {**SIZES, **GPT_OSS, "hidden_size": 64, "intermediate_size": 96, "head_dim": 16}
-CONFIG |= {"num_hidden_layers": 3, "sliding_window": 7}
-TOKENS = np.random.default_rng(4).integers(0, 97, 33).astype(np.int32)
-
-
-@functools.cache
-def _tensors() -> dict[str, torch.Tensor]:
-    """Of a random model, experts packed."""
-    torch.manual_seed(5)
-    model = _model(CONFIG)
-    tensors = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    for name in [name for name in tensors if name.endswith("_proj") and "experts" in name]:
-        count, inputs, outputs = tensors.pop(name).shape
-        tensors[f"{name}_blocks"] = torch.randint(0, 256, (count, outputs, inputs // 32, 16), dtype=torch.uint8)
-        tensors[f"{name}_scales"] = torch.randint(121, 125, (count, outputs, inputs // 32), dtype=torch.uint8)
-    return tensors
-
-
-def _model(config: dict[str, Any]) -> Any:
-    made = transformers.AutoConfig.for_model("gpt_oss", **config, attn_implementation="eager")
-    model = transformers.AutoModelForCausalLM.from_config(made).eval().float()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(torch.randn_like(parameter) * 0.2)
-    return model
-
-
-def packed(folder: Path, **changed: torch.Tensor) -> Path:
-    folder.mkdir(exist_ok=True)
-    save_file(_tensors() | changed, folder / "model.safetensors", {"format": "pt"})
-    config = {**CONFIG, "model_type": "gpt_oss", "architectures": ["GptOssForCausalLM"]}
-    config["quantization_config"] = {"quant_method": "mxfp4", "modules_to_not_convert": ["lm_head"]}
-    (folder / "config.json").write_text(json.dumps(config))
-    return folder
+from packed_gpt_oss import TOKENS, expected, packed, packed_tensors
+from tiny_models import whole
 
 
 @pytest.fixture(scope="module")
@@ -75,22 +34,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     return open_checkpoint(str(packed(tmp_path_factory.mktemp("packed"))))
 
 
-@functools.cache
-def expected() -> NDArray[np.float32]:
-    """Logits by transformers, of the weights that it unpacks."""
-    model = _model(CONFIG)
-    tensors = dict(_tensors())
-    for name in [name.removesuffix("_blocks") for name in tensors if name.endswith("_blocks")]:
-        tensors[name] = convert_moe_packed_tensors(tensors.pop(f"{name}_blocks"), tensors.pop(f"{name}_scales"))
-    model.load_state_dict(tensors)
-    with torch.inference_mode():
-        logits: NDArray[np.float32] = model(torch.from_numpy(TOKENS[None].astype(np.int64))).logits[0].numpy()
-    return logits
-
-
 def test_experts_lie_in_the_file_and_are_those_of_transformers(checkpoint: Checkpoint) -> None:
-    stacked = _tensors()["model.layers.1.mlp.experts.gate_up_proj_blocks"]
-    scales = _tensors()["model.layers.1.mlp.experts.gate_up_proj_scales"]
+    stacked = packed_tensors()["model.layers.1.mlp.experts.gate_up_proj_blocks"]
+    scales = packed_tensors()["model.layers.1.mlp.experts.gate_up_proj_scales"]
     values = convert_moe_packed_tensors(stacked, scales).float().transpose(1, 2).numpy()
     for first, part in enumerate(("gate", "up")):
         weight = checkpoint.weight(f"model.layers.1.mlp.experts.3.{part}_proj.weight")
@@ -146,20 +92,20 @@ def test_other_recipes_take_it(checkpoint: Checkpoint, tmp_path: Path) -> None:
 
 def test_tensors_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     name = "model.layers.0.mlp.experts.down_proj"
-    blocks = _tensors()[f"{name}_blocks"]
+    blocks = packed_tensors()[f"{name}_blocks"]
     with pytest.raises(FormatError, match=r"down_proj_blocks: has shape .* must be that and 16 bytes a block"):
         open_checkpoint(str(packed(tmp_path / "shape", **{f"{name}_blocks": blocks[:, :, :, :8].contiguous()})))
     with pytest.raises(FormatError, match=r"down_proj_scales: has type F32, and MXFP4 is U8"):
-        scales = _tensors()[f"{name}_scales"].float()
+        scales = packed_tensors()[f"{name}_scales"].float()
         open_checkpoint(str(packed(tmp_path / "type", **{f"{name}_scales": scales})))
     with pytest.raises(FormatError, match=r"down_proj: has shape .* describes"):
-        changed = {f"{name}{end}": _tensors()[f"{name}{end}"][:4].contiguous() for end in ("_blocks", "_scales")}
+        changed = {f"{name}{end}": packed_tensors()[f"{name}{end}"][:4].contiguous() for end in ("_blocks", "_scales")}
         open_checkpoint(str(packed(tmp_path / "count", **changed)))
 
 
 def test_a_scale_beyond_the_kernels_is_named_and_runs_decoded(tmp_path: Path) -> None:
     name = "model.layers.0.mlp.experts.down_proj_scales"
-    scales = _tensors()[name].clone()
+    scales = packed_tensors()[name].clone()
     scales[1, 5, 0] = 90
     checkpoint = open_checkpoint(str(packed(tmp_path / "small", **{name: scales})))
     with pytest.raises(UnsupportedError, match=r"experts.1.down_proj.weight: cannot be run: row 5: block 0 of MXFP4"):
