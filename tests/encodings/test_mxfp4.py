@@ -14,7 +14,7 @@ from honed.encodings.dense import DenseFormat, bfloat16_to_float32, float32_to_b
 from honed.encodings.gguf_blocks import GgufBlocks
 from honed.encodings.gguf_formats import FORMATS
 from honed.encodings.gguf_integers import to_integers
-from honed.encodings.mxfp4 import Mxfp4, halved_scales
+from honed.encodings.mxfp4 import TABLE, Mxfp4, halved_scales
 
 SHAPE = (3, 20, 96)
 """Matrices, out, in."""
@@ -32,7 +32,8 @@ def by_transformers(weight: Mxfp4) -> NDArray[np.float32]:
     blocks, exponents = torch.from_numpy(weight.blocks.copy()), torch.from_numpy(weight.exponents.copy())
     values = convert_moe_packed_tensors(blocks, exponents)  # [matrices, in, out]
     assert values.dtype == torch.bfloat16
-    return values.float().transpose(1, 2).contiguous().numpy()
+    found: NDArray[np.float32] = values.float().transpose(1, 2).contiguous().numpy()
+    return found
 
 
 def in_gguf(weight: Mxfp4) -> GgufBlocks:
@@ -76,7 +77,7 @@ def test_the_codebook_is_the_weight() -> None:
         assert codebook.scheme == weight.run_as("auto")
     integers = weight.integers()
     np.testing.assert_array_equal(integers.codes * np.repeat(integers.scales, 32, axis=1), weight.decode())
-    assert weight.run_as("auto") == CodebookScheme(32, codebook.table, 32)
+    assert weight.run_as("auto") == CodebookScheme(32, TABLE, 32)
     assert weight.run_as("float32") == DenseFormat("float32")
 
 

@@ -18,13 +18,14 @@ from honed.encodings.activation import ActivationScales
 from honed.encodings.codebook import Codebook, CodebookScheme, Table
 from honed.encodings.dense import DenseFormat
 from honed.encodings.descriptor import DensePolicy, Format, Integers
+from honed.encodings.groups import Group
 from honed.lazy_imports import numpy as np
 from honed.records import dataclass
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-BLOCK = 32
+BLOCK: Group = 32
 """Values that share an exponent; two of them are a byte."""
 TABLE: Table = (-12, -8, -6, -4, -3, -2, -1, 0, 0, 1, 2, 3, 4, 6, 8, 12)
 """What codes stand for, doubled, ascending as kernels want them. Both zeros are one: 0."""
@@ -69,7 +70,7 @@ def as_codebook(places: NDArray[np.uint8], exponents: NDArray[np.uint8]) -> Code
             row, block = int(rows[filled.argmax()]), int(blocks[filled.argmax()])
             raise ValueError(
                 f"row {row}: block {block} of MXFP4 has the scale 2^{int(exponents[row, block]) - 127}, and kernels "
-                f"hold those from 2^{_LEAST - 127} to 2^{_MOST - 127}; run the model with bfloat16 weights"
+                f"hold those from 2^{_LEAST - 127} to 2^{_MOST - 127}; run the model with dtype bfloat16"
             )
     scales = np.where(held, halved_scales(exponents), np.float32(0)).astype(np.float16)
     return Codebook(places, scales, TABLE, BLOCK, ActivationScales(BLOCK))

@@ -190,7 +190,7 @@ def _gguf_config(config: Mapping[str, Any], keys: Mapping[str, Any]) -> Mapping[
         raise UnsupportedError(f"gpt-oss.expert_gating_func: is {found}, and supported is 3, a softmax of the chosen")
     own = {"num_local_experts": keys.get("expert_count"), "num_experts_per_tok": keys.get("expert_used_count")}
     scaling = config.get("rope_scaling")
-    rotation = {"rope_parameters": {"rope_type": "default"}} if scaling is None else {}
+    rotation: Config = {"rope_parameters": {"rope_type": "default"}} if scaling is None else {}
     if scaling is not None and scaling.get("rope_type") == "yarn":
         rotation = {"rope_scaling": {**scaling, "truncate": False}}
     inner = keys.get("expert_feed_forward_length") or config["intermediate_size"]

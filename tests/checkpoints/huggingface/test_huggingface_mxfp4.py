@@ -17,13 +17,13 @@ from honed.backends.native import NativeBackend
 from honed.backends.native_config import NativeConfig
 from honed.checkpoints.base import Checkpoint
 from honed.checkpoints.open import open_checkpoint
-from honed.encodings.codebook import CodebookScheme
-from honed.encodings.mxfp4 import Mxfp4
+from honed.encodings.mxfp4 import SCHEME, Mxfp4
 from honed.errors import FormatError, UnsupportedError
 from honed.models.registry import read_model
 from honed.native import extension
 from honed.notes import HonedWarning
 from honed.plan.build import build_plan
+from honed.plan.lowered import MatrixWeight
 from honed.plan.lowered_ops import ExpertMatmulOp, GatedOp
 from packed_gpt_oss import TOKENS, expected, packed, packed_tensors
 from tiny_models import whole
@@ -61,9 +61,10 @@ def test_as_it_is_it_runs_on_the_codebook_and_equals_the_interpreter(checkpoint:
     assert [op.epilogue for op in experts] == ["gated_clamped_silu", "store"] * 3
     assert all(op.biases is not None and op.activation_group == 32 for op in experts)
     assert not any(isinstance(op, GatedOp) for op in plan.ops)
-    formats = {plan.weights[number].format for op in experts for number in op.matrices}
-    assert len(formats) == 1
-    assert isinstance(formats.pop(), CodebookScheme)
+    for number in (number for op in experts for number in op.matrices):
+        matrix = plan.weights[number]
+        assert isinstance(matrix, MatrixWeight)
+        assert matrix.format == SCHEME
     logits = InterpreterBackend.load(checkpoint, InterpreterConfig(kv_tokens=128)).forward(whole(TOKENS))
     for isa in extension.isas():
         backend = NativeBackend.load(checkpoint, NativeConfig(kv_tokens=128, threads=2, isa=isa))
