@@ -32,6 +32,8 @@ DISTIL_SIZES = {
     "n_heads": 4,
     "max_position_embeddings": 40,
 }
+MODERN: dict[str, Any] = {"num_hidden_layers": 4, "local_attention": 8, "pad_token_id": 0, "type_vocab_size": None}
+"""Of four layers the first and the last see everything, where a config does not say it."""
 # Family -> model_type, the class of transformers, what differs from the sizes, and arguments of the class. Widths are
 # odd on purpose: no multiple of a tile.
 FAMILIES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
@@ -60,6 +62,38 @@ FAMILIES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
     ),
     "distilbert": ("distilbert", "DistilBertModel", {}, {}),
     "distilbert_sinusoidal": ("distilbert", "DistilBertModel", {"sinusoidal_pos_embds": True}, {}),
+    "modernbert": ("modernbert", "ModernBertModel", MODERN, {}),
+    "modernbert_biases": (
+        "modernbert",
+        "ModernBertModel",
+        {
+            **MODERN,
+            "attention_bias": True,
+            "mlp_bias": True,
+            "norm_bias": True,
+            "norm_eps": 1e-3,
+            "local_attention": 5,
+            "global_attn_every_n_layers": 2,
+            "hidden_activation": "gelu_pytorch_tanh",
+            "global_rope_theta": 500.0,
+            "local_rope_theta": 30.0,
+        },
+        {},
+    ),
+    "modernbert_types": (
+        "modernbert",
+        "ModernBertForMaskedLM",
+        {
+            **MODERN,
+            "layer_types": ["sliding_attention", "full_attention", "sliding_attention", "sliding_attention"],
+            "local_attention": 2,
+            "rope_parameters": {
+                "full_attention": {"rope_type": "linear", "rope_theta": 500.0, "factor": 2.0},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 30.0},
+            },
+        },
+        {},
+    ),
     "distilbert_masked": ("distilbert", "DistilBertForMaskedLM", {"activation": "relu"}, {}),
 }
 WORDS = "the a of to and in is it you that he was for on are with as his they be at one have this from or query"
@@ -122,7 +156,7 @@ def golden_encoder(family: str) -> GoldenEncoder:
             elif "sinusoidal" not in family or "position" not in name:
                 parameter.copy_(torch.randn_like(parameter) * 0.1)
         base = getattr(model, model.base_model_prefix, model)
-        types = settings.get("type_vocab_size", sizes.get("type_vocab_size", 1))
+        types = settings.get("type_vocab_size", sizes.get("type_vocab_size", 1)) or 1
         texts = tuple(_text(base, config, length, types) for length in LENGTHS)
     directory = _scratch() / family
     model.save_pretrained(directory)
@@ -132,7 +166,7 @@ def golden_encoder(family: str) -> GoldenEncoder:
 def _text(base: Any, config: Any, length: int, types: int) -> Text:
     tokens = torch.randint(5, config.vocab_size, (1, length))  # no padding among them
     kinds = torch.randint(0, types, (1, length)).sort().values
-    given = {} if config.model_type == "distilbert" else {"token_type_ids": kinds}
+    given = {} if config.model_type in ("distilbert", "modernbert") else {"token_type_ids": kinds}
     found = base(tokens, **given)
     pooled = getattr(found, "pooler_output", None)
     return Text(

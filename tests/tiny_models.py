@@ -67,6 +67,7 @@ GRANITE = {
     "residual_multiplier": 0.22,
     "logits_scaling": 8.0,
 }
+GPT_OSS: dict[str, Any] = {"num_local_experts": 5, "num_experts_per_tok": 2, "intermediate_size": 44}
 UNPADDED: dict[str, Any] = {"pad_token_id": None}
 """Gradients of a padding token are zero in transformers."""
 GLM = {**UNPADDED, "eos_token_id": [1, 2]}
@@ -138,6 +139,20 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "granitemoe_biases": (
         "granitemoe",
         {"num_local_experts": 4, "num_experts_per_tok": 1, "attention_bias": True, "tie_word_embeddings": True},
+    ),
+    "gpt_oss": ("gpt_oss", {**GPT_OSS, "head_dim": 16, "num_hidden_layers": 3, "sliding_window": 7}),
+    "gpt_oss_yarn": (
+        "gpt_oss",
+        {
+            **GPT_OSS,
+            "head_dim": 12,
+            "num_experts_per_tok": 1,
+            "layer_types": ["full_attention", "sliding_attention"],
+            "sliding_window": 5,
+            "attention_bias": False,
+            "tie_word_embeddings": True,
+            "rope_parameters": {**YARN, "truncate": False, "rope_theta": 500.0, "beta_fast": 4.0},
+        },
     ),
     "qwen3_moe_mixed": (
         "qwen3_moe",

@@ -111,11 +111,11 @@ constexpr Case kCases[] = {
     {"quantize_64", 1.25, [](const KernelTable& k, Rows& r) { k.quantize(r.quantize(64)); }},
     {"gated_silu", 3,
      [](const KernelTable& k, Rows& r) {
-       k.gated({r.x.data(), 2 * r.width, 0, r.rows, r.width, Activation::silu, r.y.data(), r.width});
+       k.gated({r.x.data(), 2 * r.width, 0, r.rows, r.width, Gate::silu, r.y.data(), r.width});
      }},
     {"gated_gelu", 3,
      [](const KernelTable& k, Rows& r) {
-       k.gated({r.x.data(), 2 * r.width, 0, r.rows, r.width, Activation::gelu_tanh, r.y.data(), r.width});
+       k.gated({r.x.data(), 2 * r.width, 0, r.rows, r.width, Gate::gelu_tanh, r.y.data(), r.width});
      }},
     {"silu", 2, [](const KernelTable& k, Rows& r) { k.activate(r.activate(Activation::silu)); }},
     {"gelu", 2, [](const KernelTable& k, Rows& r) { k.activate(r.activate(Activation::gelu)); }},

@@ -19,8 +19,10 @@ namespace honed {
 enum class Epilogue : int32_t {
   store = 0,           // y = result
   add = 1,             // y = y + result (residual stream)
-  gated_silu = 2,      // panel = 16 gate columns then 16 up columns; y = silu(gate) * up
-  gated_gelu_tanh = 3  // the same with gelu (tanh form)
+  gated_silu = 2,      // panel = 16 gate columns then 16 up columns; y = silu(gate) * up, as the Gate of its name
+  gated_gelu_tanh = 3,
+  gated_gelu = 4,
+  gated_clamped_silu = 5
 };
 
 // In this order of operations; relu is x where it is greater than 0, and 0 elsewhere:
@@ -28,6 +30,12 @@ enum class Epilogue : int32_t {
 //   gelu_tanh  x / (1 + exp(-2 * t)), t = 0.7978845608f * fma(0.044715f * x * x, x, x)
 //   gelu       fma(h, erf(x * 0.70710678f), h), h = 0.5f * x
 enum class Activation : int32_t { silu = 0, gelu_tanh = 1, gelu = 2, tanh = 3, relu = 4 };
+
+// What becomes of a gate and an up: activation(gate) * up with the activation of that name, or
+//   clamped_silu  (g / (1 + exp(-1.702f * g))) * (u + 1), g = min(gate, 7), u = min(max(up, -7), 7)
+enum class Gate : int32_t { silu = 0, gelu_tanh = 1, gelu = 2, clamped_silu = 3 };
+inline constexpr float kGateSlope = 1.702f;
+inline constexpr float kGateLimit = 7.0f;
 
 // ---- matmul -------------------------------------------------------------------------------------
 //
@@ -333,13 +341,13 @@ struct ActivateArgs {
   int64_t y_stride;
 };
 
-// y[row, i] = activation(x[row, i]) * x[row, width + i], the same formulas as the gated epilogues.
+// y[row, i] = the gate of x[row, i] and x[row, width + i], the same formulas as the gated epilogues.
 struct GatedArgs {
   const float* x;
   int64_t x_stride;
   int64_t row_begin, row_end;
   int64_t width;
-  Activation activation;
+  Gate gate;
   float* y;
   int64_t y_stride;
 };

@@ -63,6 +63,14 @@ def test_activations() -> None:
     assert activate(gate, "relu").tolist() == [max(x, 0.0) for x in gate.tolist()]
     exact = np.array([0.5 * x * (1 + math.erf(x / math.sqrt(2))) for x in g])
     np.testing.assert_allclose(activate(gate, "gelu"), exact, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(gated(gate, up, "gelu"), exact * up, rtol=1e-6, atol=3e-6)
+
+
+def test_the_clamped_gate() -> None:
+    gate, up = normal(400) * 5, normal(400) * 5
+    g, u = np.minimum(gate.astype(np.float64), 7), np.clip(up.astype(np.float64), -7, 7)
+    assert (g == 7).any() and (u == 7).any() and (u == -7).any()
+    np.testing.assert_allclose(gated(gate, up, "clamped_silu"), g / (1 + np.exp(-1.702 * g)) * (u + 1), rtol=1e-5)
 
 
 def test_erf_and_tanh() -> None:

@@ -93,3 +93,15 @@ def test_no_factor_moves_into_a_gate() -> None:
     found = {j.producer.name for j in find_junctions(Squared.from_config(config("llama"), "config"), head_apart=True)}
     assert len(found) == 5
     assert not any("up" in name for name in found)
+
+
+def test_no_factor_moves_into_what_is_bounded() -> None:
+    @dataclass(frozen=True)
+    class Clamped(Llama):
+        def mlp(self, ops: Recorder, x: Node, layer: int) -> Node:
+            gate, up = (ops.linear(x, Weight(f"{layer}.{part}", (64, 32))) for part in ("gate", "up"))
+            return ops.linear(ops.gated(gate, up, "clamped_silu"), Weight(f"{layer}.down", (32, 64)))
+
+    found = {j.producer.name for j in find_junctions(Clamped.from_config(config("llama"), "config"), head_apart=True)}
+    assert len(found) == 5
+    assert not any("up" in name for name in found)

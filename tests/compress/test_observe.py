@@ -32,7 +32,7 @@ from unknown_op import Unknown, odd_model
 
 WINDOWS = [[3, 4, 5, 6, 7, 8, 9, 10, 11], [12, 3, 3, 14, 15, 16, 17, 18, 19]]
 MEAN_SQUARE: frozenset[Statistic] = frozenset({"mean_square"})
-MIXTURES = ("mixtral", "qwen2_moe", "qwen3_moe", "olmoe", "granitemoe")
+MIXTURES = ("mixtral", "qwen2_moe", "qwen3_moe", "olmoe", "granitemoe", "gpt_oss")
 """They go through numpy, where experts that few tokens go to are shown others."""
 BOTH: frozenset[Statistic] = frozenset({"mean_square", "gram"})
 

@@ -6,6 +6,7 @@ products are known exactly; the float work around them follows the order that na
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -157,7 +158,7 @@ def test_parts_side_by_side_with_bias(isa: str) -> None:
 
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("width", [16, 24, 40])
-@pytest.mark.parametrize("epilogue", ["gated_silu", "gated_gelu_tanh"])
+@pytest.mark.parametrize("epilogue", ["gated_silu", "gated_gelu_tanh", "gated_gelu", "gated_clamped_silu"])
 def test_gate_and_up_interleaved(width: int, epilogue: str, isa: str) -> None:
     rng = np.random.default_rng(width)
     x = rng.standard_normal((3, 20)).astype(np.float32)
@@ -168,6 +169,12 @@ def test_gate_and_up_interleaved(width: int, epilogue: str, isa: str) -> None:
     g, u = x.astype(np.float64) @ gate.T, x.astype(np.float64) @ up.T
     if epilogue == "gated_silu":
         expected = g / (1 + np.exp(-g)) * u
+    elif epilogue == "gated_gelu":
+        expected = 0.5 * g * (1 + np.vectorize(math.erf)(g / math.sqrt(2))) * u
+    elif epilogue == "gated_clamped_silu":
+        assert g.max() > 7 or u.max() > 7 or u.min() < -7
+        low = np.minimum(g, 7)
+        expected = low / (1 + np.exp(-1.702 * low)) * (np.clip(u, -7, 7) + 1)
     else:
         expected = 0.5 * g * (1 + np.tanh(np.sqrt(2 / np.pi) * (g + 0.044715 * g**3))) * u
     result = run(x, builder.finish(), isa, columns=width, quantized=False, epilogue=epilogue)

@@ -1,4 +1,4 @@
-// activation(gate) * up, of gate and up side by side.
+// activation(gate) * up or the like, of gate and up side by side.
 #include "executor/ops/table.h"
 #include "executor/step.h"
 #include "plan/check.h"
@@ -7,19 +7,19 @@
 namespace honed::ops {
 namespace {
 
-constexpr std::array kActivationNames{"silu", "gelu_tanh"};
+constexpr std::array kGateNames{"silu", "gelu_tanh", "gelu", "clamped_silu"};
 
 struct Gated final : Op {
   SlotNumber input;
   SlotNumber output;
   int64_t width;  // of the output
-  Activation activation;
+  Gate gate;
 
   explicit Gated(Fields& fields)
       : input(fields.slot("input")),
         output(fields.slot("output")),
         width(fields.integer("width", 1, kMostWidth)),
-        activation(fields.choice<Activation>("activation", kActivationNames)) {}
+        gate(fields.choice<Gate>("activation", kGateNames)) {}
 
   void check(Check& check) const override {
     check.slot("input", input, SlotKind::f32);
@@ -39,7 +39,7 @@ struct Gated final : Op {
                             .row_begin = begin,
                             .row_end = end,
                             .width = width,
-                            .activation = activation,
+                            .gate = gate,
                             .y = y.floats(),
                             .y_stride = y.stride()});
     });

@@ -54,7 +54,7 @@ void check_product_input(const Check& check, const Weight& matrix, SlotNumber in
 }
 
 int64_t columns_given(const Weight& matrix, Epilogue epilogue) {
-  const bool gated = epilogue == Epilogue::gated_silu || epilogue == Epilogue::gated_gelu_tanh;
+  const bool gated = epilogue != Epilogue::store && epilogue != Epilogue::add;
   return gated ? matrix.rows / 2 : matrix.rows;
 }
 

@@ -14,7 +14,8 @@ namespace honed::ops {
 inline constexpr int64_t kRowsOfStream = 16;
 inline constexpr int64_t kBytesOfChunk = 384 << 10;  // of panels, to stay in the second cache beside the rows of a block
 
-inline constexpr std::array kEpilogueNames{"store", "add", "gated_silu", "gated_gelu_tanh"};
+inline constexpr std::array kEpilogueNames{"store",           "add",        "gated_silu",
+                                           "gated_gelu_tanh", "gated_gelu", "gated_clamped_silu"};
 
 // Rows of a block, whose activations stay in the second cache while panels pass.
 int64_t rows_of_block(int64_t rows, int64_t row_bytes);

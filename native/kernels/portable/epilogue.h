@@ -5,14 +5,12 @@
 
 namespace honed::portable {
 
-static inline void store_gated(const MatmulArgs& args, int64_t row, int64_t panel, const float* result) {
+static inline void store_gated(const MatmulArgs& args, Gate kind, int64_t row, int64_t panel, const float* result) {
   float* y = args.y + row * args.y_stride;
   for (int c = 0; c < kTileColumns; ++c) {
     const int64_t column = panel * kTileColumns + c;
     if (column >= args.columns) return;
-    const float gate = result[c];
-    const float up = result[kTileColumns + c];
-    y[column] = (args.epilogue == Epilogue::gated_silu ? silu(gate) : gelu_tanh(gate)) * up;
+    y[column] = gated(kind, result[c], result[kTileColumns + c]);
   }
 }
 
@@ -22,9 +20,13 @@ static inline void finish_panel(const MatmulArgs& args, int64_t row, int64_t pan
     const float* bias = args.bias + panel * kPanelColumns;
     for (int c = 0; c < kPanelColumns; ++c) result[c] = result[c] + bias[c];
   }
-  if (args.epilogue == Epilogue::gated_silu || args.epilogue == Epilogue::gated_gelu_tanh) {
-    store_gated(args, row, panel, result);
-    return;
+  switch (args.epilogue) {
+    case Epilogue::gated_silu: return store_gated(args, Gate::silu, row, panel, result);
+    case Epilogue::gated_gelu_tanh: return store_gated(args, Gate::gelu_tanh, row, panel, result);
+    case Epilogue::gated_gelu: return store_gated(args, Gate::gelu, row, panel, result);
+    case Epilogue::gated_clamped_silu: return store_gated(args, Gate::clamped_silu, row, panel, result);
+    case Epilogue::store:
+    case Epilogue::add: break;
   }
   float* y = args.y + row * args.y_stride;
   for (int c = 0; c < kPanelColumns; ++c) {

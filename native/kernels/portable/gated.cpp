@@ -1,4 +1,4 @@
-// activation(gate) * up for rows of [gate, up].
+// Gates of rows of [gate, up].
 #include "kernels/portable/scalar.h"
 #include "kernels/portable/slots.h"
 
@@ -9,7 +9,7 @@ void gated(const GatedArgs& args) {
     const float* gate = args.x + row * args.x_stride;
     const float* up = gate + args.width;
     float* y = args.y + row * args.y_stride;
-    for (int64_t i = 0; i < args.width; ++i) y[i] = activate(args.activation, gate[i]) * up[i];
+    for (int64_t i = 0; i < args.width; ++i) y[i] = gated(args.gate, gate[i], up[i]);
   }
 }
 

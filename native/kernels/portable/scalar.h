@@ -102,6 +102,21 @@ static inline float activate(Activation activation, float x) {
   return x;
 }
 
+static inline float gated(Gate gate, float g, float up) {
+  switch (gate) {
+    case Gate::silu: return silu(g) * up;
+    case Gate::gelu_tanh: return gelu_tanh(g) * up;
+    case Gate::gelu: return gelu(g) * up;
+    case Gate::clamped_silu: {
+      g = g < kGateLimit ? g : kGateLimit;
+      up = up > -kGateLimit ? up : -kGateLimit;
+      up = up < kGateLimit ? up : kGateLimit;
+      return (g / (1.0f + exp(-kGateSlope * g))) * (up + 1.0f);
+    }
+  }
+  return up;
+}
+
 // l[i] + l[i + half] until one is left; destroys the lanes.
 static inline float fold_lanes(float* lanes) {
   for (int half = kLanes / 2; half > 0; half /= 2) {

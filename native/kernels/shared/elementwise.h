@@ -18,6 +18,17 @@ inline void with_activation(Activation kind, const Body& body) {
   }
 }
 
+// The same with a gate.
+template <typename Body>
+inline void with_gate(Gate kind, const Body& body) {
+  switch (kind) {
+    case Gate::silu: return body.template operator()<Gate::silu>();
+    case Gate::gelu_tanh: return body.template operator()<Gate::gelu_tanh>();
+    case Gate::gelu: return body.template operator()<Gate::gelu>();
+    case Gate::clamped_silu: return body.template operator()<Gate::clamped_silu>();
+  }
+}
+
 template <FloatVector V>
 void activate(const ActivateArgs& args) {
   with_activation(args.activation, [&]<Activation Kind>() {
@@ -33,13 +44,13 @@ void activate(const ActivateArgs& args) {
 
 template <FloatVector V>
 void gated(const GatedArgs& args) {
-  with_activation(args.activation, [&]<Activation Kind>() {
+  with_gate(args.gate, [&]<Gate Kind>() {
     for (int64_t row = args.row_begin; row < args.row_end; ++row) {
-      const float* gate = args.x + row * args.x_stride;
-      const float* up = gate + args.width;
+      const float* x = args.x + row * args.x_stride;
+      const float* up = x + args.width;
       float* y = args.y + row * args.y_stride;
       for_vectors<V>(args.width, [&](int64_t i, auto lanes) {
-        V::store(y + i, lanes, V::mul(activation<V, Kind>(V::load(gate + i, lanes)), V::load(up + i, lanes)));
+        V::store(y + i, lanes, gate<V, Kind>(V::load(x + i, lanes), V::load(up + i, lanes)));
       });
     }
   });

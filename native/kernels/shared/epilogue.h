@@ -21,6 +21,15 @@ inline void add_columns(float* y, int64_t count, Floats<V> value) {
   else if (count > 0) V::store(y, V::first(count), V::add(V::load(y, V::first(count)), value));
 }
 
+// The first half of the columns are gates, the second their ups.
+template <Gate Kind, FloatVector V>
+inline void store_gated(float* y, int64_t left, const Floats<V> (&columns)[kPanelVectors<V>]) {
+  constexpr int kHalf = kPanelVectors<V> / 2;
+  for (int v = 0; v < kHalf; ++v) {
+    store_columns<V>(y + v * V::kWidth, left - v * V::kWidth, gate<V, Kind>(columns[v], columns[v + kHalf]));
+  }
+}
+
 // `columns` holds those of the panel in order.
 template <FloatVector V>
 inline void finish_panel(const MatmulArgs& args, int64_t row, int64_t panel, Floats<V> (&columns)[kPanelVectors<V>]) {
@@ -29,17 +38,17 @@ inline void finish_panel(const MatmulArgs& args, int64_t row, int64_t panel, Flo
     const float* bias = args.bias + panel * kPanelColumns;
     for (int v = 0; v < kVectors; ++v) columns[v] = V::add(columns[v], V::load(bias + v * V::kWidth));
   }
-  const bool gated = args.epilogue == Epilogue::gated_silu || args.epilogue == Epilogue::gated_gelu_tanh;
+  const bool gated = args.epilogue != Epilogue::store && args.epilogue != Epilogue::add;
   const int64_t first = panel * (gated ? kTileColumns : kPanelColumns);
   const int64_t left = args.columns - first;
   float* y = args.y + row * args.y_stride + first;
-  if (gated) {
-    for (int v = 0; v < kVectors / 2; ++v) {
-      const Floats<V> up = columns[v + kVectors / 2];
-      const Floats<V> gate = args.epilogue == Epilogue::gated_silu ? silu<V>(columns[v]) : gelu_tanh<V>(columns[v]);
-      store_columns<V>(y + v * V::kWidth, left - v * V::kWidth, V::mul(gate, up));
-    }
-    return;
+  switch (args.epilogue) {
+    case Epilogue::gated_silu: return store_gated<Gate::silu, V>(y, left, columns);
+    case Epilogue::gated_gelu_tanh: return store_gated<Gate::gelu_tanh, V>(y, left, columns);
+    case Epilogue::gated_gelu: return store_gated<Gate::gelu, V>(y, left, columns);
+    case Epilogue::gated_clamped_silu: return store_gated<Gate::clamped_silu, V>(y, left, columns);
+    case Epilogue::store:
+    case Epilogue::add: break;
   }
   const Floats<V> factor = V::all(args.factor);
   for (int v = 0; v < kVectors; ++v) {

@@ -67,5 +67,18 @@ inline Floats<V> activation(Floats<V> x) {
   if constexpr (Kind == Activation::relu) return V::max(x, V::zero());
 }
 
+template <FloatVector V, Gate Kind>
+inline Floats<V> gate(Floats<V> g, Floats<V> up) {
+  if constexpr (Kind == Gate::silu) return V::mul(silu<V>(g), up);
+  if constexpr (Kind == Gate::gelu_tanh) return V::mul(gelu_tanh<V>(g), up);
+  if constexpr (Kind == Gate::gelu) return V::mul(gelu<V>(g), up);
+  if constexpr (Kind == Gate::clamped_silu) {
+    g = V::min(g, V::all(kGateLimit));
+    up = V::min(V::max(up, V::all(-kGateLimit)), V::all(kGateLimit));
+    const Floats<V> divisor = V::add(V::all(1.0f), exp<V>(V::mul(V::all(-kGateSlope), g)));
+    return V::mul(V::div(g, divisor), V::add(up, V::all(1.0f)));
+  }
+}
+
 }  // namespace
 }  // namespace honed::shared

@@ -16,10 +16,12 @@ inline constexpr int64_t kDepths[] = {1, 31, 32, 33, 63, 64, 65, 576, 896, 1600,
 inline constexpr int64_t kColumns[] = {1, 15, 16, 17, 31, 33, 100};
 inline constexpr int64_t kRows[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 17, 33, 50};
 inline constexpr Epilogue kEpilogues[] = {Epilogue::store, Epilogue::add, Epilogue::gated_silu,
-                                          Epilogue::gated_gelu_tanh};
+                                          Epilogue::gated_gelu_tanh, Epilogue::gated_gelu,
+                                          Epilogue::gated_clamped_silu};
+inline constexpr int kFirstGated = static_cast<int>(Epilogue::gated_silu);
 
 inline bool is_gated(Epilogue epilogue) {
-  return epilogue == Epilogue::gated_silu || epilogue == Epilogue::gated_gelu_tanh;
+  return static_cast<int>(epilogue) >= kFirstGated;
 }
 
 // The shape of one case. Drawn so that over a run every depth, width and row count meets every mode.
@@ -108,9 +110,8 @@ void run_matmul(Check& check, void (*kernel)(const MatmulArgs&), MatmulArgs args
         if (shape.epilogue == Epilogue::store) place = value;
         if (shape.epilogue == Epilogue::add) place = place + value * shape.factor;
         if (is_gated(shape.epilogue)) {
-          const bool silu = shape.epilogue == Epilogue::gated_silu;
-          place = oracle_activation(silu ? Activation::silu : Activation::gelu_tanh, value) *
-                  result(row, panel * 32 + 16 + c);
+          const auto gate = static_cast<Gate>(static_cast<int>(shape.epilogue) - kFirstGated);
+          place = oracle_gate(gate, value, result(row, panel * 32 + 16 + c));
         }
       }
     }
@@ -120,7 +121,8 @@ void run_matmul(Check& check, void (*kernel)(const MatmulArgs&), MatmulArgs args
 }
 
 inline bool begin_matmul(Check& check, const Shape& shape, const char* mode) {
-  constexpr const char* kNames[] = {"store", "add", "gated_silu", "gated_gelu_tanh"};
+  constexpr const char* kNames[] = {"store",           "add",        "gated_silu",
+                                    "gated_gelu_tanh", "gated_gelu", "gated_clamped_silu"};
   return check.begin("k %lld columns %lld rows [%lld, %lld) of %lld panels [%lld, %lld) %s%s, %s, %s values%s",
                      static_cast<long long>(shape.k), static_cast<long long>(shape.columns),
                      static_cast<long long>(shape.row_begin), static_cast<long long>(shape.row_end),

@@ -51,6 +51,20 @@ inline float oracle_activation(Activation activation, float g) {
   return g;
 }
 
+inline float oracle_gate(Gate gate, float g, float up) {
+  switch (gate) {
+    case Gate::silu: return oracle_activation(Activation::silu, g) * up;
+    case Gate::gelu_tanh: return oracle_activation(Activation::gelu_tanh, g) * up;
+    case Gate::gelu: return oracle_activation(Activation::gelu, g) * up;
+    case Gate::clamped_silu: {
+      const float low = std::min(g, 7.0f);
+      const float silu = low / (1.0f + oracle_exp(-(1.702f * low)));
+      return silu * (std::clamp(up, -7.0f, 7.0f) + 1.0f);
+    }
+  }
+  return g;
+}
+
 // A sum over index mod 16, folded 16 to 8 to 4 to 2 to 1.
 class OracleLanes {
  public:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.ops.values import Activation, GatedActivation, Scoring
+from honed.ops.values import GATE_LIMIT, GATE_SLOPE, Activation, GatedActivation, Scoring
 
 Floats = NDArray[np.float32]
 LANES = 16
@@ -139,7 +139,12 @@ def tanh(x: Floats) -> Floats:
 
 
 def gated(gate: Floats, up: Floats, activation: GatedActivation) -> Floats:
-    """activation(gate) * up."""
+    """activation(gate) * up, or as `GatedActivation` says."""
+    if activation == "clamped_silu":
+        limit, one = np.float32(GATE_LIMIT), np.float32(1)
+        gate, up = np.minimum(gate, limit), np.minimum(np.maximum(up, -limit), limit)
+        result: Floats = (gate / (one + exp(np.float32(-GATE_SLOPE) * gate))) * (up + one)
+        return result
     return activate(gate, activation) * up
 
 

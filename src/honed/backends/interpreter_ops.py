@@ -21,6 +21,7 @@ from honed.errors import PlanError
 from honed.ops.values import POSITIONS, TOKENS
 from honed.plan import lowered as low
 from honed.plan import lowered_ops
+from honed.plan.operations import GATED
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ def _product(
         return result[:, : op.columns]
     pairs = result.reshape(len(result), -1, 2, low.TILE_COLUMNS)
     gate, up = (pairs[:, :, half].reshape(len(result), -1)[:, : op.columns] for half in (0, 1))
-    return gated(gate, up, "silu" if op.epilogue == "gated_silu" else "gelu_tanh")
+    return gated(gate, up, GATED[op.epilogue])
 
 
 @_meaning(lowered_ops.RouteOp)

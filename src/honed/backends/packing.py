@@ -20,6 +20,7 @@ from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense, float32_to_bfloat16
 from honed.encodings.gguf_blocks import GgufBlocks
 from honed.encodings.gguf_integers import SuperBlocks, as_run
+from honed.encodings.mxfp4 import Mxfp4
 from honed.errors import PlanError, UnsupportedError
 from honed.native import extension
 from honed.plan import lowered as low
@@ -132,6 +133,9 @@ def _in_pieces(form: Format, weight: Encoded) -> Iterator[tuple[int, Encoded | S
     elif isinstance(weight, GgufBlocks):
         for rows in _chunks(weight, CHUNK_VALUES):
             yield rows.start, as_run(weight.part(rows))
+    elif isinstance(weight, Mxfp4):
+        for rows in _chunks(weight, CHUNK_VALUES):
+            yield rows.start, weight.part(rows).as_run()
     else:
         yield 0, weight
 

@@ -74,7 +74,9 @@ def _producer(
             return weight
         case Linear(weight=weight, bias=None):
             return weight  # with a bias the rows alone do not carry the factor
-        case Gated(inputs=(gate, up)) if gate != up and list(users[up]) == [statement]:
+        case Gated(inputs=(gate, up), activation=activation) if gate != up and list(users[up]) == [statement]:
+            if activation == "clamped_silu":
+                return None  # whose ups are bounded, and summed with one
             # A factor on the rows of `up` passes through the product with the activated gate.
             return _producer(statements[up], statements, users)
         case Scale(inputs=(x,)) if list(users[x]) == [statement]:

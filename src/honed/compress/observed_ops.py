@@ -33,7 +33,7 @@ from honed.ops.table import (
     Scale,
     Select,
 )
-from honed.ops.values import POSITIONS, TOKENS, Activation
+from honed.ops.values import GATE_LIMIT, GATE_SLOPE, POSITIONS, TOKENS, Activation
 
 Floats = NDArray[np.float32]
 
@@ -148,6 +148,13 @@ def _attention(op: Attention, step: Step, q: Floats, k: Floats, v: Floats) -> Fl
 
 @NUMPY.of(Gated)
 def _gated(op: Gated, step: Step, gate: Floats, up: Floats) -> Floats:
+    if op.activation == "clamped_silu":
+        gate, up = (
+            np.minimum(gate, np.float32(GATE_LIMIT)),
+            np.clip(up, np.float32(-GATE_LIMIT), np.float32(GATE_LIMIT)),
+        )
+        silu: Floats = gate / (1 + np.exp(np.float32(-GATE_SLOPE) * gate))
+        return silu * (up + 1)
     return _activated(gate, op.activation) * up
 
 

@@ -70,7 +70,7 @@ class GgufBlocks:
     @property
     def looked_up(self) -> bool:
         """Whether kernels look rows up in the blocks as they lie."""
-        return self.format.codes is not None and not self.type_name.startswith("TQ")
+        return self.format.codes is not None and self.type_name not in ("TQ1_0", "TQ2_0", "MXFP4")
 
     @property
     def int4_offset(self) -> Offset:

@@ -2,8 +2,8 @@
 
 Each format cuts a row into blocks of a fixed number of values that share scales; the layouts are those of ggml
 (`ggml-common.h`). Every multiplication and addition is done in float32 in the order that ggml does it, so the result
-equals ggml's bit for bit. Not here: the weight itself with its shape and rows (`gguf_blocks.py`), what the records of
-the formats of one to three bits mean (`gguf_grid_blocks.py`), and MXFP4.
+equals ggml's bit for bit. Not here: the weight itself with its shape and rows (`gguf_blocks.py`), and what the records
+of the formats of one to three bits mean (`gguf_grid_blocks.py`).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from honed.encodings.gguf_grid_blocks import (
     tq1_0_codes,
     tq2_0_codes,
 )
+from honed.encodings.mxfp4 import doubled_values, halved_scales
 
 Blocks = NDArray[np.void]
 Values = NDArray[np.float32]
@@ -39,6 +40,7 @@ _PAIRS = np.array([0, 2, 4, 6], dtype=np.uint8)[:, None]
 _BITS = np.arange(8, dtype=np.uint8)[:, None]
 _EIGHT_PAIRS = np.arange(0, 16, 2, dtype=np.uint16)
 _FOUR_BIT_CODES: Codes = np.array(GGML_VALUES, dtype=np.int8)
+_MXFP4_CODES: Codes = doubled_values()
 _NO_CODES: Codes = np.empty(0, dtype=np.int8)
 
 
@@ -154,6 +156,15 @@ def _codes_iq4(blocks: Blocks) -> Codes:
     return _FOUR_BIT_CODES[four_bit_indices(blocks)]
 
 
+def mxfp4_indices(blocks: Blocks) -> NDArray[np.uint8]:
+    """Codes of MXFP4, [n, 32]."""
+    return _nibbles(blocks["codes"], 16)
+
+
+def _codes_mxfp4(blocks: Blocks) -> Codes:
+    return _MXFP4_CODES[mxfp4_indices(blocks)]
+
+
 def six_bit_scales(packed: NDArray[np.uint8]) -> NDArray[np.int8]:
     """Sixteen scales of Q3_K from twelve bytes: eight of low halves, four of upper pairs; less 32: [n, 16]."""
     low = ((packed[:, None, :8] >> _LOW_HIGH) & np.uint8(0x0F)).reshape(-1, 16)
@@ -182,6 +193,10 @@ def _bfloat16(blocks: Blocks, codes: Codes) -> Values:
 
 def _scaled(blocks: Blocks, codes: Codes) -> Values:
     return _column(blocks, "d") * codes.astype(np.float32)
+
+
+def _powers(blocks: Blocks, codes: Codes) -> Values:
+    return halved_scales(blocks["exponent"])[:, None] * codes.astype(np.float32)
 
 
 def _scaled_plus_minimum(blocks: Blocks, codes: Codes) -> Values:
@@ -287,6 +302,7 @@ FORMATS: dict[int, BlockFormat] = {
         _format("IQ2_S", 22, 256, _IQ2_S, _points(iq2_s)),
         _format("IQ4_XS", 23, 256, _IQ4_XS, _Meaning(_codes_iq4, _groups_of_iq4_xs)),
         _format("IQ1_M", 29, 256, _IQ1_M, _Meaning(None, lambda blocks, codes: iq1_m(blocks), iq1_m_factor)),
+        _format("MXFP4", 39, 32, [("exponent", "u1", 1), _CODES], _Meaning(_codes_mxfp4, _powers)),
         _format("BF16", 30, 1, [("d", "<u2", 1)], _Meaning(None, _bfloat16)),
         _format("TQ1_0", 34, 256, _TQ1_0, _Meaning(tq1_0_codes, _scaled)),
         _format("TQ2_0", 35, 256, [("codes", "u1", 64), _D], _Meaning(tq2_0_codes, _scaled)),
@@ -294,5 +310,5 @@ FORMATS: dict[int, BlockFormat] = {
 }
 """By the type number that the file carries."""
 
-OTHER_TYPES = {9: "Q8_1", 15: "Q8_K", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 39: "MXFP4", 40: "NVFP4"}
+OTHER_TYPES = {9: "Q8_1", 15: "Q8_K", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 40: "NVFP4"}
 """Names of types that exist and are not read here, for error messages."""

@@ -1,9 +1,9 @@
 """The blocks of a GGUF file as integers in groups: the same codes and scales, so exactly the same weights.
 
 Q8_0 and Q5_0 are int8 groups of 32, Q4_0 and Q4_1 int4 groups of 32 (symmetric, and with a minimum), TQ1_0 and TQ2_0
-int4 groups too, whose scale is that of their 256, IQ4_NL a codebook. The scales of the others do not fit float16: they
-are products of a float16 factor and a small integer, and kept as both (`SuperBlocks`). Activations in front of all of
-them are int8 in groups of 32. Not here: rows as float32, which is `GgufBlocks.decode`.
+int4 groups too, whose scale is that of their 256, IQ4_NL and MXFP4 codebooks. The scales of the others do not fit
+float16: they are products of a float16 factor and a small integer, and kept as both (`SuperBlocks`). Activations in
+front of all of them are int8 in groups of 32. Not here: rows as float32, which is `GgufBlocks.decode`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,18 @@ from honed.encodings.activation import ActivationScales
 from honed.encodings.codebook import GGML_VALUES, Codebook, Table
 from honed.encodings.descriptor import Integers
 from honed.encodings.gguf_blocks import GgufBlocks
-from honed.encodings.gguf_formats import Blocks, four_bit_indices, levels_of_iq4_xs, six_bit_pairs, six_bit_scales
+from honed.encodings.gguf_formats import (
+    Blocks,
+    four_bit_indices,
+    levels_of_iq4_xs,
+    mxfp4_indices,
+    six_bit_pairs,
+    six_bit_scales,
+)
 from honed.encodings.gguf_runs import BLOCK_FORMATS, BlocksFormat
 from honed.encodings.int4 import Int4
 from honed.encodings.int8 import Int8
+from honed.encodings.mxfp4 import as_codebook, places_of
 
 GROUP = 32
 
@@ -86,8 +94,12 @@ def as_run(weight: GgufBlocks) -> Int8 | Int4 | Codebook | SuperBlocks:
 
 
 def to_integers(weight: GgufBlocks) -> Int8 | Int4 | Codebook:
-    """A matrix in Q8_0, Q5_0, Q4_0, Q4_1, IQ4_NL, TQ1_0 or TQ2_0; TypeError for others, whose scales these encodings
-    cannot hold."""
+    """A matrix in Q8_0, Q5_0, Q4_0, Q4_1, IQ4_NL, MXFP4, TQ1_0 or TQ2_0; TypeError for others, whose scales these
+    encodings cannot hold. ValueError for a block of MXFP4 whose scale they cannot."""
+    if weight.type_name == "MXFP4":
+        powers = _in_order(weight, ("MXFP4",))
+        places = places_of(mxfp4_indices(powers.reshape(-1))).reshape(weight.shape)
+        return as_codebook(places, np.ascontiguousarray(powers["exponent"]))
     blocks = _in_order(weight, ("Q8_0", "Q5_0", "Q4_0", "Q4_1", "IQ4_NL", "TQ1_0", "TQ2_0"))
     scales, activation = _column(blocks, "d"), ActivationScales(GROUP)
     if weight.type_name == "IQ4_NL":

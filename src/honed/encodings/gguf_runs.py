@@ -12,6 +12,7 @@ from honed.encodings.codebook import GGML_VALUES, CodebookScheme
 from honed.encodings.descriptor import Format, kernels_of
 from honed.encodings.int4 import Int4Scheme
 from honed.encodings.int8 import Int8Scheme
+from honed.encodings.mxfp4 import SCHEME as MXFP4_SCHEME
 from honed.records import dataclass
 
 SuperBlockType = Literal["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q5_1", "Q6_K", "IQ4_XS"]
@@ -57,6 +58,7 @@ BLOCK_FORMATS: dict[str, Format] = {
     "IQ4_NL": CodebookScheme(32, GGML_VALUES, 32),
     "TQ1_0": Int4Scheme(32, "symmetric", 32),
     "TQ2_0": Int4Scheme(32, "symmetric", 32),
+    "MXFP4": MXFP4_SCHEME,
     **{name: BlocksFormat(name) for name in _BYTES_OF_256},
 }
 """Of what is not listed nothing runs as it is: points of a grid (IQ1, IQ2, IQ3) have no codes that can be multiplied in

@@ -7,6 +7,7 @@ for, a range of them at a time, and never kept. Not here: which tensors hold wha
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from honed.encodings.base import Encoded
@@ -155,11 +156,11 @@ def rearranged(weight: Encoded, runs: RowRuns | None, *, transposed: bool = Fals
 
 
 def matrix_of(weight: Encoded, number: int) -> Encoded:
-    """A matrix of several behind each other: `weight` is [matrices, out, in]."""
-    _, rows, width = weight.shape
+    """A matrix of several behind each other, or a vector: `weight` is [matrices, out, in], or [vectors, n]."""
+    shape = weight.shape[1:]
     if isinstance(weight, MappedDense):
-        item = _ITEM[weight.dtype] * rows * width
-        return MappedDense(weight.stored[number * item : (number + 1) * item], weight.dtype, (rows, width))
+        item = _ITEM[weight.dtype] * math.prod(shape)
+        return MappedDense(weight.stored[number * item : (number + 1) * item], weight.dtype, shape)
     if isinstance(weight, Dense):
         return Dense(weight.values[number], weight.dtype)
     if isinstance(weight, HoldsMatrices):

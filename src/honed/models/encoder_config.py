@@ -1,4 +1,4 @@
-"""Reading the config of an encoder in the manner of BERT: sizes, activation, and what none of the families here does.
+"""Reading the config of an encoder: sizes, activation, and what none of the families here does.
 
 A family that calls its fields otherwise says so with `EncoderNames`. Not here: what the fields mean, which the model
 files say, and how rows are pooled into one of a text, which is the checkpoint's business.
@@ -10,7 +10,7 @@ from honed.errors import UnsupportedError, quoted
 from honed.models.activations import read_ungated
 from honed.models.base import Dimensions
 from honed.models.config import MAX_CONTEXT, MAX_HEADS, MAX_LAYERS, MAX_VOCABULARY, MAX_WIDTH, Fields
-from honed.ops.values import Activation
+from honed.ops.values import Activation, GatedActivation
 from honed.records import dataclass
 
 MAX_HEAD_DIM = 1024
@@ -50,12 +50,21 @@ class EncoderConfig:
     first_position: int
 
 
-def read_encoder(fields: Fields, names: EncoderNames = BERT_NAMES, *, first_position: int = 0) -> EncoderConfig:
-    """The shared fields, checked against each other.
+@dataclass(frozen=True)
+class Sizes:
+    """Of any encoder."""
 
-    Errors: FormatError, and UnsupportedError for what makes another model of it: positions that are not absolute,
-    heads that were pruned, a decoder.
-    """
+    vocabulary: int
+    layers: int
+    heads: int
+    head_dim: int
+    hidden: int
+    intermediate: int
+
+
+def read_sizes(fields: Fields, names: EncoderNames = BERT_NAMES) -> Sizes:
+    """Checked against each other. Errors: FormatError, and UnsupportedError for what makes another model of it:
+    positions that are not absolute, heads that were pruned or are not as wide as the rows say, a decoder."""
     _refuse_others(fields)
     hidden = fields.integer(names.hidden, 1, MAX_WIDTH)
     heads = fields.integer(names.heads, 1, MAX_HEADS)
@@ -63,6 +72,25 @@ def read_encoder(fields: Fields, names: EncoderNames = BERT_NAMES, *, first_posi
         raise fields.wrong(
             names.hidden, f"must be a multiple of {names.heads} {heads}, and at most {MAX_HEAD_DIM} times it"
         )
+    head_dim = hidden // heads
+    if fields.integer("head_dim", 1, MAX_HEAD_DIM, default=head_dim) != head_dim:
+        raise UnsupportedError(
+            f"{fields.source}: head_dim {fields.values['head_dim']} is not supported; supported is {names.hidden} over "
+            f"{names.heads}, {head_dim}"
+        )
+    return Sizes(
+        vocabulary=fields.integer("vocab_size", 1, MAX_VOCABULARY),
+        layers=fields.integer(names.layers, 1, MAX_LAYERS),
+        heads=heads,
+        head_dim=head_dim,
+        hidden=hidden,
+        intermediate=fields.integer(names.intermediate, 1, MAX_WIDTH),
+    )
+
+
+def read_encoder(fields: Fields, names: EncoderNames = BERT_NAMES, *, first_position: int = 0) -> EncoderConfig:
+    """The shared fields, checked against each other. Errors: as of `read_sizes`."""
+    sizes = read_sizes(fields, names)
     positions = fields.integer("max_position_embeddings", 1, MAX_CONTEXT)
     if positions <= first_position:
         raise fields.wrong(
@@ -70,21 +98,32 @@ def read_encoder(fields: Fields, names: EncoderNames = BERT_NAMES, *, first_posi
         )
     return EncoderConfig(
         dimensions=Dimensions(
-            vocabulary=fields.integer("vocab_size", 1, MAX_VOCABULARY),
+            vocabulary=sizes.vocabulary,
             context=positions - first_position,
-            layers=fields.integer(names.layers, 1, MAX_LAYERS),
-            heads=heads,
-            kv_heads=heads,
-            head_dim=hidden // heads,
+            layers=sizes.layers,
+            heads=sizes.heads,
+            kv_heads=sizes.heads,
+            head_dim=sizes.head_dim,
         ),
-        hidden=hidden,
-        intermediate=fields.integer(names.intermediate, 1, MAX_WIDTH),
+        hidden=sizes.hidden,
+        intermediate=sizes.intermediate,
         eps=1e-12 if names.eps is None else fields.number(names.eps, 0.0, 1.0, default=1e-12),
         activation=read_ungated(fields, names.activation, "gelu"),
         types=0 if names.types is None else fields.integer(names.types, 0, MAX_TYPES, default=2),
         positions=positions,
         first_position=first_position,
     )
+
+
+def read_gate(fields: Fields, field: str, default: str) -> GatedActivation:
+    """The activation of a gated MLP that a field names. Errors: UnsupportedError naming those that are known."""
+    activation = read_ungated(fields, field, default)
+    if activation not in ("gelu", "gelu_tanh", "silu"):
+        raise UnsupportedError(
+            f"{fields.source}: {field} {quoted(fields.text(field, default=default))} gates no MLP here; supported are "
+            "gelu, gelu_pytorch_tanh and silu"
+        )
+    return activation
 
 
 def _refuse_others(fields: Fields) -> None:

@@ -20,9 +20,9 @@ from honed.records import dataclass
 class Stored:
     """One weight of a model, as a file holds it.
 
-    tensor: name and shape of the tensor that it lies in, whole. matrix: which one of [matrices, ., .]. transposed: it
-    lies as (in, out). rows: which rows of the matrix, counted where its outputs are the rows; None: all. added: the
-    weight is what lies there plus this, in float32.
+    tensor: name and shape of the tensor that it lies in, whole. matrix: which one of [matrices, ., .] or [vectors, .].
+    transposed: it lies as (in, out). rows: which rows of the matrix, counted where its outputs are the rows; None: all.
+    added: the weight is what lies there plus this, in float32.
     """
 
     tensor: Weight

@@ -35,7 +35,7 @@ from honed.ops.table import (
     Scale,
     Select,
 )
-from honed.ops.values import POSITIONS, TOKENS, Activation, AttentionSpec
+from honed.ops.values import GATE_LIMIT, GATE_SLOPE, POSITIONS, TOKENS, Activation, AttentionSpec
 
 
 @dataclass(frozen=True)
@@ -245,6 +245,9 @@ ACTIVATED: dict[Activation, Callable[[Tensor], Tensor]] = {
 
 @TORCH.of(Gated)
 def gated(op: Gated, step: Step, gate: Tensor, up: Tensor) -> Tensor:
+    if op.activation == "clamped_silu":
+        gate, up = gate.clamp(max=GATE_LIMIT), up.clamp(-GATE_LIMIT, GATE_LIMIT)
+        return gate * torch.sigmoid(GATE_SLOPE * gate) * (up + 1)
     return ACTIVATED[op.activation](gate) * up
 
 

@@ -162,7 +162,7 @@ class Attention(Operation):
 
 @dataclass(frozen=True)
 class Gated(Operation):
-    """Inputs gate, up. activation(gate) * up, elementwise."""
+    """Inputs gate, up. activation(gate) * up or the like, as `GatedActivation` says, elementwise."""
 
     activation: GatedActivation
 

@@ -15,8 +15,12 @@ each sequence."""
 
 Activation = Literal["silu", "gelu_tanh", "gelu", "tanh", "relu"]
 """gelu is that of the error function (Hendrycks and Gimpel 2016), gelu_tanh its approximation by a tanh."""
-GatedActivation = Literal["silu", "gelu_tanh"]
-ACTIVATIONS: tuple[GatedActivation, ...] = ("silu", "gelu_tanh")
+GatedActivation = Literal["silu", "gelu_tanh", "gelu", "clamped_silu"]
+"""activation(gate) * up; clamped_silu (gpt-oss, OpenAI 2025) is g * sigmoid(1.702 g) * (u + 1), with g the gate up to 7
+and u the up within [-7, 7]."""
+ACTIVATIONS: tuple[GatedActivation, ...] = ("silu", "gelu_tanh", "gelu", "clamped_silu")
+GATE_SLOPE = 1.702
+GATE_LIMIT = 7.0
 
 Scoring = Literal["softmax", "softmax_of_chosen", "sigmoid"]
 """What a chosen expert counts: its part of the softmax over all experts, or over those that are chosen; or the sigmoid

@@ -13,9 +13,10 @@ from honed.errors import ParameterError
 from honed.ops.graph import Graph, Statement, reading
 from honed.ops.operation import Operation
 from honed.ops.table import Activate, Add, Combine, Dispatch, Embedding, LayerNorm, RmsNorm, Route, Scale, Select
-from honed.ops.values import TOKENS
+from honed.ops.values import TOKENS, GatedActivation
 from honed.plan.formats import Format
 from honed.plan.operations import (
+    GATED,
     AddedCombine,
     AddedEmbedding,
     Concat,
@@ -31,6 +32,7 @@ from honed.plan.operations import (
 
 Formats = Mapping[str, Format]
 Fusion = Callable[[Graph, Formats], Graph]
+_GATED_BY: Mapping[GatedActivation, Epilogue] = {activation: epilogue for epilogue, activation in GATED.items()}
 _OF_EXPERTS = (Route, Dispatch, ExpertMatmul, Combine)
 _OF_FEATURES = (RmsNorm, LayerNorm, Quantize, NormQuantize, Matmul, PackedGated, Activate, Concat, Copy, Add, Scale)
 _BY_ROW = (*_OF_FEATURES, *_OF_EXPERTS)
@@ -143,8 +145,7 @@ def fuse_gate(graph: Graph, formats: Formats) -> Graph:
                 and all(_is_pair(parts) for parts in _parts_of(matmul))
                 and readers.only(x, statement)
             ):
-                epilogue: Epilogue = "gated_silu" if operation.activation == "silu" else "gated_gelu_tanh"
-                operation = replace(matmul, epilogue=epilogue)
+                operation = replace(matmul, epilogue=_GATED_BY[operation.activation])
         out.append(_giving(statement, operation))
     return replace(graph, statements=tuple(out)).pruned()
 

@@ -14,8 +14,13 @@ from honed.ops.table import Combine, Embedding
 from honed.ops.values import AttentionSpec, GatedActivation, Rotary, Value, Weight
 from honed.records import dataclass
 
-Epilogue = Literal["store", "add", "gated_silu", "gated_gelu_tanh"]
-GATED: tuple[Epilogue, ...] = ("gated_silu", "gated_gelu_tanh")
+Epilogue = Literal["store", "add", "gated_silu", "gated_gelu_tanh", "gated_gelu", "gated_clamped_silu"]
+GATED: dict[Epilogue, GatedActivation] = {
+    "gated_silu": "silu",
+    "gated_gelu_tanh": "gelu_tanh",
+    "gated_gelu": "gelu",
+    "gated_clamped_silu": "clamped_silu",
+}
 
 
 @dataclass(frozen=True)

@@ -224,7 +224,19 @@ def _experts() -> dict[str, Any]:
 
 
 _VALUES: tuple[Any, ...] = (None, -1, 0, 1, 2, 3, 4, 7, 8, 16, 31, 32, 33, 64, 128, 0.0, 1.5, float("nan"), 1e300)
-_VALUES += ("store", "add", "gated_silu", "gated_gelu_tanh", "silu", "gelu_tanh", "mean", "last", *EXTREMES)
+_VALUES += (
+    "store",
+    "add",
+    "gated_silu",
+    "gated_gelu_tanh",
+    "gated_gelu",
+    "gated_clamped_silu",
+    "silu",
+    "gelu_tanh",
+    "mean",
+    "last",
+    *EXTREMES,
+)
 
 
 def mutate(data: bytes, chance: random.Random, others: Sequence[bytes]) -> bytes:

@@ -13,6 +13,7 @@ from typing import Any
 from honed.checkpoints.base import Kind
 from honed.checkpoints.config_against_weights import check_consistency, refuse_remote_code
 from honed.checkpoints.huggingface.directory import Directory
+from honed.checkpoints.huggingface.mxfp4 import is_mxfp4, mxfp4_shapes, mxfp4_weight, tensors_of
 from honed.checkpoints.stored_forms import forms_of, names_in_model, weight_of
 from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense, DenseType, MappedDense
@@ -27,20 +28,27 @@ _DENSE: dict[str, DenseType] = {"F32": "float32", "F16": "float16", "BF16": "bfl
 
 
 class HuggingFaceCheckpoint:
-    """A directory of float32, float16 or bfloat16 weights."""
+    """A directory of float32, float16 or bfloat16 weights, some of which may be MXFP4."""
 
     def __init__(self, directory: Directory) -> None:
         """Errors: as `Directory`, and FormatError where config and weights disagree."""
         self._directory = directory
         quantization = directory.config.get("quantization_config")
-        if quantization is not None:
+        packed = is_mxfp4(directory.config)
+        if quantization is not None and not packed:
             method = quantization.get("quant_method") if isinstance(quantization, dict) else quantization
             raise UnsupportedError(
                 f"{directory.config_path}: quantization_config: quant_method {quoted(method)} is not read here; "
                 "use the unquantized checkpoint"
             )
         shapes = {name: directory.entry(name).shape for name in directory.names}
-        self._config, self._forms = check_directory(directory, shapes)
+        self._packed = mxfp4_shapes(directory) if packed else {}
+        for name in self._packed:
+            for tensor in tensors_of(name):
+                del shapes[tensor]
+        config, self._forms = check_directory(directory, {**shapes, **self._packed})
+        # Who takes weights of this, takes them out of their blocks, and none of what the config says of those is left.
+        self._config = {k: v for k, v in config.items() if k != "quantization_config"} if packed else config
 
     @property
     def kind(self) -> Kind:
@@ -63,11 +71,14 @@ class HuggingFaceCheckpoint:
     def names(self) -> tuple[str, ...]:
         """Without tensors that are no numbers with a point, such as ids of positions, which are no weights."""
         directory = self._directory
-        tensors = (name for name in directory.names if directory.entry(name).dtype in _DENSE)
-        return names_in_model(tensors, self._forms)
+        tensors = [name for name in directory.names if directory.entry(name).dtype in _DENSE]
+        return names_in_model((*tensors, *self._packed), self._forms)
 
     def weight(self, name: str) -> Encoded:
-        return weight_of(name, self._forms, lambda tensor: dense_weight(self._directory, tensor))
+        return weight_of(name, self._forms, self._tensor)
+
+    def _tensor(self, name: str) -> Encoded:
+        return mxfp4_weight(self._directory, name) if name in self._packed else dense_weight(self._directory, name)
 
     def give_back(self) -> None:
         self._directory.give_back()
