@@ -118,6 +118,8 @@ FAMILY = Family(
     model_type="cohere",
     class_name="CohereForCausalLM",
     read=Cohere.from_config,
+    covers="Command-R, Command-R+, Aya",
+    samples=({}, {"attention_bias": True, "tie_word_embeddings": False, "logit_scale": 1.0}),
     gguf=GgufNames(
         "command-r",
         GGUF_TENSORS,
@@ -133,6 +135,11 @@ FAMILY2 = Family(
     model_type="cohere2",
     class_name="Cohere2ForCausalLM",
     read=Cohere.from_config2,
+    covers="Command-R7B, Command-A",
+    samples=(
+        {"sliding_window": 7, "num_hidden_layers": 5},
+        {"sliding_window": 5, "layer_types": ["full_attention", "sliding_attention"], "attention_bias": True},
+    ),
     gguf=GgufNames(
         "cohere2",
         GGUF_TENSORS,

@@ -101,10 +101,18 @@ def _gguf_config(config: Mapping[str, Any], keys: Mapping[str, Any]) -> Mapping[
     }
 
 
+SAMPLE_MULTIPLES = {
+    "embedding_multiplier": 12.0,
+    "attention_multiplier": 0.0625,
+    "residual_multiplier": 0.22,
+    "logits_scaling": 8.0,
+}
 FAMILY = Family(
     model_type="granite",
     class_name="GraniteForCausalLM",
     read=Granite.from_config,
+    covers="Granite 3 (dense)",
+    samples=(SAMPLE_MULTIPLES, {**SAMPLE_MULTIPLES, "attention_bias": True, "tie_word_embeddings": True}),
     gguf=GgufNames(
         "granite",
         GGUF_TENSORS,

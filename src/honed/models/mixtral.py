@@ -66,6 +66,11 @@ FAMILY = Family(
     model_type="mixtral",
     class_name="MixtralForCausalLM",
     read=Mixtral.from_config,
+    covers="Mixtral 8x7B, 8x22B",
+    samples=(
+        {"num_local_experts": 4, "num_experts_per_tok": 2},
+        {"num_local_experts": 3, "num_experts_per_tok": 3, "sliding_window": 6},
+    ),
     own_fields=frozenset(("num_local_experts",)),
     gguf=GgufNames(
         "llama",

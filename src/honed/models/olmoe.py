@@ -71,6 +71,11 @@ FAMILY = Family(
     model_type="olmoe",
     class_name="OlmoeForCausalLM",
     read=Olmoe.from_config,
+    covers="OLMoE 1B-7B",
+    samples=(
+        {"num_experts": 4, "num_experts_per_tok": 2},
+        {"num_experts": 5, "num_experts_per_tok": 3, "norm_topk_prob": True, "attention_bias": True},
+    ),
     own_fields=frozenset(("num_experts", "num_local_experts")),
     gguf=GgufNames(
         "olmoe",

@@ -81,6 +81,18 @@ FAMILY = Family(
     model_type="smollm3",
     class_name="SmolLM3ForCausalLM",
     read=SmolLm3.from_config,
+    covers="SmolLM3",
+    samples=(
+        {"num_hidden_layers": 5},
+        {
+            "no_rope_layer_interval": 2,
+            "use_sliding_window": True,
+            "sliding_window": 6,
+            "attention_bias": True,
+            "mlp_bias": True,
+            "tie_word_embeddings": False,
+        },
+    ),
     gguf=GgufNames("smollm3", GGUF_TENSORS, GGUF_LAYER_TENSORS, GGUF_INTERLEAVED),
     ties=True,
     own_fields=frozenset({"no_rope_layers", "no_rope_layer_interval"}),
