@@ -12,7 +12,15 @@ from typing import Any
 
 from honed.errors import UnsupportedError
 from honed.models.base import Config
-from honed.models.config import MAX_CONTEXT, MAX_LAYERS, DecoderConfig, Fields, read_decoder, read_layer_types
+from honed.models.config import (
+    MAX_CONTEXT,
+    MAX_LAYERS,
+    DecoderConfig,
+    Fields,
+    read_decoder,
+    read_layer_types,
+    with_defaults,
+)
 from honed.models.decoder import BlockDecoder
 from honed.models.family import GGUF_LAYER_TENSORS, GGUF_TENSORS, Family, GgufNames
 from honed.models.layers import causal, embedding_table, logits, project_out, project_qkv
@@ -36,7 +44,7 @@ class Cohere(BlockDecoder):
     @classmethod
     def from_config(cls, values: Config, source: Path | str) -> Cohere:
         """Reads a config.json; `source` is named in errors (FormatError, UnsupportedError)."""
-        fields = Fields(values, source)
+        fields = with_defaults(Fields(values, source), {"rope_theta": 500000.0})
         if fields.boolean("use_qk_norm", default=False):
             raise UnsupportedError(
                 f"{source}: use_qk_norm is true: a LayerNorm with a weight for each head is not supported; "
@@ -126,6 +134,7 @@ FAMILY = Family(
         _LAYERS,
         own_config=_gguf_config,
         own_keys=frozenset({"logit_scale"}),
+        sample_keys={"logit_scale": 0.0625, "rope.freq_base": 500000.0},
         layer_norms=True,
     ),
     ties=True,
@@ -147,6 +156,7 @@ FAMILY2 = Family(
         windowed=True,
         own_config=_gguf_config2,
         own_keys=frozenset({"logit_scale", _PATTERN}),
+        sample_keys={"logit_scale": 0.0625},
         layer_norms=True,
     ),
     ties=True,

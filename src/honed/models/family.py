@@ -27,7 +27,8 @@ class GgufNames:
     weights of a model lie otherwise in its GGUF files,
     where `Stored.tensor` goes by the names that `tensors` and `layer_tensors` give. own_config: fields of the config,
     from those that are made of every file and from the keys of its architecture. own_keys: those keys that other
-    families refuse. layer_norms: its norms are LayerNorms. partial: a part of each head may be rotated.
+    families refuse. layer_norms: its norms are LayerNorms. partial: a part of each head may be rotated. sample_keys:
+    what a file of the family's first sample says beyond what all files do.
     """
 
     architecture: str
@@ -41,6 +42,7 @@ class GgufNames:
     own_keys: frozenset[str] = frozenset()
     layer_norms: bool = False
     partial: bool = False
+    sample_keys: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -130,5 +130,10 @@ FAMILY = Family(
     own_fields=frozenset({"query_pre_attn_scalar", "final_logit_softcapping"}),
     stored=norms_without_one,
     ties=True,
-    gguf=GgufNames("gemma3", GGUF_TENSORS, {**GGUF_LAYER_TENSORS, **GGUF_NORMS, **_GGUF_HEAD_NORMS}),
+    gguf=GgufNames(
+        "gemma3",
+        GGUF_TENSORS,
+        {**GGUF_LAYER_TENSORS, **GGUF_NORMS, **_GGUF_HEAD_NORMS},
+        sample_keys={"rope.freq_base": 1000000.0},
+    ),
 )

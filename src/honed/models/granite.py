@@ -107,6 +107,7 @@ SAMPLE_MULTIPLES = {
     "residual_multiplier": 0.22,
     "logits_scaling": 8.0,
 }
+GGUF_SAMPLE_KEYS = {"embedding_scale": 12.0, "attention.scale": 0.0625, "residual_scale": 0.22, "logit_scale": 8.0}
 FAMILY = Family(
     model_type="granite",
     class_name="GraniteForCausalLM",
@@ -120,6 +121,7 @@ FAMILY = Family(
         GGUF_INTERLEAVED,
         own_config=_gguf_config,
         own_keys=frozenset({"embedding_scale", "residual_scale", "logit_scale", "attention.scale"}),
+        sample_keys=GGUF_SAMPLE_KEYS,
     ),
     own_fields=frozenset({"embedding_multiplier", "attention_multiplier", "residual_multiplier", "logits_scaling"}),
 )

@@ -10,7 +10,7 @@ from honed.models.config import Fields, read_decoder
 from honed.models.experts import Experts, Names, expert_mlp, read_experts, stacked_experts
 from honed.models.family import GGUF_LAYER_TENSORS, GGUF_TENSORS, Family, GgufNames
 from honed.models.granite import FAMILY as GRANITE
-from honed.models.granite import SAMPLE_MULTIPLES, Granite, Multipliers
+from honed.models.granite import GGUF_SAMPLE_KEYS, SAMPLE_MULTIPLES, Granite, Multipliers
 from honed.models.llama import GGUF_INTERLEAVED
 from honed.models.rope_scaling import read_rotary
 from honed.models.stored import Forms, Stored
@@ -99,6 +99,7 @@ FAMILY = Family(
             **{f"ffn_{part}_exps": name for part, name in _GGUF_PARTS.items()},
         },
         GGUF_INTERLEAVED,
+        sample_keys=GGUF_SAMPLE_KEYS,
         stored=_in_gguf,
         experts=True,
     ),

@@ -68,8 +68,8 @@ FAMILY = Family(
     read=Llama.from_config,
     covers="Llama 2 and 3, TinyLlama, SmolLM2, Falcon 3, Yi, DeepSeek-R1-Distill-Llama",
     samples=(
-        {"rope_parameters": LLAMA3_ROPE},
-        {"tie_word_embeddings": True, "attention_bias": True, "mlp_bias": True, "hidden_act": "gelu_pytorch_tanh"},
+        {},
+        {"rope_parameters": LLAMA3_ROPE, "tie_word_embeddings": True, "attention_bias": True, "mlp_bias": True},
         {"head_dim": 24, "num_key_value_heads": 1, "rope_parameters": YARN_ROPE},
     ),
     gguf=GgufNames("llama", GGUF_TENSORS, GGUF_LAYER_TENSORS, GGUF_INTERLEAVED),

@@ -37,7 +37,7 @@ class Olmoe(BlockDecoder):
     def from_config(cls, values: Config, source: Path | str) -> Olmoe:
         """Reads a config.json; `source` is named in errors (FormatError, UnsupportedError)."""
         fields = Fields(values, source)
-        config = read_decoder(fields, kv_heads_default=True)
+        config = read_decoder(fields, kv_heads_default=True, eps=1e-5)
         return cls(
             config=config,
             rotary=read_rotary(fields, config.dimensions.head_dim),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from honed.api.inspection.config_fields import foreign_fields, read_fields
 
 
