@@ -71,7 +71,7 @@ def _spelled(name: str, family: Family) -> str:
 
 def _write_tokenizer(folder: Path) -> None:
     vocabulary = {token: number for number, token in enumerate([*SPECIAL, *_CHARACTERS])}
-    document = {
+    document: dict[str, Any] = {
         "version": "1.0",
         "truncation": None,
         "padding": None,

@@ -44,7 +44,10 @@ def encoder_rows(directory: Path, texts: Sequence[NDArray[np.int32]]) -> NDArray
 
 def _loaded(kind: Any, directory: Path) -> Any:
     import torch
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
     return kind.from_pretrained(directory, dtype=torch.float32, attn_implementation="eager").eval()
 
 
