@@ -27,8 +27,7 @@ class GgufNames:
     weights of a model lie otherwise in its GGUF files,
     where `Stored.tensor` goes by the names that `tensors` and `layer_tensors` give. own_config: fields of the config,
     from those that are made of every file and from the keys of its architecture. own_keys: those keys that other
-    families refuse. layer_norms: its norms are LayerNorms. partial: a part of each head may be rotated. sample_keys:
-    what a file of the family's first sample says beyond what all files do.
+    families refuse. layer_norms: its norms are LayerNorms. partial: a part of each head may be rotated.
     """
 
     architecture: str
@@ -42,7 +41,6 @@ class GgufNames:
     own_keys: frozenset[str] = frozenset()
     layer_norms: bool = False
     partial: bool = False
-    sample_keys: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,8 @@ class Family:
     does not say it ties the head to the table. buffers: ends of names of tensors that files hold and no model needs.
     own_fields: those of `foreign_fields.py` that it has. renamed: beginnings of names in files, and what the model has
     in their place. covers: the names under which people know its models. samples: what tiny configs of it have beside
-    the sizes of `samples.py`, the most usual first, then its variations."""
+    the sizes of `samples.py`, the most usual first, then its variations. sample_keys: what a GGUF file of the first one
+    says beyond what all files do."""
 
     model_type: str
     class_name: str
@@ -72,6 +71,7 @@ class Family:
     renamed: Mapping[str, str] = field(default_factory=dict)
     covers: str = ""
     samples: tuple[Mapping[str, Any], ...] = ()
+    sample_keys: Mapping[str, Any] = field(default_factory=dict)
 
 
 NO_KV_HEADS: Mapping[str, Any] = {"num_key_value_heads": None}

@@ -127,13 +127,9 @@ FAMILY = Family(
             },
         },
     ),
+    sample_keys={"rope.freq_base": 1000000.0},
     own_fields=frozenset({"query_pre_attn_scalar", "final_logit_softcapping"}),
     stored=norms_without_one,
     ties=True,
-    gguf=GgufNames(
-        "gemma3",
-        GGUF_TENSORS,
-        {**GGUF_LAYER_TENSORS, **GGUF_NORMS, **_GGUF_HEAD_NORMS},
-        sample_keys={"rope.freq_base": 1000000.0},
-    ),
+    gguf=GgufNames("gemma3", GGUF_TENSORS, {**GGUF_LAYER_TENSORS, **GGUF_NORMS, **_GGUF_HEAD_NORMS}),
 )

@@ -20,6 +20,14 @@ from honed.ops.record import Node, Recorder
 from honed.ops.values import Rotary
 from honed.records import dataclass
 
+_MULTIPLES = {
+    "embedding_multiplier": 12.0,
+    "attention_multiplier": 0.0625,
+    "residual_multiplier": 0.22,
+    "logits_scaling": 8.0,
+}
+"""Of the samples."""
+
 
 @dataclass(frozen=True)
 class Multipliers:
@@ -101,19 +109,13 @@ def _gguf_config(config: Mapping[str, Any], keys: Mapping[str, Any]) -> Mapping[
     }
 
 
-SAMPLE_MULTIPLES = {
-    "embedding_multiplier": 12.0,
-    "attention_multiplier": 0.0625,
-    "residual_multiplier": 0.22,
-    "logits_scaling": 8.0,
-}
-GGUF_SAMPLE_KEYS = {"embedding_scale": 12.0, "attention.scale": 0.0625, "residual_scale": 0.22, "logit_scale": 8.0}
 FAMILY = Family(
     model_type="granite",
     class_name="GraniteForCausalLM",
     read=Granite.from_config,
     covers="Granite 3 (dense)",
-    samples=(SAMPLE_MULTIPLES, {**SAMPLE_MULTIPLES, "attention_bias": True, "tie_word_embeddings": True}),
+    samples=(_MULTIPLES, {**_MULTIPLES, "attention_bias": True, "tie_word_embeddings": True}),
+    sample_keys={"embedding_scale": 12.0, "attention.scale": 0.0625, "residual_scale": 0.22, "logit_scale": 8.0},
     gguf=GgufNames(
         "granite",
         GGUF_TENSORS,
@@ -121,7 +123,6 @@ FAMILY = Family(
         GGUF_INTERLEAVED,
         own_config=_gguf_config,
         own_keys=frozenset({"embedding_scale", "residual_scale", "logit_scale", "attention.scale"}),
-        sample_keys=GGUF_SAMPLE_KEYS,
     ),
     own_fields=frozenset({"embedding_multiplier", "attention_multiplier", "residual_multiplier", "logits_scaling"}),
 )

@@ -10,7 +10,7 @@ from honed.models.config import Fields, read_decoder
 from honed.models.experts import Experts, Names, expert_mlp, read_experts, stacked_experts
 from honed.models.family import GGUF_LAYER_TENSORS, GGUF_TENSORS, Family, GgufNames
 from honed.models.granite import FAMILY as GRANITE
-from honed.models.granite import GGUF_SAMPLE_KEYS, SAMPLE_MULTIPLES, Granite, Multipliers
+from honed.models.granite import Granite, Multipliers
 from honed.models.llama import GGUF_INTERLEAVED
 from honed.models.rope_scaling import read_rotary
 from honed.models.stored import Forms, Stored
@@ -85,9 +85,10 @@ FAMILY = Family(
     read=GraniteMoe.from_config,
     covers="Granite 3 1B-A400M, 3B-A800M",
     samples=(
-        {**SAMPLE_MULTIPLES, "num_local_experts": 4, "num_experts_per_tok": 2},
+        {**GRANITE.samples[0], "num_local_experts": 4, "num_experts_per_tok": 2},
         {"num_local_experts": 4, "num_experts_per_tok": 1, "attention_bias": True, "tie_word_embeddings": True},
     ),
+    sample_keys=GRANITE.sample_keys,
     own_fields=GRANITE.own_fields | {"num_local_experts"},
     stored=_stored,
     gguf=GgufNames(
@@ -99,7 +100,6 @@ FAMILY = Family(
             **{f"ffn_{part}_exps": name for part, name in _GGUF_PARTS.items()},
         },
         GGUF_INTERLEAVED,
-        sample_keys=GGUF_SAMPLE_KEYS,
         stored=_in_gguf,
         experts=True,
     ),

@@ -71,6 +71,7 @@ FAMILY = Family(
         {"num_local_experts": 4, "num_experts_per_tok": 2},
         {"num_local_experts": 3, "num_experts_per_tok": 3, "sliding_window": 6},
     ),
+    sample_keys={"rope.freq_base": 1000000.0},
     own_fields=frozenset(("num_local_experts",)),
     gguf=GgufNames(
         "llama",
@@ -79,6 +80,5 @@ FAMILY = Family(
         GGUF_INTERLEAVED,
         stored=_in_gguf,
         experts=True,
-        sample_keys={"rope.freq_base": 1000000.0},
     ),
 )

@@ -52,7 +52,7 @@ def write_sample_file(path: Path, family: Family, checkpoint: Checkpoint) -> Pat
     if names is None:
         raise ValueError(f"{family.model_type} has no names in GGUF files")
     model = family.read(checkpoint.config, checkpoint.path)
-    return write_file(path, _keys(names, checkpoint.config, model), _tensors(names, family, checkpoint, model))
+    return write_file(path, _keys(family, names, checkpoint.config, model), _tensors(names, family, checkpoint, model))
 
 
 def write_file(path: Path, keys: Mapping[str, int | float | bool | str], tensors: Arrays) -> Path:
@@ -86,7 +86,9 @@ def _value(value: int | float | bool | str) -> bytes:
     return struct.pack("<I", _STRING) + _text(value)
 
 
-def _keys(names: GgufNames, config: Mapping[str, Any], model: Model) -> dict[str, int | float | bool | str]:
+def _keys(
+    family: Family, names: GgufNames, config: Mapping[str, Any], model: Model
+) -> dict[str, int | float | bool | str]:
     own: dict[str, int | float | bool | str] = {}
     for key, fields in _KEYS.items():
         found = [config[field] for field in fields if config.get(field) is not None]
@@ -103,7 +105,7 @@ def _keys(names: GgufNames, config: Mapping[str, Any], model: Model) -> dict[str
     if rotations:
         own["rope.dimension_count"] = 2 * len(rotations[0].rotary.inverse_frequencies)
         own["rope.freq_base"] = float(config.get("rope_theta", 10000.0))
-    own |= names.sample_keys
+    own |= family.sample_keys
     prefixed = {f"{names.architecture}.{key}": value for key, value in own.items()}
     return {"general.architecture": names.architecture, **prefixed}
 
