@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, assert_never
 
 from honed.backends.base import PAGE_TOKENS
-from honed.backends.capacity import seen_keys
 from honed.backends.free_memory import free_memory
 from honed.backends.kv_cache import kv_bytes_per_position, kv_dtype
 from honed.encodings.base import Encoded
@@ -21,6 +20,8 @@ from honed.lazy_imports import numpy as np
 from honed.models.base import Model
 from honed.models.programs import ENCODE, STEP
 from honed.models.recorded import recorded
+from honed.ops.graph import Graph
+from honed.ops.table import Attention
 from honed.ops.values import Weight
 from honed.plan import lowered as low
 from honed.plan.build import Stages, plan_graph
@@ -72,9 +73,16 @@ def needs(model: Model, weights: NamedWeights) -> Needs:
         return Needs(packed, None, 0, 0, None)
     dtype = kv_dtype(stages.plan, "auto")
     position, context = kv_bytes_per_position(stages.plan, dtype), model.dimensions.context
-    window = seen_keys(graph)
+    window = _furthest(graph)
     kept = context if window is None else min(context, -(-window // PAGE_TOKENS) * PAGE_TOKENS + PAGE_TOKENS)
     return Needs(packed, dtype, position * THOUSAND, position * kept, window)
+
+
+def _furthest(graph: Graph) -> int | None:
+    """Positions that the layer sees that sees most, its own included; None where some layers see all."""
+    behind = [attention.spec.before for attention in graph.operations(Attention)]
+    windows = [before + 1 for before in behind if before is not None]
+    return max(windows) if windows and len(windows) == len(behind) else None
 
 
 def weight_bytes(stages: Stages, weights: NamedWeights, weight: low.PlanWeight) -> int:
