@@ -7,7 +7,7 @@ SOURCES := $(shell find native -name '*.cpp' -o -name '*.h' -o -name '*.def') CM
 
 .PHONY: demo test test-all test-fast lint commits native-tests sanitize sanitize-native sanitize-python fuzz wheel \
 	wheel-aarch64 test-neon test-avx512 test-amx \
-	soak bench check-peers bench-minilm bench-smollm2 bench-workloads bench-llama-1.1b bench-kernels clean
+	soak families bench check-peers bench-minilm bench-smollm2 bench-workloads bench-llama-1.1b bench-kernels clean
 
 demo: $(VENV)/installed
 	$(VENV)/bin/python -m honed.cli.main demo --out out/demo
@@ -109,6 +109,10 @@ wheel:
 wheel-aarch64:
 	scripts/build-wheels.sh aarch64
 	scripts/test-wheel-aarch64.sh
+
+# The table of families in the README, each family tried on tiny random models of it: two minutes.
+families: $(DEV)/installed
+	$(DEV)/bin/python -m honed.cli.main families --markdown --into README.md
 
 # Against other systems, which are installed on first use (llama.cpp compiles for ten minutes). Fewer, for instance:
 #   make bench RUNS=3 PEERS=llama.cpp      make bench-smollm2 MINUTES=10

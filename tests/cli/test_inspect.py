@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import honed
+from inspected_models import LLAMA, write, zeros
 from tiny_encoders import with_tokenizer
 
 
@@ -65,3 +66,25 @@ def test_an_encoder(tmp_path: Path) -> None:
     assert "layer_norm" in text
     assert "mean in s" in text
     assert "pooler" not in text
+
+
+def test_what_does_not_run_is_told_and_is_no_failure(tmp_path: Path) -> None:
+    config = {**LLAMA, "alibi": True, "hidden_act": "relu6"}
+    done = run(write(tmp_path, config, zeros(LLAMA)))
+    assert done.returncode == 0, done.stderr
+    assert "no: 2 things are missing or not known" in done.stdout
+    assert "alibi = True" in done.stdout
+    assert "hidden_act = 'relu6'" in done.stdout
+    assert "KV cache, full context" not in done.stdout.split("memory")[0]
+
+
+def test_what_runs_is_told_with_its_memory(tiny_llama: Path) -> None:
+    text = run(str(tiny_llama)).stdout
+    assert "yes, honed generate" in text
+    assert "all of it fits" in text
+
+
+def test_a_directory_of_something_else_ends_with_2(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no model")
+    done = run(str(tmp_path), "--json")
+    assert (done.returncode, done.stdout) == (2, "")

@@ -27,6 +27,7 @@ VERBS = {
     "eval": "evaluate",
     "bench": "bench",
     "inspect": "inspect",
+    "families": "families",
     "doctor": "doctor",
     "demo": "demo",
     "models": "models",

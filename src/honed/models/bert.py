@@ -12,7 +12,7 @@ from honed.models.base import Config, Dimensions
 from honed.models.config import Fields
 from honed.models.encoder_config import EncoderConfig, read_encoder
 from honed.models.encoder_layers import POOLER_FIELD, BlockNames, block, embed, pooler
-from honed.models.family import Family
+from honed.models.family import NO_KV_HEADS, Family
 from honed.models.programs import encode
 from honed.models.recorded import list_weights
 from honed.ops.record import Node, Program, Recorder
@@ -72,4 +72,11 @@ class Bert:
         return list_weights(self)
 
 
-FAMILY = Family(model_type="bert", class_name="BertModel", read=Bert.from_config, layer_prefix=BLOCK.layers)
+FAMILY = Family(
+    model_type="bert",
+    class_name="BertModel",
+    read=Bert.from_config,
+    covers="BERT, MiniLM, BGE, E5, GTE",
+    samples=({**NO_KV_HEADS, "type_vocab_size": 2}, {**NO_KV_HEADS, "type_vocab_size": 1, "hidden_act": "relu"}),
+    layer_prefix=BLOCK.layers,
+)

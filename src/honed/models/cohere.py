@@ -12,7 +12,15 @@ from typing import Any
 
 from honed.errors import UnsupportedError
 from honed.models.base import Config
-from honed.models.config import MAX_CONTEXT, MAX_LAYERS, DecoderConfig, Fields, read_decoder, read_layer_types
+from honed.models.config import (
+    MAX_CONTEXT,
+    MAX_LAYERS,
+    DecoderConfig,
+    Fields,
+    read_decoder,
+    read_layer_types,
+    with_defaults,
+)
 from honed.models.decoder import BlockDecoder
 from honed.models.family import GGUF_LAYER_TENSORS, GGUF_TENSORS, Family, GgufNames
 from honed.models.layers import causal, embedding_table, logits, project_out, project_qkv
@@ -36,7 +44,7 @@ class Cohere(BlockDecoder):
     @classmethod
     def from_config(cls, values: Config, source: Path | str) -> Cohere:
         """Reads a config.json; `source` is named in errors (FormatError, UnsupportedError)."""
-        fields = Fields(values, source)
+        fields = with_defaults(Fields(values, source), {"rope_theta": 500000.0})
         if fields.boolean("use_qk_norm", default=False):
             raise UnsupportedError(
                 f"{source}: use_qk_norm is true: a LayerNorm with a weight for each head is not supported; "
@@ -118,6 +126,9 @@ FAMILY = Family(
     model_type="cohere",
     class_name="CohereForCausalLM",
     read=Cohere.from_config,
+    covers="Command-R, Command-R+, Aya",
+    samples=({}, {"attention_bias": True, "tie_word_embeddings": False, "logit_scale": 1.0}),
+    sample_keys={"logit_scale": 0.0625, "rope.freq_base": 500000.0},
     gguf=GgufNames(
         "command-r",
         GGUF_TENSORS,
@@ -133,6 +144,12 @@ FAMILY2 = Family(
     model_type="cohere2",
     class_name="Cohere2ForCausalLM",
     read=Cohere.from_config2,
+    covers="Command-R7B, Command-A",
+    samples=(
+        {"sliding_window": 7, "num_hidden_layers": 5},
+        {"sliding_window": 5, "layer_types": ["full_attention", "sliding_attention"], "attention_bias": True},
+    ),
+    sample_keys={"logit_scale": 0.0625},
     gguf=GgufNames(
         "cohere2",
         GGUF_TENSORS,

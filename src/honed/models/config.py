@@ -87,6 +87,12 @@ class Fields:
         return Fields(value, self.source, f"{self.prefix}{name}.")
 
 
+def with_defaults(fields: Fields, defaults: Config) -> Fields:
+    """The same config, with what a family means by fields that are missing or null."""
+    own = {name: value for name, value in defaults.items() if fields.values.get(name) is None}
+    return Fields({**fields.values, **own}, fields.source, fields.prefix) if own else fields
+
+
 def _shown(value: Any) -> str:
     return "NaN" if isinstance(value, float) and math.isnan(value) else quoted(value)
 

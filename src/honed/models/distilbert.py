@@ -80,6 +80,17 @@ FAMILY = Family(
     model_type="distilbert",
     class_name="DistilBertModel",
     read=DistilBert.from_config,
+    covers="DistilBERT, its sentence encoders",
+    samples=(
+        {
+            "vocab_size": 97,
+            "dim": 64,
+            "hidden_dim": 96,
+            "n_layers": 2,
+            "n_heads": 4,
+            "max_position_embeddings": 96,
+        },
+    ),
     layer_prefix=BLOCK.layers,
     layers_field=NAMES.layers,
 )

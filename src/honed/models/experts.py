@@ -27,6 +27,10 @@ EXPERT_GGUF_TENSORS = {
 """Of a layer, in GGUF files and in models that name experts as Qwen's do."""
 
 
+SAMPLE_EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
+"""Of a tiny config, as Qwen's families spell it."""
+
+
 @dataclass(frozen=True)
 class Experts:
     """Of each layer that has some: `count` MLPs of `inner` features, of which a row goes through `chosen`."""

@@ -65,7 +65,9 @@ class Family:
     head, and is left out in the files of a base model. table: the embedding of the tokens. ties: whether a config that
     does not say it ties the head to the table. buffers: ends of names of tensors that files hold and no model needs.
     own_fields: those of `foreign_fields.py` that it has. renamed: beginnings of names in files, and what the model has
-    in their place."""
+    in their place. covers: the names under which people know its models. samples: what tiny configs of it have beside
+    the sizes of `samples.py`, the most usual first, then its variations. sample_keys: what a GGUF file of the first one
+    says beyond what all files do."""
 
     model_type: str
     class_name: str
@@ -80,7 +82,13 @@ class Family:
     ties: bool = False
     buffers: tuple[str, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
+    covers: str = ""
+    samples: tuple[Mapping[str, Any], ...] = ()
+    sample_keys: Mapping[str, Any] = field(default_factory=dict)
 
+
+NO_KV_HEADS: Mapping[str, Any] = {"num_key_value_heads": None}
+"""In the samples of a family whose config does not say how many heads keys have."""
 
 GGUF_TENSORS = {
     "token_embd.weight": "model.embed_tokens.weight",

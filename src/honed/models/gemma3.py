@@ -113,6 +113,21 @@ FAMILY = Family(
     model_type="gemma3_text",
     class_name="Gemma3ForCausalLM",
     read=Gemma3.from_config,
+    covers="Gemma 3, text: 270M, 1B",
+    samples=(
+        {"head_dim": 16, "sliding_window": 7, "query_pre_attn_scalar": 16, "num_hidden_layers": 6},
+        {
+            "head_dim": 24,
+            "layer_types": ["sliding_attention", "full_attention"],
+            "sliding_window": 5,
+            "query_pre_attn_scalar": 20,
+            "rope_parameters": {
+                "full_attention": {"rope_type": "linear", "rope_theta": 500.0, "factor": 8.0},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 30.0},
+            },
+        },
+    ),
+    sample_keys={"rope.freq_base": 1000000.0},
     own_fields=frozenset({"query_pre_attn_scalar", "final_logit_softcapping"}),
     stored=norms_without_one,
     ties=True,

@@ -90,6 +90,8 @@ FAMILY = Family(
     model_type="glm4",
     class_name="Glm4ForCausalLM",
     read=Glm4.from_config,
+    covers="GLM-4 of April 2025, GLM-Z1: 9B, 32B",
+    samples=({"head_dim": 16}, {"head_dim": 16, "partial_rotary_factor": 0.75, "attention_bias": False}),
     gguf=GgufNames("glm4", GGUF_TENSORS, _LAYERS, stored=stored, partial=True),
     stored=stored,
 )
@@ -97,6 +99,8 @@ FIRST_FAMILY = Family(
     model_type="glm",
     class_name="GlmForCausalLM",
     read=Glm4.from_first_config,
+    covers="GLM-4 9B, GLM-Edge",
+    samples=({"head_dim": 16}, {"head_dim": 24, "attention_bias": False}),
     gguf=GgufNames("chatglm", GGUF_TENSORS, _FIRST_LAYERS, stored=stored, partial=True),
     stored=stored,
 )

@@ -110,10 +110,22 @@ def _gguf_config(common: Mapping[str, Any], keys: Mapping[str, Any]) -> dict[str
     }
 
 
+SAMPLE_SIZES = {"vocab_size": 97, "n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 128}
 FAMILY = Family(
     model_type="gpt2",
     class_name="GPT2LMHeadModel",
     read=Gpt2.from_config,
+    covers="GPT-2, DistilGPT-2, DialoGPT",
+    samples=(
+        SAMPLE_SIZES,
+        {
+            **SAMPLE_SIZES,
+            "n_inner": 88,
+            "activation_function": "relu",
+            "tie_word_embeddings": False,
+            "scale_attn_by_inverse_layer_idx": True,
+        },
+    ),
     layer_prefix="transformer.h.",
     layers_field="n_layer",
     stored=stored,

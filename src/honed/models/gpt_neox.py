@@ -13,7 +13,7 @@ from typing import Any
 from honed.models.base import Config
 from honed.models.config import Fields
 from honed.models.decoder import Decoder
-from honed.models.family import Family, GgufNames
+from honed.models.family import NO_KV_HEADS, Family, GgufNames
 from honed.models.layers import causal, project
 from honed.models.norm_decoder import NormDecoderConfig, NormDecoderNames, logits, mlp, norm, read_norm_decoder
 from honed.models.rope_scaling import read_rotary
@@ -109,6 +109,18 @@ FAMILY = Family(
     model_type="gpt_neox",
     class_name="GPTNeoXForCausalLM",
     read=GptNeox.from_config,
+    covers="Pythia, GPT-NeoX-20B, Dolly 2",
+    samples=(
+        {**NO_KV_HEADS, "rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}},
+        {
+            **NO_KV_HEADS,
+            "use_parallel_residual": False,
+            "attention_bias": False,
+            "hidden_act": "gelu_new",
+            "tie_word_embeddings": True,
+            "rope_parameters": {"rope_type": "linear", "factor": 2.0, "partial_rotary_factor": 1.0},
+        },
+    ),
     layer_prefix="gpt_neox.layers.",
     stored=stored,
     base="gpt_neox.",

@@ -20,6 +20,14 @@ from honed.ops.record import Node, Recorder
 from honed.ops.values import Rotary
 from honed.records import dataclass
 
+_MULTIPLES = {
+    "embedding_multiplier": 12.0,
+    "attention_multiplier": 0.0625,
+    "residual_multiplier": 0.22,
+    "logits_scaling": 8.0,
+}
+"""Of the samples."""
+
 
 @dataclass(frozen=True)
 class Multipliers:
@@ -107,6 +115,9 @@ FAMILY = Family(
     model_type="granite",
     class_name="GraniteForCausalLM",
     read=Granite.from_config,
+    covers="Granite 3 (dense)",
+    samples=(_MULTIPLES, {**_MULTIPLES, "attention_bias": True, "tie_word_embeddings": True}),
+    sample_keys={"embedding_scale": 12.0, "attention.scale": 0.0625, "residual_scale": 0.22, "logit_scale": 8.0},
     gguf=GgufNames(
         "granite",
         GGUF_TENSORS,

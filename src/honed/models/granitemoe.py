@@ -83,6 +83,12 @@ FAMILY = Family(
     model_type="granitemoe",
     class_name="GraniteMoeForCausalLM",
     read=GraniteMoe.from_config,
+    covers="Granite 3 1B-A400M, 3B-A800M",
+    samples=(
+        {**GRANITE.samples[0], "num_local_experts": 4, "num_experts_per_tok": 2},
+        {"num_local_experts": 4, "num_experts_per_tok": 1, "attention_bias": True, "tie_word_embeddings": True},
+    ),
+    sample_keys=GRANITE.sample_keys,
     own_fields=GRANITE.own_fields | {"num_local_experts"},
     stored=_stored,
     gguf=GgufNames(

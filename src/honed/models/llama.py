@@ -52,10 +52,25 @@ class Llama(BlockDecoder):
 
 GGUF_INTERLEAVED = {"attn_q": "num_attention_heads", "attn_k": "num_key_value_heads"}
 """llama.cpp's converter of this architecture puts the halves of a rotated pair next to each other."""
+LLAMA3_ROPE = {
+    "rope_type": "llama3",
+    "rope_theta": 10000.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 32,
+}
+YARN_ROPE = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 32}
 
 FAMILY = Family(
     model_type="llama",
     class_name="LlamaForCausalLM",
     read=Llama.from_config,
+    covers="Llama 2 and 3, TinyLlama, SmolLM2, Falcon 3, Yi, DeepSeek-R1-Distill-Llama",
+    samples=(
+        {},
+        {"rope_parameters": LLAMA3_ROPE, "tie_word_embeddings": True, "attention_bias": True, "mlp_bias": True},
+        {"head_dim": 24, "num_key_value_heads": 1, "rope_parameters": YARN_ROPE},
+    ),
     gguf=GgufNames("llama", GGUF_TENSORS, GGUF_LAYER_TENSORS, GGUF_INTERLEAVED),
 )

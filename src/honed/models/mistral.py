@@ -50,6 +50,8 @@ FAMILY = Family(
     model_type="mistral",
     class_name="MistralForCausalLM",
     read=Mistral.from_config,
+    covers="Mistral 7B, Mistral Nemo, Mistral Small, Zephyr",
+    samples=({"sliding_window": 7}, {"sliding_window": None, "head_dim": 24}),
     # Files of a Mistral say that they are of a llama; with a window in all layers they are of nothing else.
     gguf=GgufNames("llama", GGUF_TENSORS, GGUF_LAYER_TENSORS, GGUF_INTERLEAVED, windowed=True),
 )

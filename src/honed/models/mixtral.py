@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from honed.models.base import Config
-from honed.models.config import MAX_CONTEXT, Fields, read_decoder
+from honed.models.config import MAX_CONTEXT, Fields, read_decoder, with_defaults
 from honed.models.experts import Experts, Names, expert_mlp, read_experts, stacked_experts
 from honed.models.family import GGUF_LAYER_TENSORS, GGUF_TENSORS, Family, GgufExperts, GgufNames
 from honed.models.llama import GGUF_INTERLEAVED
@@ -25,8 +25,8 @@ class Mixtral(Mistral):
     @classmethod
     def from_config(cls, values: Config, source: Path | str) -> Mixtral:
         """Reads a config.json; `source` is named in errors (FormatError, UnsupportedError)."""
-        fields = Fields(values, source)
-        config = read_decoder(fields, kv_heads_default=True)
+        fields = with_defaults(Fields(values, source), {"rope_theta": 1000000.0})
+        config = read_decoder(fields, kv_heads_default=True, eps=1e-5)
         sliding = values.get("sliding_window") is not None
         return cls(
             config=config,
@@ -66,6 +66,12 @@ FAMILY = Family(
     model_type="mixtral",
     class_name="MixtralForCausalLM",
     read=Mixtral.from_config,
+    covers="Mixtral 8x7B, 8x22B",
+    samples=(
+        {"num_local_experts": 4, "num_experts_per_tok": 2},
+        {"num_local_experts": 3, "num_experts_per_tok": 3, "sliding_window": 6},
+    ),
+    sample_keys={"rope.freq_base": 1000000.0},
     own_fields=frozenset(("num_local_experts",)),
     gguf=GgufNames(
         "llama",

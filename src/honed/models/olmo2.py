@@ -63,5 +63,7 @@ FAMILY = Family(
     model_type="olmo2",
     class_name="Olmo2ForCausalLM",
     read=Olmo2.from_config,
+    covers="OLMo 2",
+    samples=({}, {"attention_bias": True, "num_key_value_heads": 4, "tie_word_embeddings": True}),
     gguf=GgufNames("olmo2", GGUF_TENSORS, GGUF_LAYERS),
 )

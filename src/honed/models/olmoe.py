@@ -37,7 +37,7 @@ class Olmoe(BlockDecoder):
     def from_config(cls, values: Config, source: Path | str) -> Olmoe:
         """Reads a config.json; `source` is named in errors (FormatError, UnsupportedError)."""
         fields = Fields(values, source)
-        config = read_decoder(fields, kv_heads_default=True)
+        config = read_decoder(fields, kv_heads_default=True, eps=1e-5)
         return cls(
             config=config,
             rotary=read_rotary(fields, config.dimensions.head_dim),
@@ -71,6 +71,11 @@ FAMILY = Family(
     model_type="olmoe",
     class_name="OlmoeForCausalLM",
     read=Olmoe.from_config,
+    covers="OLMoE 1B-7B",
+    samples=(
+        {"num_experts": 4, "num_experts_per_tok": 2},
+        {"num_experts": 5, "num_experts_per_tok": 3, "norm_topk_prob": True, "attention_bias": True},
+    ),
     own_fields=frozenset(("num_experts", "num_local_experts")),
     gguf=GgufNames(
         "olmoe",

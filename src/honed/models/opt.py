@@ -9,7 +9,7 @@ from honed.errors import UnsupportedError
 from honed.models.base import Config
 from honed.models.config import MAX_WIDTH, Fields
 from honed.models.decoder import Decoder
-from honed.models.family import Family
+from honed.models.family import NO_KV_HEADS, Family
 from honed.models.layers import causal, project
 from honed.models.norm_decoder import NormDecoderConfig, NormDecoderNames, logits, mlp, norm, read_norm_decoder
 from honed.ops.record import Node, Recorder
@@ -97,6 +97,11 @@ FAMILY = Family(
     model_type="opt",
     class_name="OPTForCausalLM",
     read=Opt.from_config,
+    covers="OPT 125M to 66B",
+    samples=(
+        {**NO_KV_HEADS, "ffn_dim": 96},
+        {**NO_KV_HEADS, "ffn_dim": 88, "do_layer_norm_before": False, "word_embed_proj_dim": 32},
+    ),
     layer_prefix=f"{DECODER}.layers.",
     table=f"{DECODER}.embed_tokens.weight",
     ties=True,

@@ -84,6 +84,23 @@ FAMILY = Family(
     model_type="phi3",
     class_name="Phi3ForCausalLM",
     read=Phi3.from_config,
+    covers="Phi-3, Phi-3.5 mini, Phi-4, Phi-4 mini",
+    samples=(
+        {"sliding_window": 7},
+        {
+            "num_key_value_heads": 4,
+            "tie_word_embeddings": True,
+            "original_max_position_embeddings": 64,
+            "rope_parameters": {
+                "rope_type": "longrope",
+                "rope_theta": 10000.0,
+                "short_factor": [1.0, 1.25, 1.5, 2.0],
+                "long_factor": [2.0, 2.5, 3.0, 4.0],
+                "original_max_position_embeddings": 64,
+                "partial_rotary_factor": 0.5,
+            },
+        },
+    ),
     stored=stored,
     gguf=GgufNames(
         "phi3",

@@ -50,5 +50,10 @@ FAMILY = Family(
     model_type="qwen2",
     class_name="Qwen2ForCausalLM",
     read=Qwen2.from_config,
+    covers="Qwen2, Qwen2.5, QwQ, DeepSeek-R1-Distill-Qwen",
+    samples=(
+        {"tie_word_embeddings": True},
+        {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1},
+    ),
     gguf=GgufNames("qwen2", GGUF_TENSORS, GGUF_LAYER_TENSORS),
 )

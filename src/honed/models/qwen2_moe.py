@@ -9,6 +9,7 @@ from honed.models.base import Config
 from honed.models.config import MAX_WIDTH, Fields, read_decoder, read_layer_windows
 from honed.models.experts import (
     EXPERT_GGUF_TENSORS,
+    SAMPLE_EXPERTS,
     Experts,
     expert_mlp,
     in_gguf,
@@ -85,6 +86,17 @@ FAMILY = Family(
     model_type="qwen2_moe",
     class_name="Qwen2MoeForCausalLM",
     read=Qwen2Moe.from_config,
+    covers="Qwen1.5-MoE-A2.7B, Qwen2-57B-A14B",
+    samples=(
+        {**SAMPLE_EXPERTS, "shared_expert_intermediate_size": 64},
+        {
+            **SAMPLE_EXPERTS,
+            "shared_expert_intermediate_size": 36,
+            "norm_topk_prob": True,
+            "qkv_bias": False,
+            "decoder_sparse_step": 2,
+        },
+    ),
     own_fields=frozenset(("num_experts", "num_local_experts")),
     gguf=GgufNames(
         "qwen2moe",

@@ -52,5 +52,7 @@ FAMILY = Family(
     model_type="qwen3",
     class_name="Qwen3ForCausalLM",
     read=Qwen3.from_config,
+    covers="Qwen3 (dense), 0.6B to 32B",
+    samples=({"head_dim": 16}, {"head_dim": 24, "tie_word_embeddings": True, "attention_bias": True}),
     gguf=GgufNames("qwen3", GGUF_TENSORS, {**GGUF_LAYER_TENSORS, **GGUF_NORMS}),
 )

@@ -8,6 +8,7 @@ from honed.models.base import Config
 from honed.models.config import MAX_CONTEXT, Fields, read_decoder
 from honed.models.experts import (
     EXPERT_GGUF_TENSORS,
+    SAMPLE_EXPERTS,
     Experts,
     expert_mlp,
     in_gguf,
@@ -59,6 +60,11 @@ FAMILY = Family(
     model_type="qwen3_moe",
     class_name="Qwen3MoeForCausalLM",
     read=Qwen3Moe.from_config,
+    covers="Qwen3-30B-A3B, Qwen3-235B-A22B",
+    samples=(
+        {**SAMPLE_EXPERTS, "head_dim": 16, "norm_topk_prob": True},
+        {**SAMPLE_EXPERTS, "head_dim": 24, "mlp_only_layers": [0], "attention_bias": True, "tie_word_embeddings": True},
+    ),
     own_fields=frozenset(("num_experts", "num_local_experts")),
     gguf=GgufNames(
         "qwen3moe",

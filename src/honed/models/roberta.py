@@ -9,7 +9,7 @@ from honed.models.bert import BLOCK, Bert
 from honed.models.config import MAX_VOCABULARY, Fields
 from honed.models.encoder_config import read_encoder
 from honed.models.encoder_layers import POOLER_FIELD
-from honed.models.family import Family
+from honed.models.family import NO_KV_HEADS, Family
 
 PADDING = 1
 """Its id where a config does not say."""
@@ -22,7 +22,22 @@ def read_roberta(values: Config, source: Path | str) -> Bert:
     return Bert(read_encoder(fields, first_position=padding + 1), fields.boolean(POOLER_FIELD, default=False))
 
 
-FAMILY = Family(model_type="roberta", class_name="RobertaModel", read=read_roberta, layer_prefix=BLOCK.layers)
+FAMILY = Family(
+    model_type="roberta",
+    class_name="RobertaModel",
+    read=read_roberta,
+    covers="RoBERTa, all-distilroberta",
+    samples=(
+        {**NO_KV_HEADS, "type_vocab_size": 1, "pad_token_id": 1},
+        {**NO_KV_HEADS, "type_vocab_size": 1, "pad_token_id": 4},
+    ),
+    layer_prefix=BLOCK.layers,
+)
 XLM_FAMILY = Family(
-    model_type="xlm-roberta", class_name="XLMRobertaModel", read=read_roberta, layer_prefix=BLOCK.layers
+    model_type="xlm-roberta",
+    class_name="XLMRobertaModel",
+    read=read_roberta,
+    covers="XLM-RoBERTa, multilingual E5, BGE-M3",
+    samples=({**NO_KV_HEADS, "type_vocab_size": 1, "pad_token_id": 1},),
+    layer_prefix=BLOCK.layers,
 )

@@ -6,7 +6,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from honed.models.base import Config
-from honed.models.config import MAX_CONTEXT, MAX_LAYERS, DecoderConfig, Fields, read_decoder, read_layer_windows
+from honed.models.config import (
+    MAX_CONTEXT,
+    MAX_LAYERS,
+    DecoderConfig,
+    Fields,
+    read_decoder,
+    read_layer_windows,
+    with_defaults,
+)
 from honed.models.decoder import BlockDecoder
 from honed.models.family import GGUF_LAYER_TENSORS, GGUF_TENSORS, Family, GgufNames
 from honed.models.layers import causal, gated_mlp, project_out, project_qkv
@@ -31,7 +39,7 @@ class SmolLm3(BlockDecoder):
     @classmethod
     def from_config(cls, values: Config, source: Path | str) -> SmolLm3:
         """Reads a config.json; `source` is named in errors (FormatError, UnsupportedError)."""
-        fields = Fields(values, source)
+        fields = with_defaults(Fields(values, source), {"rope_theta": 2000000.0})
         config = read_decoder(fields, kv_heads_default=True, tied=True)
         rotated = _rotated(fields, config.dimensions.layers)
         return cls(
@@ -81,6 +89,19 @@ FAMILY = Family(
     model_type="smollm3",
     class_name="SmolLM3ForCausalLM",
     read=SmolLm3.from_config,
+    covers="SmolLM3",
+    samples=(
+        {"num_hidden_layers": 5},
+        {
+            "no_rope_layer_interval": 2,
+            "use_sliding_window": True,
+            "sliding_window": 6,
+            "attention_bias": True,
+            "mlp_bias": True,
+            "tie_word_embeddings": False,
+        },
+    ),
+    sample_keys={"rope.freq_base": 2000000.0},
     gguf=GgufNames("smollm3", GGUF_TENSORS, GGUF_LAYER_TENSORS, GGUF_INTERLEAVED),
     ties=True,
     own_fields=frozenset({"no_rope_layers", "no_rope_layer_interval"}),

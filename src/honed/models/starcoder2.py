@@ -77,6 +77,11 @@ FAMILY = Family(
     model_type="starcoder2",
     class_name="Starcoder2ForCausalLM",
     read=Starcoder2.from_config,
+    covers="StarCoder2",
+    samples=(
+        {},
+        {"use_bias": False, "sliding_window": 7, "tie_word_embeddings": False, "norm_epsilon": 1e-3},
+    ),
     ties=True,
     gguf=GgufNames(
         "starcoder2",

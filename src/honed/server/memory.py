@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from honed.backends.base import PAGE_TOKENS
 from honed.backends.capacity import DEFAULT_KV_TOKENS
+from honed.backends.free_memory import free_memory
 from honed.backends.kv_cache import kv_bytes_per_position, kv_dtype
 from honed.backends.options import RunOptions
 from honed.checkpoints.base import Checkpoint
@@ -20,7 +20,6 @@ KV_SHARE = 0.25
 MOST_KV_TOKENS = 1 << 17
 """64 sequences of 2048 tokens: what one machine of this kind decodes together."""
 LEAST_KV_TOKENS = 512
-_CGROUP = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current"))
 
 
 @dataclass(frozen=True)
@@ -62,28 +61,6 @@ def footprint(source: str, run: RunOptions, free: int | None = None) -> Footprin
     sequences = max(1, room // (-(-context // PAGE_TOKENS) * PAGE_TOKENS))
     tokens = -(-context // PAGE_TOKENS) * PAGE_TOKENS * sequences
     return Footprint(replace(run, context=context, sequences=sequences), weights, tokens, tokens * position)
-
-
-def free_memory() -> int:
-    """Bytes that this process may still take: of the machine, or of its control group where that has less."""
-    found = _available()
-    try:
-        most, used = (path.read_text().strip() for path in _CGROUP)
-        if most != "max":
-            found = min(found, max(int(most) - int(used), 0))
-    except (OSError, ValueError):  # no such group
-        return found
-    return found
-
-
-def _available() -> int:
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError, IndexError):  # another system
-        return 4 << 30
-    return 4 << 30
 
 
 def _position_bytes(checkpoint: Checkpoint, model: DecoderModel, run: RunOptions) -> int:

@@ -39,9 +39,14 @@ def _arrays(config: bytes) -> dict[str, NDArray[np.float32]]:
     return {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
 
 
+def write_weights(folder: Path, config: bytes) -> None:
+    """The file of the weights of a model that a config is of."""
+    write_arrays(folder / "model.safetensors", _arrays(config))
+
+
 def read(data: bytes, folder: Path) -> None:
     (folder / "config.json").write_bytes(data)
-    write_arrays(folder / "model.safetensors", _arrays(data))
+    write_weights(folder, data)
     checkpoint = open_checkpoint(str(folder))
     read_model(checkpoint.config, folder)
     for name in checkpoint.names:

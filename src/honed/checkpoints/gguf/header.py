@@ -8,6 +8,7 @@ Not here: stepping through the bytes (`cursor.py`), mapping (`parts.py`), the me
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -63,7 +64,11 @@ class Header:
     """In the order of the file."""
 
 
-def parse_header(source: Bytes | memoryview, path: Path) -> Header:
+Formats = Callable[[int], BlockFormat | None]
+"""What a type number stands for; None for one that is refused."""
+
+
+def parse_header(source: Bytes | memoryview, path: Path, formats: Formats = FORMATS.get) -> Header:
     """Errors: FormatError for what is malformed, UnsupportedError for versions and tensor types not read here."""
     if isinstance(source, memoryview):
         source = MemoryBytes(source)
@@ -84,7 +89,7 @@ def parse_header(source: Bytes | memoryview, path: Path) -> Header:
             raise FormatError(path, key, "the key appears twice")
         value = metadata.values[key] = _read_value(cursor, key, MAX_TEXTS - texts)
         texts += value.count if isinstance(value, Strings) else 0
-    entries = [_read_entry(cursor) for _ in range(tensor_count)]
+    entries = [_read_entry(cursor, formats) for _ in range(tensor_count)]
     alignment = _alignment(metadata)
     data_start = -(-cursor.position // alignment) * alignment
     return Header(version, metadata, _place(entries, data_start, alignment, source.size, path))
@@ -141,7 +146,7 @@ def _alignment(metadata: Metadata) -> int:
     return alignment
 
 
-def _read_entry(cursor: Cursor) -> TensorEntry:
+def _read_entry(cursor: Cursor, formats: Formats) -> TensorEntry:
     """An entry whose `start` is still the offset within the data."""
     name = cursor.name("tensor name", MAX_NAME)
     dimensions = cursor.integer("I", f"{name}: n_dimensions")
@@ -151,7 +156,7 @@ def _read_entry(cursor: Cursor) -> TensorEntry:
     if 0 in shape:
         raise FormatError(cursor.path, f"{name}: dimensions", f"{shape} hold no values")
     type_id = cursor.integer("I", f"{name}: type")
-    block_format = FORMATS.get(type_id)
+    block_format = formats(type_id)
     if block_format is None:
         known = ", ".join(entry.name for entry in FORMATS.values())
         shown = OTHER_TYPES.get(type_id, f"number {type_id}")

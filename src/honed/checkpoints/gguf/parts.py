@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from honed.checkpoints.gguf.cursor import FileBytes, MemoryBytes
-from honed.checkpoints.gguf.header import MAX_TENSORS, Header, TensorEntry, parse_header
+from honed.checkpoints.gguf.header import MAX_TENSORS, Formats, Header, TensorEntry, parse_header
+from honed.encodings.gguf_formats import FORMATS
 from honed.errors import FormatError, SourceError
 
 _NAME = re.compile(r"(.+)-([0-9]{5})-of-([0-9]{5})(\.gguf)", re.IGNORECASE | re.DOTALL)
@@ -27,27 +28,27 @@ class Part:
     buffer: memoryview
 
 
-def open_parts(path: Path, buffer: memoryview | None = None) -> tuple[Part, ...]:
+def open_parts(path: Path, buffer: memoryview | None = None, formats: Formats = FORMATS.get) -> tuple[Part, ...]:
     """The file, or all parts of the model that it is a part of, in order. `buffer` stands in for the file's bytes.
 
     Errors: FormatError for a malformed part and for one that belongs to another model, SourceError for one that is
     missing or cannot be read; both name it.
     """
     source = FileBytes(path) if buffer is None else MemoryBytes(buffer)
-    header = parse_header(source, path)
+    header = parse_header(source, path, formats)
     opened = Part(path, header, source.map() if isinstance(source, FileBytes) else memoryview(buffer or b""))
     count = header.metadata.integer("split.count")
     if count is None or count <= 1:
         return (opened,)
     paths = _paths(path, header, count)
-    parts = tuple(opened if part == path else _open_part(part) for part in paths)
+    parts = tuple(opened if part == path else _open_part(part, formats) for part in paths)
     _check(parts)
     return parts
 
 
-def _open_part(path: Path) -> Part:
+def _open_part(path: Path, formats: Formats) -> Part:
     source = FileBytes(path)
-    return Part(path, parse_header(source, path), source.map())
+    return Part(path, parse_header(source, path, formats), source.map())
 
 
 def _paths(path: Path, header: Header, count: int) -> list[Path]:
