@@ -34,7 +34,9 @@ class DraftModel:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._chooser = chooser_of(backend)
-        self._pages = PageAllocator(backend.pages)
+        # Of one table for all groups, which is simple, and as long as the smallest of them.
+        self._positions = PAGE_TOKENS * min(group.pages for group in backend.page_groups)
+        self._pages = PageAllocator(self._positions // PAGE_TOKENS)
         self._drafts: dict[int, _Draft] = {}
         """Of each sequence, the least recent first."""
         self._costs = StepCosts()
@@ -116,7 +118,7 @@ class DraftModel:
         known[agreeing:] = tokens[agreeing:]
         draft.agreeing = len(tokens)
         draft.computed = min(draft.computed, agreeing, len(tokens) - 1)
-        if len(tokens) + width > min(self._backend.context, self._backend.pages * PAGE_TOKENS):
+        if len(tokens) + width > min(self._backend.context, self._positions):
             self.forget(sequence)
             return None
         missing = pages_for(len(tokens) + width) - len(draft.pages)
