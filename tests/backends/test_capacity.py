@@ -3,14 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from honed.backends.base import PageGroup
+from honed.backends.base import PageGroup, span_pages
 from honed.backends.capacity import (
     cache_groups,
     check_step_tokens,
     kv_pages,
     made_for,
     ring_tables,
-    span_pages,
     window_pages,
 )
 from honed.backends.options import RunOptions

@@ -19,8 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from numpy.typing import NDArray
 
-from honed.backends.base import PageGroup
-from honed.backends.capacity import span_pages
+from honed.backends.base import PageGroup, span_pages
 from honed.errors import QueueFullError
 from honed.runtime.batch import Chunk, make_batch
 from honed.runtime.request import GREEDY, Request

@@ -10,8 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from hash_backend import ChoosingHashBackend, HashBackend
-from honed.backends.base import PAGE_TOKENS, Backend, Batch, PageGroup
-from honed.backends.capacity import span_pages
+from honed.backends.base import PAGE_TOKENS, Backend, Batch, PageGroup, span_pages
 from honed.backends.native import NativeBackend
 from honed.backends.native_config import NativeConfig
 from honed.runtime.engine import Engine

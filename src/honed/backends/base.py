@@ -23,6 +23,11 @@ PAGE_TOKENS = 32
 """Tokens of one KV page, the same for every backend."""
 
 
+def span_pages(positions: int) -> int:
+    """Pages that so many positions in a row lie in at most."""
+    return -(-(positions - 1) // PAGE_TOKENS) + 1
+
+
 @dataclass(frozen=True)
 class PageGroup:
     """Layers whose keys and values lie in pages together.

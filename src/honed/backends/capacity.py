@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from honed.backends.base import PAGE_TOKENS, PageGroup
+from honed.backends.base import PAGE_TOKENS, PageGroup, span_pages
 from honed.backends.options import RunOptions
 from honed.errors import ParameterError
 from honed.lazy_imports import numpy as np
@@ -78,11 +78,6 @@ def cache_groups(graph: Graph, pages: int, step_tokens: int, sequences: int | No
 def window_pages(window: int, step_tokens: int, sequences: int) -> int:
     """Pages that hold what the rows of a step see of so many sequences, and the rows."""
     return sequences * span_pages(window) + -(-step_tokens // PAGE_TOKENS)
-
-
-def span_pages(positions: int) -> int:
-    """Pages that so many positions in a row lie in at most."""
-    return -(-(positions - 1) // PAGE_TOKENS) + 1
 
 
 def made_for(options: RunOptions) -> int | None:

@@ -8,8 +8,9 @@ those that the prefix cache has; they get further pages as they grow. One whose 
 another one waits for that instead of computing it again. Pages that no row can see any more, because the layers that
 share them have a window, go back at once; those of smaller windows are given with the rows that need them
 (`window_pages.py`), and prompts get no more rows than there are such pages. When none is left, the youngest sequence of
-the worst priority gives its pages up, waits in its old place in the queue, and is computed again, or found in the prefix
-cache. The oldest of the best priority is never preempted and fits the cache alone, so every request comes to its end.
+the worst priority gives its pages up, waits in its old place in the queue, and is computed again, or found in the
+prefix cache. The oldest of the best priority is never preempted and fits the cache alone, so every request comes to its
+end.
 
 Of the rows that prompts get in a step, a quarter goes to the oldest of them, so that none waits without end, and the
 rest to those that have the least left, so that short ones pass long ones. Nothing of this changes what a request

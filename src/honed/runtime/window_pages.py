@@ -14,8 +14,7 @@ from collections.abc import Iterable
 from collections.abc import Sequence as Many
 from itertools import chain
 
-from honed.backends.base import PAGE_TOKENS, PageGroup
-from honed.backends.capacity import span_pages
+from honed.backends.base import PAGE_TOKENS, PageGroup, span_pages
 from honed.runtime.pages import PageAllocator, first_seen, pages_for, replace_released
 from honed.runtime.sequence import Sequence, WindowPages
 
