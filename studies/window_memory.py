@@ -3,7 +3,7 @@
     python studies/window_memory.py gemma3-270m 1024 4096 16384
 
 Of a model whose layers see a window, the pages of those layers stay as many however long the sequence is. What a process
-has before it computes anything is subtracted; activations of a step are part of what is shown, and the same for every
+has before it computes anything is subtracted; activations of a step are part of what is shown, and the same for any
 length over that of a step. Results are in docs/measurements/windows.md.
 """
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from honed.backends.base import PageGroup, span_pages
+from honed.backends.base import Backend, Batch, PageGroup, span_pages
 from honed.backends.capacity import (
     cache_groups,
     check_step_tokens,
@@ -12,7 +12,11 @@ from honed.backends.capacity import (
     ring_tables,
     window_pages,
 )
+from honed.backends.interpreter import InterpreterBackend, InterpreterConfig
+from honed.backends.native import NativeBackend
+from honed.backends.native_config import NativeConfig
 from honed.backends.options import RunOptions
+from honed.backends.pytorch import PyTorchBackend, PyTorchConfig
 from honed.errors import ParameterError
 from honed.models.recorded import recorded
 from honed.models.registry import read_model
@@ -72,6 +76,34 @@ def test_a_ring_for_one_sequence() -> None:
     tables = ring_tables([PageGroup(8), PageGroup(3, 7)], 200)
     np.testing.assert_array_equal(tables, [[range(7)], [[0, 1, 2, 0, 1, 2, 0]]])
     assert tables.dtype == np.int32
+
+
+def gemma(backend: str, sequences: int | None) -> Backend:
+    """Gemma 2 with a window of 7."""
+    made = golden("gemma2").checkpoint
+    if backend == "native":
+        return NativeBackend.load(made, NativeConfig(threads=1, step_tokens=16, sequences=sequences))
+    if backend == "pytorch":
+        return PyTorchBackend.load(made, PyTorchConfig(step_tokens=16, sequences=sequences))
+    return InterpreterBackend.load(made, InterpreterConfig(step_tokens=16, sequences=sequences))
+
+
+@pytest.mark.parametrize("backend", ["native", "pytorch", "interpreter"])
+def test_a_ring_changes_no_bit(backend: str) -> None:
+    """110 positions in steps of 16, on three pages of the window."""
+    tokens = np.arange(110, dtype=np.int32) * 7 % 90
+    found = []
+    for sequences in (None, 1):
+        loaded = gemma(backend, sequences)
+        groups = loaded.page_groups
+        assert [group.pages for group in groups] == ([8, 8] if sequences is None else [8, 3])
+        tables = ring_tables(groups, len(tokens))
+        logits = []
+        for start in range(0, len(tokens), 16):
+            rows = np.arange(len(tokens[start : start + 16]), dtype=np.int32)
+            logits.append(loaded.forward(Batch(tokens[start + rows], start + rows, 0 * rows, tables, rows)))
+        found.append(np.concatenate(logits))
+    np.testing.assert_array_equal(found[1], found[0])
 
 
 def test_who_says_for_how_many_sequences() -> None:

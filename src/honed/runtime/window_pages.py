@@ -89,6 +89,10 @@ class Windows:
                 return False
         return True
 
+    def begin(self, sequence: Sequence) -> None:
+        """Gives a sequence tables without a page."""
+        sequence.windows.extend(WindowPages(array("i"), 0) for _ in self._groups)
+
     def seat(self, sequence: Sequence, count: int) -> None:
         """Gives a sequence that fits what its next row sees of the `count` pages that it begins with, and the page of
         that row."""
