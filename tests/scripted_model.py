@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer as FastTokenizer
 
 from honed.api.language_model import LanguageModel
-from honed.backends.base import PAGE_TOKENS, Batch
+from honed.backends.base import PAGE_TOKENS, Batch, PageGroup
 from honed.text.tokenizer import Tokenizer
 from turn_tokenizers import CHATML, byte_level, turns
 
@@ -37,8 +37,8 @@ class ScriptedBackend:
     ) -> None:
         """replies: by the last message of the user, or by the text of a prompt without messages."""
         self.context = context
-        self.window = None
         self.pages = pages
+        self.page_groups = (PageGroup(pages),)
         self.step_tokens = 256
         self.vocabulary = tokenizer.size
         self.pause = 0.0

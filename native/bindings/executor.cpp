@@ -29,9 +29,11 @@ constexpr std::align_val_t kRowsAlignment{64};
 
 void free_rows(void* memory) noexcept { operator delete(memory, kRowsAlignment); }
 
-void make_cache(CacheHandle* self, const GivenShapes& shapes, int64_t pages, const std::string& dtype) {
+void make_cache(CacheHandle* self, const GivenShapes& shapes, const std::vector<int64_t>& pages,
+                const std::string& dtype, std::optional<std::vector<int64_t>> groups) {
   const auto type = static_cast<KvType>(index_of(kKvNames, "dtype", dtype));
-  new (self) CacheHandle{std::make_shared<Cache>(cache_shapes(shapes), pages, type)};
+  if (!groups) groups.emplace(shapes.size(), 0);
+  new (self) CacheHandle{std::make_shared<Cache>(cache_shapes(shapes), std::move(*groups), pages, type)};
 }
 
 void make_executor(Executor* self, const PlanHandle& plan, const CacheHandle* cache, int64_t max_tokens,
@@ -60,9 +62,11 @@ class ArrayBatch {
     require_size(sequences, "sequences", 0, batch_.rows);
     require_given("page_tables", page_tables.has_value(), !plan.caches.empty(), "caches");
     if (page_tables) {
-      batch_.page_tables = ints(*page_tables, "page_tables", 2);
-      batch_.tables = size(*page_tables, 0);
-      batch_.pages_per_table = size(*page_tables, 1);
+      const std::size_t first = page_tables->ndim() == 3 ? 1 : 0;
+      batch_.page_tables = ints(*page_tables, "page_tables", first + 2);
+      batch_.table_groups = first == 0 ? 1 : size(*page_tables, 0);
+      batch_.tables = size(*page_tables, first);
+      batch_.pages_per_table = size(*page_tables, first + 1);
     }
     require_given("selected", selected.has_value(), plan.has_rows(Rows::selected), "selected rows");
     if (selected) {
@@ -166,7 +170,7 @@ void bind_executor(nb::module_& module) {
   using nb::literals::operator""_a;
   const auto array = [](const char* name) { return nb::arg(name).noconvert(); };
   nb::class_<CacheHandle>(module, "Cache")
-      .def("__init__", make_cache, "shapes"_a, "pages"_a, "dtype"_a = "float32")
+      .def("__init__", make_cache, "shapes"_a, "pages"_a, "dtype"_a = "float32", "groups"_a = nb::none())
       .def_prop_ro("dtype",
                    [](const CacheHandle& self) { return kKvNames[static_cast<std::size_t>(self.cache->type())]; })
       .def_prop_ro("pages", [](const CacheHandle& self) { return self.cache->pages(); })

@@ -25,31 +25,42 @@ void check_counts(const Batch& b, const BatchLimits& limits) {
     reject("token rows", b.rows, "at most max_tokens = " + std::to_string(limits.max_tokens));
   }
   if (b.tables > kMostTables) reject("page_tables", b.tables, "at most " + std::to_string(kMostTables) + " rows");
+  const auto groups = static_cast<int64_t>(limits.pages.size());
+  if (groups > 0 && b.table_groups != 1 && b.table_groups != groups) {
+    reject("page_tables: groups", b.table_groups, "must be " + std::to_string(groups) + ", as many as the cache has");
+  }
   if (b.selected_rows > limits.max_selected) {
     reject("selected rows", b.selected_rows, "at most max_selected = " + std::to_string(limits.max_selected));
   }
 }
 
-// The page of row i, after checking that its table reaches so far and that the cache has it.
-int64_t page_of(const Batch& b, const BatchLimits& limits, int64_t i, int64_t position) {
-  const int64_t index = position / kPageTokens;
-  if (index >= b.pages_per_table) {
-    reject(at("positions", i), position, "the page table has room for " +
-                                             std::to_string(b.pages_per_table * kPageTokens) + " positions");
-  }
-  const int64_t entry = b.sequences[i] * b.pages_per_table + index;
-  const int64_t page = b.page_tables[entry];
-  if (page < 0 || page >= limits.pages) {
-    reject(at("page_tables", b.sequences[i]) + at("", index), page,
-           "must be a page from 0 to " + std::to_string(limits.pages - 1));
-  }
-  return page;
-}
+// The tables of one group of caches.
+struct GroupTables {
+  const Batch& batch;
+  int64_t group;
+  int64_t pages;  // of the cache
 
-// Every page before the one that a sequence starts in is read by attention.
-void check_earlier_pages(const Batch& b, const BatchLimits& limits, int64_t i) {
-  for (int64_t position = 0; position < b.positions[i]; position += kPageTokens) page_of(b, limits, i, position);
-}
+  // The page of row i, after checking that its table reaches so far and that the cache has it.
+  int64_t page_of(int64_t i, int64_t position) const {
+    const int64_t index = position / kPageTokens;
+    if (index >= batch.pages_per_table) {
+      reject(at("positions", i), position, "the page table has room for " +
+                                               std::to_string(batch.pages_per_table * kPageTokens) + " positions");
+    }
+    const int64_t table = batch.sequences[i];
+    const int64_t page = batch.tables_of(group)[table * batch.pages_per_table + index];
+    if (page < 0 || page >= pages) {
+      const std::string name = batch.table_groups == 1 ? "page_tables" : at("page_tables", group);
+      reject(at(name, table) + at("", index), page, "must be a page from 0 to " + std::to_string(pages - 1));
+    }
+    return page;
+  }
+
+  // Every page before the one that a sequence starts in may be read by attention.
+  void check_earlier(int64_t i) const {
+    for (int64_t position = 0; position < batch.positions[i]; position += kPageTokens) page_of(i, position);
+  }
+};
 
 // Whether row i goes on with the sequence of the row before it, where it must then stand behind it.
 bool continues(const Batch& b, int64_t i) {
@@ -77,7 +88,7 @@ void check_start(const Batch& b, const BatchLimits& limits, int64_t i) {
 }
 
 // Of a plan with caches, where a sequence is a row of page_tables.
-void check_row(const Batch& b, const BatchLimits& limits, int64_t i, std::vector<bool>& seen) {
+void check_row(const Batch& b, const BatchLimits& limits, int64_t most_positions, int64_t i, std::vector<bool>& seen) {
   if (b.sequences[i] < 0 || b.sequences[i] >= b.tables) {
     reject(at("sequences", i), b.sequences[i], "must be a row of page_tables, which has " + std::to_string(b.tables));
   }
@@ -86,11 +97,10 @@ void check_row(const Batch& b, const BatchLimits& limits, int64_t i, std::vector
   const auto sequence = static_cast<std::size_t>(b.sequences[i]);
   if (seen[sequence]) reject(at("sequences", i), b.sequences[i], "the rows of a sequence must stand back to back");
   seen[sequence] = true;
-  if (b.positions[i] >= limits.pages * kPageTokens) {
+  if (b.positions[i] >= most_positions) {
     reject(at("positions", i), b.positions[i],
-           "the cache has room for " + std::to_string(limits.pages * kPageTokens) + " positions");
+           "the cache has room for " + std::to_string(most_positions) + " positions");
   }
-  check_earlier_pages(b, limits, i);
 }
 
 // Two rows that write the same place would leave whichever came last.
@@ -113,22 +123,30 @@ void check_selected(const Batch& b) {
   }
 }
 
-// Every row writes its place in the pages, and reads those before it.
-void check_paged_rows(const Batch& batch, const BatchLimits& limits) {
-  std::vector<bool> seen(static_cast<std::size_t>(batch.tables), false);
-  std::vector<int64_t> cells(static_cast<std::size_t>(batch.rows));
-  int64_t highest = 0;
+// In one group, every row writes its place in the pages, and reads those before it.
+void check_group(const GroupTables& tables, std::vector<int64_t>& cells) {
+  const Batch& batch = tables.batch;
   for (int64_t i = 0; i < batch.rows; ++i) {
-    check_row(batch, limits, i, seen);
+    if (i == 0 || batch.sequences[i] != batch.sequences[i - 1]) tables.check_earlier(i);
     const int64_t position = batch.positions[i];
-    highest = std::max(highest, position);
-    cells[static_cast<std::size_t>(i)] =
-        page_of(batch, limits, i, position) * kPageTokens + position % kPageTokens;
-  }
-  if (highest >= limits.pages * kPageTokens) {
-    reject("positions", highest, "the cache has room for " + std::to_string(limits.pages * kPageTokens) + " positions");
+    cells[static_cast<std::size_t>(i)] = tables.page_of(i, position) * kPageTokens + position % kPageTokens;
   }
   check_distinct(cells);
+}
+
+void check_paged_rows(const Batch& batch, const BatchLimits& limits) {
+  // A group whose caches see a window only may have pages for fewer positions than a sequence has.
+  const int64_t most_positions = *std::max_element(limits.pages.begin(), limits.pages.end()) * kPageTokens;
+  std::vector<bool> seen(static_cast<std::size_t>(batch.tables), false);
+  std::vector<int64_t> cells(static_cast<std::size_t>(batch.rows));
+  for (int64_t i = 0; i < batch.rows; ++i) check_row(batch, limits, most_positions, i, seen);
+  for (std::size_t group = 0; group < limits.pages.size(); ++group) {
+    check_group({batch, static_cast<int64_t>(group), limits.pages[group]}, cells);
+  }
+  const int64_t highest = *std::max_element(batch.positions, batch.positions + batch.rows);
+  if (highest >= most_positions) {
+    reject("positions", highest, "the cache has room for " + std::to_string(most_positions) + " positions");
+  }
 }
 
 // Of a plan without caches.
@@ -151,7 +169,7 @@ void check_batch(const Batch& batch, const BatchLimits& limits) {
     const Input& input = limits.inputs[i];
     if (input.kind == InputKind::ids) check_ids(input, static_cast<const int32_t*>(batch.inputs[i]), batch.rows);
   }
-  if (limits.pages > 0) {
+  if (!limits.pages.empty()) {
     check_paged_rows(batch, limits);
   } else {
     check_rows(batch, limits);

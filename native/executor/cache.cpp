@@ -1,4 +1,4 @@
-// One reservation: [page][cache][keys, values][kv head].
+// One reservation a group: [page][cache][keys, values][kv head].
 #include "executor/cache.h"
 
 #include <stdexcept>
@@ -31,32 +31,67 @@ int64_t bytes_of_head(int64_t width, KvType type) {
 
 }  // namespace
 
-Cache::Cache(std::vector<CacheShape> shapes, int64_t pages, KvType type)
-    : shapes_(std::move(shapes)), pages_(checked("pages", pages, 1 << 24)), type_(type) {
-  checked("shapes", static_cast<int64_t>(shapes_.size()), kMostCaches);
-  for (const CacheShape& shape : shapes_) {
-    checked("kv_heads", shape.kv_heads, kMostHeads);
-    checked("key_width", shape.key_width, type == KvType::int8 ? kMostInt8HeadDim : kMostHeadDim);
-    if (shape.value_width != shape.key_width) {
-      throw std::invalid_argument("cache: value_width = " + std::to_string(shape.value_width) +
-                                  ": must be the key_width " + std::to_string(shape.key_width));
-    }
-    const int64_t head_bytes = bytes_of_head(shape.key_width, type);
-    const int64_t bytes = shape.kv_heads * head_bytes;
-    places_.push_back({page_bytes_, page_bytes_ + bytes, head_bytes});
-    page_bytes_ += 2 * bytes;
+Cache::Cache(std::vector<CacheShape> shapes, std::vector<int64_t> groups, const std::vector<int64_t>& pages, KvType type)
+    : shapes_(std::move(shapes)), group_of_(std::move(groups)), type_(type) {
+  const auto count = static_cast<int64_t>(shapes_.size());
+  checked("shapes", count, kMostCaches);
+  checked("groups", static_cast<int64_t>(pages.size()), count);
+  if (group_of_.size() != shapes_.size()) {
+    throw std::invalid_argument("cache: groups = " + std::to_string(group_of_.size()) + " numbers: must be " +
+                                std::to_string(count) + ", one for each shape");
   }
-  if (pages_ > kMostBytes / page_bytes_) {
-    throw std::invalid_argument("cache: pages = " + std::to_string(pages) + " of " + std::to_string(page_bytes_) +
-                                " bytes: over 64 TiB");
+  for (const int64_t each : pages) groups_.push_back({checked("pages", each, 1 << 24), 0, {}});
+  for (std::size_t i = 0; i < shapes_.size(); ++i) place(shapes_[i], group_of_[i]);
+  for (std::size_t i = 0; i < groups_.size(); ++i) reserve(groups_[i], static_cast<int64_t>(i));
+}
+
+void Cache::place(const CacheShape& shape, int64_t group) {
+  if (group < 0 || group >= static_cast<int64_t>(groups_.size())) {
+    throw std::invalid_argument("cache: group = " + std::to_string(group) + ": must be from 0 to " +
+                                std::to_string(groups_.size() - 1));
+  }
+  checked("kv_heads", shape.kv_heads, kMostHeads);
+  checked("key_width", shape.key_width, type_ == KvType::int8 ? kMostInt8HeadDim : kMostHeadDim);
+  if (shape.value_width != shape.key_width) {
+    throw std::invalid_argument("cache: value_width = " + std::to_string(shape.value_width) +
+                                ": must be the key_width " + std::to_string(shape.key_width));
+  }
+  const int64_t head_bytes = bytes_of_head(shape.key_width, type_);
+  const int64_t bytes = shape.kv_heads * head_bytes;
+  int64_t& page_bytes = groups_[static_cast<std::size_t>(group)].page_bytes;
+  places_.push_back({page_bytes, page_bytes + bytes, head_bytes});
+  page_bytes += 2 * bytes;
+}
+
+void Cache::reserve(Group& group, int64_t number) {
+  if (group.page_bytes == 0) {
+    throw std::invalid_argument("cache: group = " + std::to_string(number) + ": must have a shape");
+  }
+  if (group.pages > kMostBytes / group.page_bytes) {
+    throw std::invalid_argument("cache: pages = " + std::to_string(group.pages) + " of " +
+                                std::to_string(group.page_bytes) + " bytes: over 64 TiB");
   }
   // All caches of a page side by side: what a sequence fills is one stretch, which huge pages hold without waste.
-  buffer_ = AlignedBuffer(static_cast<std::size_t>(page_bytes_ * pages_), PageSize::huge);
+  group.buffer = AlignedBuffer(static_cast<std::size_t>(group.page_bytes * group.pages), PageSize::huge);
+}
+
+std::vector<int64_t> Cache::pages() const {
+  std::vector<int64_t> pages;
+  for (const Group& group : groups_) pages.push_back(group.pages);
+  return pages;
+}
+
+std::vector<int64_t> Cache::page_bytes() const {
+  std::vector<int64_t> bytes;
+  for (const Group& group : groups_) bytes.push_back(group.page_bytes);
+  return bytes;
 }
 
 KvLayer Cache::layer(CacheNumber number) const {
   const Place& place = places_[static_cast<std::size_t>(number)];
-  return {buffer_.data() + place.keys, buffer_.data() + place.values, page_bytes_, place.head_bytes, type_};
+  const Group& group = groups_[static_cast<std::size_t>(group_of(number))];
+  return {group.buffer.data() + place.keys, group.buffer.data() + place.values, group.page_bytes, place.head_bytes,
+          type_};
 }
 
 }  // namespace honed

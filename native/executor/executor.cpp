@@ -15,7 +15,7 @@ namespace honed {
 Executor::Executor(std::shared_ptr<const Plan> plan, std::shared_ptr<Cache> cache, int64_t max_tokens,
                    int64_t max_selected, int threads, const std::string& isa)
     : workspace_(std::move(plan), std::move(cache), max_tokens, max_selected, threads, isa),
-      limits_{max_tokens, max_selected, workspace_.cache == nullptr ? 0 : workspace_.cache->pages(),
+      limits_{max_tokens, max_selected, workspace_.cache == nullptr ? std::vector<int64_t>() : workspace_.cache->pages(),
               workspace_.cache == nullptr || workspace_.kept_keys != nullptr, workspace_.plan->inputs},
       outputs_(workspace_.plan->outputs.size()),
       seconds_(workspace_.plan->ops.size(), 0.0) {}

@@ -43,7 +43,7 @@ class Step {
   }
   Paging paging(std::optional<CacheNumber> cache) const {
     if (!cache) return workspace_.segments.own_pages();
-    return {batch_.page_tables, batch_.sequences, batch_.pages_per_table, nullptr};
+    return {batch_.tables_of(workspace_.cache->group_of(*cache)), batch_.sequences, batch_.pages_per_table, nullptr};
   }
   RotaryTable rotary() const { return workspace_.rotary.table(op_); }    // of an op that has asked for one
   float* scratch(int thread) const { return workspace_.scratch_of(thread); }

@@ -28,11 +28,16 @@ void require_fit(const std::vector<CacheShape>& of_cache, const std::vector<Cach
 std::unique_ptr<Cache> pages_of_step(const Needs& needs, int64_t max_tokens) {
   if (needs.kept_keys().empty()) return nullptr;
   // At most one page for each row (Segments), of which only those that a step needs are ever touched.
-  return std::make_unique<Cache>(needs.kept_keys(), max_tokens, KvType::f32);
+  std::vector<int64_t> one_group(needs.kept_keys().size(), 0);
+  return std::make_unique<Cache>(needs.kept_keys(), std::move(one_group), std::vector<int64_t>{max_tokens},
+                                 KvType::f32);
 }
 
 int64_t most_pages(const std::shared_ptr<Cache>& cache, int64_t max_tokens) {
-  return std::max(cache == nullptr ? 0 : cache->pages(), (max_tokens + kPageTokens - 1) / kPageTokens);
+  int64_t most = (max_tokens + kPageTokens - 1) / kPageTokens;
+  if (cache == nullptr) return most;
+  for (const int64_t pages : cache->pages()) most = std::max(most, pages);
+  return most;
 }
 
 // A line between two threads.

@@ -208,21 +208,23 @@ class Plan:
 class Cache:
     """Pages of all caches of a plan; memory is taken from the system at first touch.
 
-    shapes: kv_heads, key_width and value_width of each cache.
+    shapes: kv_heads, key_width and value_width of each cache. groups: the group that each belongs to, None: all to one.
+    pages: of each group. A page of a group has its positions in all caches of the group.
     """
 
     def __init__(
         self,
         shapes: list[tuple[int, int, int]],
-        pages: int,
+        pages: list[int],
         dtype: Literal["float32", "bfloat16", "int8"] = "float32",
+        groups: list[int] | None = None,
     ) -> None: ...
     @property
     def dtype(self) -> Literal["float32", "bfloat16", "int8"]: ...
     @property
-    def pages(self) -> int: ...
+    def pages(self) -> list[int]: ...
     @property
-    def page_bytes(self) -> int: ...
+    def page_bytes(self) -> list[int]: ...
 
 _Chosen = tuple[Any, ...]
 
@@ -255,9 +257,9 @@ class Executor:
     ) -> dict[str, NDArray[np.float32]]:
         """The rows of each output, [rows, its width], fresh arrays.
 
-        inputs: those of the plan by name, ids int32 [T], floats float32 [T, width]. page_tables: None for a plan
-        without caches; selected: None for one without selected rows. Every index is checked before anything runs. The
-        GIL is released."""
+        inputs: those of the plan by name, ids int32 [T], floats float32 [T, width]. page_tables: [sequences, pages],
+        the same for all groups of the cache, or [groups, sequences, pages]; None for a plan without caches. selected:
+        None for one without selected rows. Every index is checked before anything runs. The GIL is released."""
     def compute(
         self,
         inputs: dict[str, Int32s] | dict[str, NDArray[np.float32]],

@@ -130,7 +130,7 @@ def test_bytes_are_those_of_the_executor(kv: KvDtype) -> None:
     checkpoint = golden("smollm2").checkpoint
     plan = build_plan(read_model(checkpoint.config, checkpoint.path), checkpoint, "auto").plan
     assert kv_dtype(plan, kv) == kv
-    cache = extension.Cache(cache_shapes(plan), 1, kv)
+    cache = extension.Cache(cache_shapes(plan), [1], kv)
     assert cache.dtype == kv
     exact = kv_bytes_per_position(plan, kv) * PAGE_TOKENS
-    assert exact <= cache.page_bytes < exact + sum(2 * shape.kv_heads * 64 for shape in plan.caches)
+    assert exact <= cache.page_bytes[0] < exact + sum(2 * shape.kv_heads * 64 for shape in plan.caches)

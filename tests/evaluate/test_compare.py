@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from hash_backend import HashBackend
-from honed.backends.base import Backend, Batch
+from honed.backends.base import Backend, Batch, PageGroup
 from honed.errors import HonedError, ParameterError, UnsupportedError
 from honed.evaluate.compare import compare
 from honed.evaluate.windows import Window, cut_windows
@@ -25,11 +25,11 @@ class KnownBackend:
     """Logits are a function of token and position; every batch is checked against the backend contract."""
 
     name = "known"
-    window: int | None = None
 
     def __init__(self, rule: Rule, *, pages: int = 8, context: int = 256, step_tokens: int = 64) -> None:
         self._rule = rule
         self.pages = pages
+        self.page_groups = (PageGroup(pages),)
         self.context = context
         self.step_tokens = step_tokens
         self.vocabulary = VOCABULARY

@@ -54,7 +54,7 @@ def table(rows: Floats) -> Any:
 
 def executor(plan: Any, *, pages: int = 4, max_tokens: int = 64, threads: int = 1, isa: str | None = None) -> Any:
     """An executor with a cache of its own; that of the plan is one of one head of 8."""
-    return native.Executor(plan, native.Cache([(1, 8, 8)], pages), max_tokens, max_tokens, threads, isa)
+    return native.Executor(plan, native.Cache([(1, 8, 8)], [pages]), max_tokens, max_tokens, threads, isa)
 
 
 def run_step(runner: Any, *batch: Any) -> Floats:

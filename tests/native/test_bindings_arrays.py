@@ -185,7 +185,7 @@ for make in (
 ):
     refused(RuntimeError, "threads = 300: the system gives this process", make)
 refused(MemoryError, "", lambda: extension.DenseBuilder(1 << 20, 1 << 10, "float32"))
-refused(MemoryError, "", lambda: extension.Cache([(8, 128, 128)] * 8, 1 << 16))
+refused(MemoryError, "", lambda: extension.Cache([(8, 128, 128)] * 8, [1 << 16]))
 refused(MemoryError, "", lambda: extension.Int8Builder(1 << 24, 1 << 24, 32))
 two = extension.DenseBuilder(64, 64, "float32", 2)  # what fits still works, threads and all
 two.place(np.ones((64, 64), np.float32), "float32", 0, 1)

@@ -214,7 +214,7 @@ def one_sequence(tokens: Ints, first: int = 0, pages: tuple[int, ...] = (3, 0, 5
 
 
 def make(plan: Any, *, threads: int = 1, isa: str | None = None, pages: int = PAGES, max_tokens: int = 128) -> Any:
-    cache = native.Cache(CACHES, pages)
+    cache = native.Cache(CACHES, [pages])
     return native.Executor(plan, cache, max_tokens, max_tokens, threads, isa)
 
 
@@ -337,7 +337,7 @@ def test_batches_of_other_types() -> None:
 
 
 def test_more_rows_than_the_executor_was_made_for() -> None:
-    executor = native.Executor(DENSE, native.Cache(CACHES, PAGES), 3, 1, 1)
+    executor = native.Executor(DENSE, native.Cache(CACHES, [PAGES]), 3, 1, 1)
     with pytest.raises(ValueError, match="token rows = 4: at most max_tokens = 3"):
         SOUND.run(executor)
     with pytest.raises(ValueError, match="selected rows = 2: at most max_selected = 1"):
@@ -356,22 +356,29 @@ def test_more_rows_than_the_executor_was_made_for() -> None:
 )
 def test_executors_out_of_range(values: tuple[int, int, int], match: str) -> None:
     with pytest.raises(ValueError, match=match):
-        native.Executor(DENSE, native.Cache(CACHES, PAGES), *values)
+        native.Executor(DENSE, native.Cache(CACHES, [PAGES]), *values)
 
 
 @pytest.mark.parametrize(
     ("shape", "match"),
     [
-        (([*CACHES, (1, 1, 1)], 2), "shapes = 3: the plan has 2"),
-        (([(1, HEAD_DIM, HEAD_DIM), CACHES[1]], 2), "kv_heads of shape 0 = 1: the plan has 2"),
-        (([CACHES[0], (KV_HEADS, 8, 8)], 2), "key_width of shape 1 = 8: the plan has 16"),
-        (([(KV_HEADS, 16, 8)], 2), "value_width = 8: must be the key_width 16"),
-        (([(0, 1, 1)], 1), "kv_heads = 0"),
-        (([(1, 2**20, 2**20)], 1), "key_width = 1048576"),
-        (([], 1), "shapes = 0"),
-        (([(1, 1, 1)], 2**40), "pages = "),
-        (([(4096, 4096, 4096)] * 4096, 2**24), "over 64 TiB"),
-        ((CACHES, 2, "int4"), "dtype = 'int4': must be one of float32, bfloat16, int8"),
+        (([*CACHES, (1, 1, 1)], [2]), "shapes = 3: the plan has 2"),
+        (([(1, HEAD_DIM, HEAD_DIM), CACHES[1]], [2]), "kv_heads of shape 0 = 1: the plan has 2"),
+        (([CACHES[0], (KV_HEADS, 8, 8)], [2]), "key_width of shape 1 = 8: the plan has 16"),
+        (([(KV_HEADS, 16, 8)], [2]), "value_width = 8: must be the key_width 16"),
+        (([(0, 1, 1)], [1]), "kv_heads = 0"),
+        (([(1, 2**20, 2**20)], [1]), "key_width = 1048576"),
+        (([], [1]), "shapes = 0"),
+        (([(1, 1, 1)], [2**40]), "pages = "),
+        (([(4096, 4096, 4096)] * 4096, [2**24]), "over 64 TiB"),
+        ((CACHES, [2], "int4"), "dtype = 'int4': must be one of float32, bfloat16, int8"),
+        ((CACHES, []), "groups = 0: must be from 1 to 2"),
+        ((CACHES, [2, 2, 2]), "groups = 3: must be from 1 to 2"),
+        ((CACHES, [2, 2]), "group = 1: must have a shape"),
+        ((CACHES, [2, 0], "float32", [0, 1]), "pages = 0: must be from 1"),
+        ((CACHES, [2, 2], "float32", [0, 2]), "group = 2: must be from 0 to 1"),
+        ((CACHES, [2, 2], "float32", [-1, 0]), "group = -1: must be from 0 to 1"),
+        ((CACHES, [2, 2], "float32", [0]), "groups = 1 numbers: must be 2, one for each shape"),
     ],
 )
 def test_caches_that_do_not_fit(shape: tuple[Any, ...], match: str) -> None:
@@ -379,9 +386,57 @@ def test_caches_that_do_not_fit(shape: tuple[Any, ...], match: str) -> None:
         native.Executor(DENSE, native.Cache(*shape), 1, 1, 1)
 
 
+def two_groups(pages: tuple[int, int] = (PAGES, 4)) -> Any:
+    """Of a model whose layers see 20 keys: the second one has pages of its own."""
+    cache = native.Cache(CACHES, list(pages), "float32", [0, 1])
+    assert cache.pages == list(pages)
+    assert cache.page_bytes == [2 * KV_HEADS * HEAD_DIM * 32 * 4] * 2
+    return native.Executor(MODEL.plan(quantized=False, window=20), cache, 128, 128, 2)
+
+
+def test_a_table_for_each_group() -> None:
+    """The second group uses two pages in turn, which hold all that a row sees; no bit changes."""
+    expected = one_sequence(TOKENS).run(make(MODEL.plan(quantized=False, window=20)))
+    executor, parts = two_groups(), []
+    tables = np.array([[[3, 0, 5]], [[1, 3, 1]]], dtype=np.int32)
+    for first, last in ((0, 32), (32, 50), (50, 64), (64, 75)):
+        step = one_sequence(TOKENS[first:last], first)
+        parts.append(replace(step, page_tables=tables).run(executor))
+    np.testing.assert_array_equal(np.concatenate(parts), expected)
+
+
+def test_one_table_for_all_groups() -> None:
+    expected = one_sequence(TOKENS).run(make(MODEL.plan(quantized=False, window=20)))
+    step = one_sequence(TOKENS, pages=(3, 0, 2))
+    np.testing.assert_array_equal(step.run(two_groups()), expected)
+    with pytest.raises(ValueError, match=r"page_tables\[0\]\[2\] = 5: must be a page from 0 to 3"):
+        one_sequence(TOKENS).run(two_groups())
+
+
+@pytest.mark.parametrize(
+    ("tables", "match"),
+    [
+        ([[[2, 3], [0, 1]]] * 3, "page_tables: groups = 3: must be 2, as many as the cache has"),
+        ([[[2, 3], [0, 12]], [[2, 3], [0, 1]]], r"page_tables\[0\]\[1\]\[1\] = 12: must be a page from 0 to 11"),
+        ([[[2, 3], [0, 11]], [[2, 4], [0, 1]]], r"page_tables\[1\]\[0\]\[1\] = 4: must be a page from 0 to 3"),
+        ([[[2, 3], [0, 11]], [[-1, 3], [0, 1]]], r"page_tables\[1\]\[0\]\[0\] = -1"),
+        ([[[2, 3], [0, 1]], [[2, 3], [0, 3]]], "page = 3: two rows"),
+        ([[[], []], [[], []]], "room for 0 positions"),
+    ],
+)
+def test_bad_tables_of_groups(tables: list[Any], match: str) -> None:
+    executor = two_groups()
+    sound = replace(SOUND, positions=ints([33, 34, 33, 34]))
+    assert sound.run(executor).shape == (2, VOCABULARY)
+    with pytest.raises(ValueError, match=match):
+        replace(sound, page_tables=np.array(tables, dtype=np.int32)).run(executor)
+    with pytest.raises(ValueError, match="page_tables has 4 dimensions"):
+        replace(sound, page_tables=np.array([tables], dtype=np.int32)).run(executor)
+
+
 def test_cache_takes_memory_only_where_touched() -> None:
-    cache = native.Cache(CACHES, 1 << 20)  # 8 GiB
-    assert (cache.pages, cache.page_bytes) == (1 << 20, LAYERS * 2 * KV_HEADS * HEAD_DIM * 32 * 4)
+    cache = native.Cache(CACHES, [1 << 20])  # 8 GiB
+    assert (cache.pages, cache.page_bytes) == ([1 << 20], [LAYERS * 2 * KV_HEADS * HEAD_DIM * 32 * 4])
     executor = native.Executor(DENSE, cache, 128, 128, 1)
     np.testing.assert_array_equal(one_sequence(TOKENS).run(executor), one_sequence(TOKENS).run(make(DENSE)))
 

@@ -271,7 +271,7 @@ def test_inputs_of_other_types(inputs: Any) -> None:
 
 def test_a_cache_for_a_plan_without_any() -> None:
     with pytest.raises(ValueError, match="shapes = 1: the plan has 0"):
-        native.Executor(encode_plan(), native.Cache([(1, 8, 8)], 1), 8, 1, 1)
+        native.Executor(encode_plan(), native.Cache([(1, 8, 8)], [1]), 8, 1, 1)
 
 
 @pytest.mark.parametrize("biased", [True, False])

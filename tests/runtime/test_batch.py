@@ -8,7 +8,7 @@ import pytest
 from honed.runtime.batch import Chunk, make_batch
 from honed.runtime.request import GREEDY, Request
 from honed.runtime.sampling import Sampler
-from honed.runtime.sequence import Sequence
+from honed.runtime.sequence import Sequence, WindowPages
 
 
 def sequence(prompt: int, generated: int, computed: int, pages: list[int]) -> Sequence:
@@ -40,6 +40,14 @@ def test_one_row_of_a_prompt() -> None:
     batch = make_batch([Chunk(plain, 1), Chunk(scored, 1, scored=range(1))])
     assert batch.selected.tolist() == [1]
     assert batch.tokens.tolist() == [102, 102]
+
+
+def test_a_table_for_each_group() -> None:
+    one, two = sequence(3, 2, 4, [7]), sequence(70, 0, 64, [1, 2, 3])
+    one.windows = [WindowPages(array("i", [5]), 0), WindowPages(array("i", [6]), 0)]
+    two.windows = [WindowPages(array("i", [0, 8, 9]), 1), WindowPages(array("i", [0, 0, 4]), 2)]
+    batch = make_batch([Chunk(one, 1), Chunk(two, 1)]).as_arrays()
+    assert batch.page_tables.tolist() == [[[7, 0, 0], [1, 2, 3]], [[5, 0, 0], [0, 8, 9]], [[6, 0, 0], [0, 0, 4]]]
 
 
 @pytest.mark.parametrize("accepted", [0, 1, 2])

@@ -4,6 +4,7 @@ import pytest
 
 from engine_events import SEEDED, run_all
 from hash_backend import ChoosingHashBackend, HashBackend, logits_of
+from honed.backends.base import PageGroup, span_pages
 from honed.errors import ParameterError
 from honed.runtime.draft import DraftModel
 from honed.runtime.engine import Engine
@@ -106,3 +107,29 @@ def test_a_draft_with_another_vocabulary_is_refused() -> None:
 
     with pytest.raises(ParameterError, match="draft = 'a model with 51 tokens'"):
         Engine(HashBackend(), draft=Other())
+
+
+@pytest.mark.parametrize("window", [3, 40])
+def test_a_draft_with_windows_holds_pages_for_what_it_sees(window: int) -> None:
+    """Guesses are those of the whole context, whatever was taken of the ones before, on pages for one sequence."""
+
+    def greedy_seen(tokens: list[int], count: int) -> list[int]:
+        made = list(tokens)
+        for _ in range(count):
+            made.append(int(logits_of([*made, *made[-window:]]).argmax()))
+        return made[len(tokens) :]
+
+    group = PageGroup(span_pages(window) + 1, window)
+    draft = DraftModel(ChoosingHashBackend(pages=20, step_tokens=32, more=[group]))
+    one, two = sequence(1, [1] * 100), sequence(2, [2] * 70)
+    for each in (one, two, one):
+        while not (guess := draft.guess([each], 3)[0]):
+            draft.check_integrity({1, 2})
+        for turn in range(40):
+            assert guess == greedy_seen(each.tokens, 3)
+            draft.check_integrity({1, 2})
+            each.tokens += [*guess[: turn % 4], turn % 7]
+            (guess,) = draft.guess([each], 3)
+    draft.forget(one)
+    draft.forget(two)
+    draft.check_integrity(())

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from array import array
 from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from honed.runtime.pages import PageAllocator, pages_for
+from honed.runtime.pages import PageAllocator, first_seen, pages_for, replace_released
 
 
 @pytest.mark.parametrize(("positions", "pages"), [(0, 0), (1, 1), (32, 1), (33, 2), (64, 2)])
@@ -141,3 +142,37 @@ def test_forgotten_contents_are_not_found() -> None:
     assert allocator.find(b"first") is None
     assert (allocator.free_pages, allocator.cached_pages) == (2, 0)
     allocator.check_integrity([third])
+
+
+def test_cached_pages_go_before_more_than_enough_are_used() -> None:
+    allocator = PageAllocator(5, enough=2)
+    for number in range(4):
+        (page,) = allocator.allocate(1)
+        assert page in (0, 1)
+        allocator.publish(page, bytes([number]))
+        allocator.free((page,))
+        allocator.check_integrity([])
+    assert (allocator.cached_pages, allocator.evictions) == (2, 2)
+    held = allocator.allocate(2)
+    assert sorted(held) == [0, 1]
+    more = allocator.allocate(3)
+    assert sorted(more) == [2, 3, 4], "further ones are there for whoever needs them"
+    allocator.check_integrity([*held, *more])
+    with pytest.raises(MemoryError):
+        allocator.allocate(1)
+
+
+def test_what_a_row_sees_begins_in_a_page() -> None:
+    assert [first_seen(position, 32) for position in (0, 31, 62, 63, 95, 126, 127)] == [0, 0, 0, 1, 2, 2, 3]
+    assert [first_seen(position, 1) for position in (0, 31, 32)] == [0, 0, 1]
+
+
+def test_entries_behind_a_window_are_freed_once() -> None:
+    allocator = PageAllocator(6)
+    pages = array("i", allocator.allocate(5))
+    assert replace_released(allocator, pages, 0, 0) == 0
+    assert replace_released(allocator, pages, 0, 2) == 2
+    assert replace_released(allocator, pages, 2, 1) == 2
+    assert replace_released(allocator, pages, 2, 3) == 3
+    assert pages.tolist() == [0, 0, 0, 3, 4]
+    allocator.check_integrity(pages[3:])

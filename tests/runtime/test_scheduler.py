@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from hash_backend import VOCABULARY, ChoosingHashBackend, HashBackend
-from honed.backends.base import PAGE_TOKENS
+from honed.backends.base import PAGE_TOKENS, PageGroup
 from honed.backends.native import NativeBackend
 from honed.backends.native_config import NativeConfig
 from honed.errors import QueueFullError
@@ -84,7 +84,7 @@ def test_a_real_model_with_a_window_generates_the_same_on_few_pages() -> None:
     roomy, narrow = (
         NativeBackend.load(checkpoint, NativeConfig(threads=1, kv_tokens=tokens)) for tokens in (2048, 256)
     )
-    assert roomy.window == 7
+    assert [group.window for group in roomy.page_groups] == [7]
     alone = [Engine(roomy).generate([request])[0].tokens for request in requests]
     engine = Engine(narrow)
     assert [output.tokens for output in engine.generate(requests)] == alone
@@ -136,7 +136,7 @@ PROMPT = tuple(range(100))
 
 
 def test_a_burst_of_one_prompt_computes_it_once() -> None:
-    driver = Driver(Scheduler(200, 16, 64))
+    driver = Driver(Scheduler([PageGroup(200)], 16, 64))
     burst = [driver.add(PROMPT, 1) for _ in range(20)]
     driver.finish()
     # Three pages are shared; the four tokens after them are everybody's own.
@@ -147,7 +147,7 @@ def test_a_burst_of_one_prompt_computes_it_once() -> None:
 
 
 def test_those_who_do_not_share_pass_those_who_wait() -> None:
-    driver = Driver(Scheduler(200, 64, 8))
+    driver = Driver(Scheduler([PageGroup(200)], 64, 8))
     owner, waits, other = driver.add(PROMPT), driver.add(PROMPT), driver.add(5)
     assert counts(driver.step()) == {owner.id: 59, other.id: 5}
     assert waits.place == "waiting"
@@ -158,7 +158,7 @@ def test_those_who_do_not_share_pass_those_who_wait() -> None:
 
 
 def test_nobody_waits_for_one_who_does_not_get_on() -> None:
-    driver = Driver(Scheduler(200, 64, 8))
+    driver = Driver(Scheduler([PageGroup(200)], 64, 8))
     driver.add(PROMPT)
     waits = driver.add(PROMPT)
     for _ in range(3):
@@ -170,7 +170,7 @@ def test_nobody_waits_for_one_who_does_not_get_on() -> None:
 
 
 def test_nobody_waits_for_one_who_is_gone() -> None:
-    driver = Driver(Scheduler(200, 64, 8))
+    driver = Driver(Scheduler([PageGroup(200)], 64, 8))
     owner, waits, behind = (driver.add(PROMPT, 2) for _ in range(3))
     driver.step()
     driver.scheduler.remove(owner)
@@ -182,7 +182,7 @@ def test_nobody_waits_for_one_who_is_gone() -> None:
 
 
 def test_one_token_of_a_prompt_is_always_computed() -> None:
-    driver = Driver(Scheduler(20, 64, 8))
+    driver = Driver(Scheduler([PageGroup(20)], 64, 8))
     driver.add(PROMPT[:64], 1)
     driver.finish()
     again, longer = driver.add(PROMPT[:64], 1), driver.add(PROMPT[:65], 1)
@@ -191,7 +191,7 @@ def test_one_token_of_a_prompt_is_always_computed() -> None:
 
 
 def test_what_was_generated_is_found_too() -> None:
-    driver = Driver(Scheduler(20, 64, 8))
+    driver = Driver(Scheduler([PageGroup(20)], 64, 8))
     driver.add(PROMPT[:40], 60)
     driver.finish()
     turn = driver.add(PROMPT[:40] + (0,) * 60, 1)
@@ -201,11 +201,11 @@ def test_what_was_generated_is_found_too() -> None:
 
 
 def test_nothing_is_shared_between_cache_keys_or_without_a_cache() -> None:
-    driver = Driver(Scheduler(20, 64, 8))
+    driver = Driver(Scheduler([PageGroup(20)], 64, 8))
     first, other = driver.add(PROMPT, 1, cache_key=b"one"), driver.add(PROMPT, 1, cache_key=b"two")
     driver.finish()
     assert (first.cached, other.cached, driver.rows) == (0, 0, 200)
-    driver = Driver(Scheduler(20, 64, 8, prefix_cache=False))
+    driver = Driver(Scheduler([PageGroup(20)], 64, 8, prefix_cache=False))
     driver.add(PROMPT, 1)
     driver.finish()
     driver.add(PROMPT, 1)
@@ -215,7 +215,7 @@ def test_nothing_is_shared_between_cache_keys_or_without_a_cache() -> None:
 
 
 def test_a_prompt_that_is_scored_is_computed_whole() -> None:
-    driver = Driver(Scheduler(20, 64, 8, choices=10))
+    driver = Driver(Scheduler([PageGroup(20)], 64, 8, choices=10))
     driver.add(PROMPT, 1)
     driver.finish()
     scored = driver.add(PROMPT, 1, prompt_logprobs=0)
@@ -231,7 +231,7 @@ def test_a_prompt_that_is_scored_is_computed_whole() -> None:
 
 
 def test_a_preempted_sequence_finds_its_own_pages() -> None:
-    driver = Driver(Scheduler(5, 64, 8))
+    driver = Driver(Scheduler([PageGroup(5)], 64, 8))
     driver.add(60, 50)
     preempted = driver.add(60, 30)
     driver.finish()
@@ -246,7 +246,7 @@ def test_a_preempted_sequence_finds_its_own_pages() -> None:
 
 
 def test_short_prompts_pass_a_long_one_which_gets_a_quarter() -> None:
-    driver = Driver(Scheduler(200, 64, 8))
+    driver = Driver(Scheduler([PageGroup(200)], 64, 8))
     long = driver.add(1000)
     assert counts(driver.step()) == {long.id: 64}
     short = [driver.add(40) for _ in range(2)]
@@ -255,7 +255,7 @@ def test_short_prompts_pass_a_long_one_which_gets_a_quarter() -> None:
 
 
 def test_a_long_prompt_comes_to_its_end_however_many_short_ones_come() -> None:
-    driver = Driver(Scheduler(400, 64, 16))
+    driver = Driver(Scheduler([PageGroup(400)], 64, 16))
     long = driver.add(640)
     steps = 0
     while not long.generated:
@@ -267,7 +267,7 @@ def test_a_long_prompt_comes_to_its_end_however_many_short_ones_come() -> None:
 
 
 def test_prompts_of_better_priority_are_computed_first() -> None:
-    driver = Driver(Scheduler(200, 64, 2))
+    driver = Driver(Scheduler([PageGroup(200)], 64, 2))
     low, high = driver.add(200, priority=1), driver.add(300, priority=0)
     assert counts(driver.step()) == {high.id: 48, low.id: 16}
     last, first = driver.add(10, priority=1), driver.add(10, priority=-1)
@@ -278,7 +278,7 @@ def test_prompts_of_better_priority_are_computed_first() -> None:
 
 def test_decoding_is_not_held_up_by_prompts() -> None:
     """A step is to take 50 ms; of one row it takes 10.1 ms, and of a whole one of 512 rows 61 ms."""
-    driver = Driver(Scheduler(400, 512, 8, step_seconds=0.05))
+    driver = Driver(Scheduler([PageGroup(400)], 512, 8, step_seconds=0.05))
     streams = [driver.add(4, 1000) for _ in range(4)]
 
     def timed() -> tuple[float, list[Chunk]]:
@@ -305,7 +305,7 @@ def test_decoding_is_not_held_up_by_prompts() -> None:
 
 
 def test_the_queue_is_bounded_beyond_what_could_run() -> None:
-    driver = Driver(Scheduler(20, 64, 2, max_waiting=3))
+    driver = Driver(Scheduler([PageGroup(20)], 64, 2, max_waiting=3))
     for _ in range(5):
         driver.add(5, 1000)
     with pytest.raises(QueueFullError, match="5 requests are waiting") as refused:
@@ -320,7 +320,7 @@ def test_the_queue_is_bounded_beyond_what_could_run() -> None:
 
 
 def test_who_waits_too_long_is_told_and_forgotten() -> None:
-    driver = Driver(Scheduler(20, 64, 1))
+    driver = Driver(Scheduler([PageGroup(20)], 64, 1))
     driver.add(5, 1000, queue_seconds=0.0)
     late, patient = driver.add(5, queue_seconds=2.0), driver.add(5)
     driver.step()
@@ -356,11 +356,11 @@ def proposed(driver: Driver, count: int) -> list[int]:
     [(64, 64, [5, 5, 5]), (33, 12, [3, 3, 3]), (33, 10, [3, 2, 2]), (33, 4, [1, 0, 0]), (33, 3, [0, 0, 0])],
 )
 def test_proposals_take_what_is_left(step_tokens: int, choices: int, expected: list[int]) -> None:
-    assert proposed(decoding(Scheduler(20, step_tokens, 3, choices=choices), 3), 5) == expected
+    assert proposed(decoding(Scheduler([PageGroup(20)], step_tokens, 3, choices=choices), 3), 5) == expected
 
 
 def test_proposals_take_no_rows_of_prompts() -> None:
-    driver = decoding(Scheduler(20, 40, 3), 2)
+    driver = decoding(Scheduler([PageGroup(20)], 40, 3), 2)
     prompt = driver.add(36, 1)
     for sequence in driver.scheduler.sequences:
         sequence.proposal = [0] * 5
@@ -372,20 +372,20 @@ def test_proposals_take_no_rows_of_prompts() -> None:
 
 
 def test_proposals_end_where_the_request_does() -> None:
-    driver = decoding(Scheduler(20, 64, 3), 1, max_tokens=5)
+    driver = decoding(Scheduler([PageGroup(20)], 64, 3), 1, max_tokens=5)
     assert proposed(driver, 9) == [3]
     assert not driver.scheduler.sequences
 
 
 def test_proposals_preempt_nobody() -> None:
     # Each has 30 tokens of its page of 32, and there is no other.
-    driver = decoding(Scheduler(2, 64, 2), 2, prompt=29, max_tokens=3)
+    driver = decoding(Scheduler([PageGroup(2)], 64, 2), 2, prompt=29, max_tokens=3)
     assert proposed(driver, 9) == [1, 1]
     assert driver.scheduler.statistics.preemptions == 0
 
 
 def test_pages_of_proposals_go_back() -> None:
-    driver = decoding(Scheduler(4, 64, 2), 1, prompt=PAGE_TOKENS - 2)
+    driver = decoding(Scheduler([PageGroup(4)], 64, 2), 1, prompt=PAGE_TOKENS - 2)
     (sequence,) = driver.scheduler.sequences
     sequence.proposal = [0] * 9
     (chunk,) = driver.scheduler.schedule(0.0)
@@ -398,7 +398,7 @@ def test_pages_of_proposals_go_back() -> None:
 
 
 def test_a_storm_of_cancellations_leaves_nothing() -> None:
-    driver = Driver(Scheduler(64, 64, 8))
+    driver = Driver(Scheduler([PageGroup(64)], 64, 8))
     for number in range(200):
         driver.add(PROMPT if number % 3 else 50)
         if not number % 10:

@@ -17,7 +17,9 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from numpy.typing import NDArray
 
+from honed.backends.base import PageGroup, span_pages
 from honed.errors import QueueFullError
 from honed.runtime.batch import Chunk, make_batch
 from honed.runtime.request import GREEDY, Request
@@ -45,6 +47,11 @@ def contents(cache_key: bytes, tokens: Many[int]) -> list[int]:
     return digests
 
 
+def chunk_text(chunk: Chunk) -> list[int]:
+    """The tokens of a sequence up to the last row of a chunk."""
+    return [*chunk.sequence.tokens[: chunk.start + chunk.count], *chunk.proposed]
+
+
 @dataclass
 class Run:
     """What is expected of one request, and what has come."""
@@ -64,6 +71,8 @@ class Scheduling(RuleBasedStateMachine):
         max_sequences=st.integers(1, 6),
         choices=st.sampled_from([6, 9, 64]),
         window=st.sampled_from([None, None, None, 20, 70]),
+        smaller=st.sampled_from([(), (), (1,), (33, 2), (40,), (64, 20)]),
+        spare=st.sampled_from([0, 1, 3, 20]),
         max_waiting=st.sampled_from([None, 2]),
         step_seconds=st.sampled_from([None, 0.05]),
         prefix_cache=st.sampled_from([True, True, False]),
@@ -76,22 +85,28 @@ class Scheduling(RuleBasedStateMachine):
         max_sequences: int,
         choices: int,
         window: int | None,
+        smaller: tuple[int, ...],
+        spare: int,
         max_waiting: int | None,
         step_seconds: float | None,
         prefix_cache: bool,
     ) -> None:
+        """smaller: windows of further groups; spare: pages that these have beyond those of one sequence."""
         self.pages, self.step_tokens, self.choices, self.window = pages, step_tokens, choices, window
+        self.groups = [PageGroup(pages, window)]
+        for each in smaller:
+            least = min(pages, span_pages(each))
+            self.groups.append(PageGroup(least + spare, each, enough=least + spare // 2))
         self.scheduler = Scheduler(
-            pages,
+            self.groups,
             step_tokens,
             max_sequences,
-            window,
             choices=choices,
             max_waiting=max_waiting,
             step_seconds=step_seconds,
             prefix_cache=prefix_cache,
         )
-        self.memory = np.full((pages, PAGE), -1, dtype=np.int64)
+        self.memories = [np.full((group.pages, PAGE), -1, dtype=np.int64) for group in self.groups]
         self.runs: dict[int, Run] = {}
         self.count = 0
         self.now = 0.0
@@ -164,7 +179,8 @@ class Scheduling(RuleBasedStateMachine):
     @rule()
     def overwrite(self) -> None:
         """Somebody else used the backend."""
-        self.memory[:] = -2
+        for memory in self.memories:
+            memory[:] = -2
         self.scheduler.forget_contents()
 
     @invariant()
@@ -186,6 +202,7 @@ class Scheduling(RuleBasedStateMachine):
         assert not self.runs, "requests did not come to their end"
         self.scheduler.check_integrity()
         assert self.scheduler.free_pages == self.pages
+        assert self.scheduler.free_window_pages == tuple(group.pages for group in self.groups[1:])
         assert not self.scheduler.schedule(self.now)
 
     def _seen(self, context: list[int]) -> list[int]:
@@ -220,26 +237,42 @@ class Scheduling(RuleBasedStateMachine):
         assert len(batch.tokens) <= self.step_tokens
         assert len(batch.selected) == sum(chunk.selected for chunk in chunks) <= self.choices
         assert (np.diff(batch.selected) > 0).all()
-        others: list[set[int]] = []
-        written: list[set[int]] = []
         for row, chunk in enumerate(chunks):
-            sequence = chunk.sequence
             own = np.flatnonzero(batch.sequences == row)
-            text = [*sequence.tokens[: chunk.start + chunk.count], *chunk.proposed]
+            text = chunk_text(chunk)
             assert batch.positions[own].tolist() == list(range(chunk.start, len(text)))
             assert batch.tokens[own].tolist() == text[chunk.start :]
-            table = batch.page_tables[row]
+        tables = batch.page_tables if len(self.groups) > 1 else batch.page_tables[None]
+        assert len(tables) == len(self.groups)
+        for number, group in enumerate(self.groups):
+            self._compute_group(number, group, chunks, tables[number])
+
+    def _compute_group(self, number: int, group: PageGroup, chunks: list[Chunk], tables: NDArray[np.int32]) -> None:
+        memory = self.memories[number]
+        others: list[set[int]] = []
+        written: list[set[int]] = []
+        for table, chunk in zip(tables, chunks, strict=True):
+            sequence, text = chunk.sequence, chunk_text(chunk)
             expected = contents(sequence.request.cache_key, text)
             for position in range(chunk.start, len(text)):
-                self.memory[table[position // PAGE], position % PAGE] = expected[position]
-                first = 0 if self.window is None else max(0, position + 1 - self.window)
-                read = self.memory[table].reshape(-1)[first : position + 1]
+                memory[table[position // PAGE], position % PAGE] = expected[position]
+                first = 0 if group.window is None else max(0, position + 1 - group.window)
+                read = memory[table].reshape(-1)[first : position + 1]
                 assert read.tolist() == expected[first : position + 1]
-            used = range(sequence.released, -(-len(text) // PAGE))
+            released = sequence.released if number == 0 else sequence.windows[number - 1].released
+            used = range(released, -(-len(text) // PAGE))
             others.append({int(table[index]) for index in used})
             written.append({int(table[index]) for index in range(chunk.start // PAGE, -(-len(text) // PAGE))})
+            if number and chunk.count == 1 and not chunk.proposed:
+                assert group.window is not None
+                held = len(sequence.windows[number - 1].held)
+                assert held <= span_pages(group.window) + self._step_pages(), "more is held than rows see"
         for row, pages in enumerate(written):
             assert not any(pages & other for index, other in enumerate(others) if index != row)
+
+    def _step_pages(self) -> int:
+        """Pages that a step which failed may have left with a sequence."""
+        return -(-self.step_tokens // PAGE)
 
     def _step(self, guesses: list[int], right: int) -> None:
         for run in self.runs.values():
@@ -291,6 +324,8 @@ def test_long_runs_under_pressure(seed: int) -> None:
         max_sequences=random.randint(2, 6),
         choices=random.choice([6, 9, 64]),
         window=random.choice([None, None, None, 20, 70]),
+        smaller=random.choice([(), (), (1,), (33, 2), (40,), (64, 20)]),
+        spare=random.choice([0, 1, 3, 20]),
         max_waiting=random.choice([None, 4]),
         step_seconds=random.choice([None, 0.01]),
         prefix_cache=random.random() < 0.8,

@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 import honed
+from honed.backends.open import open_backend
 from honed.backends.options import RunOptions
+from honed.checkpoints.open import open_checkpoint
 from honed.server.memory import KV_SHARE, LEAST_KV_TOKENS, MOST_KV_TOKENS, footprint
+from tiny_models import golden
 
 
 def test_the_cache_is_a_share_of_what_is_free(tiny_llama: Path) -> None:
@@ -42,3 +45,29 @@ def test_it_is_the_cache_that_is_made(tiny_llama: Path, kv: str) -> None:
     # Two layers of two heads of 12 features; int8 has a scale for each head of a key and of a value.
     cell = {"float32": 4 * 24, "bfloat16": 2 * 24, "int8": 24 + 2 * 4}[kv]
     assert found.kv_bytes == 64 * 2 * 2 * cell
+
+
+def tiny_gemma() -> str:
+    """Every second layer sees five keys."""
+    return str(golden("gemma3_capped").checkpoint.path)
+
+
+def test_layers_with_a_window_take_what_their_pages_do() -> None:
+    """Of four sequences of 256 positions: 32 pages in the layers that see all; of each sequence two and of a step
+    sixteen where five keys are seen."""
+    run = RunOptions(context=256, sequences=4)
+    found = footprint(tiny_gemma(), run, 1 << 30)
+    full, window = open_backend(open_checkpoint(tiny_gemma()), found.run).page_groups
+    assert (full.pages, window.pages, window.window) == (32, 2 * 4 + 16, 5)
+    one_layer = footprint(tiny_gemma(), RunOptions(context=32), 1 << 30).kv_bytes // (2 * 32)
+    assert found.kv_bytes == 32 * one_layer * (32 + 24)
+    assert found.kv_tokens == 4 * 256
+
+
+def test_the_cache_of_windows_is_a_share_too() -> None:
+    sizes = []
+    for free in range(1 << 20, 64 << 20, 7 << 20):
+        found = footprint(tiny_gemma(), RunOptions(), free)
+        assert found.kv_bytes <= (free - found.weight_bytes) * KV_SHARE or found.kv_tokens == 256
+        sizes.append(found.run.sequences)
+    assert sizes == sorted(set(sizes)), "more memory, more sequences"

@@ -23,12 +23,32 @@ PAGE_TOKENS = 32
 """Tokens of one KV page, the same for every backend."""
 
 
+def span_pages(positions: int) -> int:
+    """Pages that so many positions in a row lie in at most."""
+    return -(-(positions - 1) // PAGE_TOKENS) + 1
+
+
+@dataclass(frozen=True)
+class PageGroup:
+    """Layers whose keys and values lie in pages together.
+
+    pages: numbered from 0. window: keys that a row sees, its own included: earlier ones are never read again; None:
+    all. enough: pages that are used before contents that nobody holds are given up; the others, which may never have
+    been touched, are for more sequences than the cache was made for. None: all of them.
+    """
+
+    pages: int
+    window: int | None = None
+    enough: int | None = None
+
+
 @dataclass(frozen=True)
 class Batch:
     """One step. T token rows, S sequences, R rows whose logits are asked for.
 
     tokens, positions, sequences: int32 [T]; `sequences[t]` is the row of `page_tables` that token t belongs to.
-    page_tables: int32 [S, pages]; entry i of a row is the page of positions 32 i to 32 i + 31.
+    page_tables: int32 [G, S, pages], of each group of `Backend.page_groups`; entry i of a row is the page of positions
+    32 i to 32 i + 31. Or [S, pages]: the same for every group.
     selected: int32 [R], indices into the T rows, ascending.
     The tokens of one sequence stand in ascending position; all earlier positions are already in its pages.
     """
@@ -79,11 +99,11 @@ class Backend(Protocol):
 
     @property
     def pages(self) -> int:
-        """Pages of the KV cache, numbered from 0."""
+        """Pages of the KV cache: of the first group, which bounds how long a sequence may be."""
 
     @property
-    def window(self) -> int | None:
-        """Keys that a row of any layer sees, its own included: earlier ones are never read again. None: all."""
+    def page_groups(self) -> tuple[PageGroup, ...]:
+        """One or more: the layers that see furthest, then those with smaller and smaller windows."""
 
     @property
     def step_tokens(self) -> int:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honed.backends.attention import KvPair
-from honed.backends.base import PAGE_TOKENS, Batch
-from honed.backends.capacity import STEP_TOKENS, check_step_tokens, kv_pages, seen_keys
+from honed.backends.base import PAGE_TOKENS, Batch, PageGroup
+from honed.backends.capacity import STEP_TOKENS, cache_groups, check_step_tokens, kv_pages
 from honed.backends.float32 import Floats
 from honed.backends.interpreter_ops import RaggedRows, Step, run_op
 from honed.backends.kv_cache import kv_dtype
@@ -31,11 +31,13 @@ from honed.plan.source import PlanSource
 
 @dataclass(frozen=True)
 class InterpreterConfig:
-    """`dtype` and `kv_dtype` as `NativeConfig` has them; `fusions` names those to apply, which changes no result."""
+    """`dtype`, `kv_dtype` and `sequences` as `NativeConfig` has them; `fusions` names those to apply, which changes no
+    result."""
 
     dtype: DensePolicy = "auto"
     kv_dtype: KvPolicy = "auto"
     kv_tokens: int | None = None
+    sequences: int | None = None
     step_tokens: int = STEP_TOKENS
     fusions: tuple[str, ...] = ALL_FUSIONS
 
@@ -52,13 +54,14 @@ class InterpreterBackend:
         self.plan = stages.plan
         self._config = config
         self._weights = load_weights(stages, config.dtype)
-        self._pages = kv_pages(config.kv_tokens, model.dimensions.context)
+        pages = kv_pages(config.kv_tokens, model.dimensions.context)
         self._context = model.dimensions.context
-        self._window = seen_keys(stages.recorded)
+        self._groups = cache_groups(stages.recorded, pages, config.step_tokens, config.sequences)
         dtype = kv_dtype(self.plan, config.kv_dtype)
-        positions = self._pages * PAGE_TOKENS
+        groups = self._groups.groups
         self._caches = [
-            KvPair(positions, cache.kv_heads, cache.key_width, cache.value_width, dtype) for cache in self.plan.caches
+            KvPair(groups[group].pages * PAGE_TOKENS, cache.kv_heads, cache.key_width, cache.value_width, dtype)
+            for cache, group in zip(self.plan.caches, self._groups.of_cache, strict=True)
         ]
 
     @staticmethod
@@ -80,18 +83,20 @@ class InterpreterBackend:
 
     @property
     def pages(self) -> int:
-        return self._pages
+        return self._groups.groups[0].pages
 
     @property
-    def window(self) -> int | None:
-        return self._window
+    def page_groups(self) -> tuple[PageGroup, ...]:
+        return self._groups.groups
 
     @property
     def step_tokens(self) -> int:
         return self._config.step_tokens
 
     def forward(self, batch: Batch) -> NDArray[np.float32]:
-        return run_plan(Step.of(self.plan, RaggedRows.of(batch), self._weights, self._caches))[LOGITS]
+        return run_plan(Step.of(self.plan, RaggedRows.of(batch, self._groups.of_cache), self._weights, self._caches))[
+            LOGITS
+        ]
 
 
 def run_plan(step: Step) -> dict[str, Floats]:

@@ -27,28 +27,31 @@ from honed.plan.operations import GATED
 @dataclass(frozen=True)
 class RaggedRows:
     """The rows of a batch. inputs: what the plan reads by name. page_tables: as `Batch` has them; None where the plan
-    has no caches."""
+    has no caches. groups: of each cache the number of its group."""
 
     inputs: Mapping[str, NDArray[Any]]
     positions: NDArray[np.int32]
     sequences: NDArray[np.int32]
     selected: NDArray[np.int32]
     page_tables: NDArray[np.int32] | None
+    groups: tuple[int, ...] = ()
 
     @staticmethod
-    def of(batch: Batch) -> RaggedRows:
+    def of(batch: Batch, groups: tuple[int, ...]) -> RaggedRows:
         inputs = {TOKENS: batch.tokens}
-        return RaggedRows(inputs, batch.positions, batch.sequences, batch.selected, batch.page_tables)
+        return RaggedRows(inputs, batch.positions, batch.sequences, batch.selected, batch.page_tables, groups)
 
     @property
     def of_sequences(self) -> list[NDArray[np.int64]]:
         """The rows of each sequence."""
         return [np.flatnonzero(self.sequences == s) for s in range(int(self.sequences.max(initial=-1)) + 1)]
 
-    def cells(self, sequence: int, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where positions of a sequence are in the caches."""
-        assert self.page_tables is not None  # of a plan that has caches
-        pages: NDArray[np.int64] = self.page_tables[sequence, positions // PAGE_TOKENS].astype(np.int64)
+    def cells(self, cache: int, sequence: int, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where positions of a sequence are in a cache."""
+        tables = self.page_tables
+        assert tables is not None  # of a plan that has caches
+        table = (tables if tables.ndim == 2 else tables[self.groups[cache]])[sequence]
+        pages: NDArray[np.int64] = table[positions // PAGE_TOKENS].astype(np.int64)
         return pages * PAGE_TOKENS + positions % PAGE_TOKENS
 
 
@@ -221,7 +224,7 @@ def _rope_kv(op: lowered_ops.RopeKvOp, step: Step) -> None:
         pair = step.caches[op.cache]
         cells = np.empty(len(row), np.int64)
         for sequence, own in enumerate(rows.of_sequences):
-            cells[own] = rows.cells(sequence, rows.positions[own].astype(np.int64))
+            cells[own] = rows.cells(op.cache, sequence, rows.positions[own].astype(np.int64))
     pair.keys.write(cells, k)
     pair.values.write(cells, row[:, op.heads + op.kv_heads :])
 
@@ -249,17 +252,17 @@ def _attention(op: lowered_ops.AttentionOp, step: Step) -> None:
     result: Floats = np.zeros((len(heads), op.heads * op.head_dim), dtype=np.float32)
     for sequence, own in enumerate(rows.of_sequences):
         there = rows.positions[own].astype(np.int64)  # positions of the keys that there are
-        pair, cells = (step.own[-1], own) if op.cache is None else (step.caches[op.cache], None)
+        pair = step.own[-1] if op.cache is None else step.caches[op.cache]
         for row in own:
             position = int(rows.positions[row])
             first = 0 if op.before is None else max(0, position - op.before)
             end = int(there[-1]) + 1 if op.after is None else min(int(there[-1]), position + op.after) + 1
-            if cells is None:
+            if op.cache is not None:
                 seen = np.arange(first, end)
-                found = rows.cells(sequence, seen)
+                found = rows.cells(op.cache, sequence, seen)
             else:
                 in_sight = (there >= first) & (there < end)
-                seen, found = there[in_sight], cells[in_sight]
+                seen, found = there[in_sight], own[in_sight]
             at = np.clip(seen - position, -op.reach, op.reach) + op.reach
             scoring = Scoring(op.scale, op.soft_cap, sinks, None if by_distance is None else by_distance[..., at])
             keys, values = pair.keys.read(found), pair.values.read(found)

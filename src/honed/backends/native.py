@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from honed.backends.base import PAGE_TOKENS, Batch, Choice, PlainBatch, RowChoice
-from honed.backends.capacity import kv_pages, seen_keys
+from honed.backends.base import PAGE_TOKENS, Batch, Choice, PageGroup, PlainBatch, RowChoice
+from honed.backends.capacity import CacheGroups, cache_groups, kv_pages, made_for
 from honed.backends.kv_cache import kv_dtype
 from honed.backends.native_choices import told
 from honed.backends.native_config import NativeConfig
@@ -40,13 +40,15 @@ class NativeBackend:
         cache: extension.Cache,
         plan: extension.Plan,
         model: DecoderModel,
+        *,
+        groups: CacheGroups,
         config: NativeConfig,
     ) -> None:
         self._executor = executor
         self._cache = cache
         self._plan = plan
         self._size = model.dimensions
-        self._window = seen_keys(recorded(model))
+        self._groups = groups
         self._config = config
 
     @staticmethod
@@ -58,6 +60,7 @@ class NativeBackend:
             threads=options.threads,
             isa=options.isa,
             kv_tokens=kv_tokens,
+            sequences=made_for(options),
         )
 
     @staticmethod
@@ -89,13 +92,19 @@ class NativeBackend:
         config: NativeConfig,
     ) -> NativeBackend:
         pages = kv_pages(config.kv_tokens, model.dimensions.context)
+        groups = cache_groups(recorded(model), pages, config.step_tokens, config.sequences)
         threads = config.threads or extension.default_threads()
         try:
             plan = native_plan(lowered, weights)
         except ValueError as error:
             raise NativeError(f"{path}: the executor refuses the plan: {error}") from error
         try:
-            cache = extension.Cache(cache_shapes(lowered), pages, kv_dtype(lowered, config.kv_dtype))
+            cache = extension.Cache(
+                cache_shapes(lowered),
+                [group.pages for group in groups.groups],
+                kv_dtype(lowered, config.kv_dtype),
+                list(groups.of_cache),
+            )
             executor = extension.Executor(
                 plan, cache, config.step_tokens, min(config.selected, config.step_tokens), threads, config.isa
             )
@@ -107,7 +116,7 @@ class NativeBackend:
             raise NativeError(
                 f"{path}: not enough memory for a KV cache of {pages * PAGE_TOKENS} tokens; ask for fewer"
             ) from error
-        return NativeBackend(executor, cache, plan, model, config)
+        return NativeBackend(executor, cache, plan, model, groups=groups, config=config)
 
     @property
     def name(self) -> str:
@@ -123,11 +132,11 @@ class NativeBackend:
 
     @property
     def pages(self) -> int:
-        return self._cache.pages
+        return self._groups.groups[0].pages
 
     @property
-    def window(self) -> int | None:
-        return self._window
+    def page_groups(self) -> tuple[PageGroup, ...]:
+        return self._groups.groups
 
     @property
     def step_tokens(self) -> int:

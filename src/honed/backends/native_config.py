@@ -23,6 +23,7 @@ class NativeConfig:
         where every matrix is multiplied in float32 and bfloat16 elsewhere.
     isa: instruction set, None for the best one (or the one that HONED_ISA names).
     kv_tokens: capacity of the KV cache in tokens, None for the context of the model up to 16384.
+    sequences: that the cache is made for (`capacity.cache_groups`), None where nobody said.
     step_tokens: most tokens of one batch.
     selected: most logits rows of one run of the executor; a batch that asks for more is run in pieces, with the same
         results to the bit. Tokens are chosen of as many at most: 64 sequences with three proposed tokens each.
@@ -35,6 +36,7 @@ class NativeConfig:
     threads: int | None = None
     isa: str | None = None
     kv_tokens: int | None = None
+    sequences: int | None = None
     step_tokens: int = STEP_TOKENS
     selected: int = 256
     keep_packed: bool = True

@@ -10,8 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from honed.backends.base import PAGE_TOKENS, Batch
-from honed.backends.capacity import STEP_TOKENS, check_step_tokens, kv_pages, seen_keys
+from honed.backends.base import PAGE_TOKENS, Batch, PageGroup
+from honed.backends.capacity import (
+    STEP_TOKENS,
+    CacheGroups,
+    cache_groups,
+    check_step_tokens,
+    kv_pages,
+    made_for,
+)
 from honed.backends.options import RunOptions
 from honed.checkpoints.base import Checkpoint
 from honed.checkpoints.finite_weights import check_finite
@@ -29,9 +36,11 @@ from honed.plan.source import PlanSource
 
 @dataclass(frozen=True)
 class PyTorchConfig:
-    """`kv_tokens`: capacity of the cache in tokens, None for the context up to 16384."""
+    """`kv_tokens`: capacity of the cache in tokens, None for the context up to 16384. `sequences`: that it is made for,
+    None where nobody said."""
 
     kv_tokens: int | None = None
+    sequences: int | None = None
     step_tokens: int = STEP_TOKENS
 
     def __post_init__(self) -> None:
@@ -48,21 +57,21 @@ class PyTorchBackend:
         *,
         weights: dict[str, Tensor],
         tables: dict[str, Tensor],
-        pages: int,
+        groups: CacheGroups,
         step_tokens: int,
     ) -> None:
         self._graph = graph
         self._size = size
         self._weights = weights
         self._tables = tables
-        self._pages = pages
+        self._groups = groups
         self._step_tokens = step_tokens
-        self._caches = _caches(graph, pages * PAGE_TOKENS)
+        self._caches = _caches(graph, groups)
 
     @staticmethod
     def configure(options: RunOptions, kv_tokens: int | None) -> PyTorchConfig:
         """What is asked for, as settings of this backend."""
-        return PyTorchConfig(kv_tokens=kv_tokens)
+        return PyTorchConfig(kv_tokens=kv_tokens, sequences=made_for(options))
 
     @staticmethod
     def load(
@@ -87,8 +96,9 @@ class PyTorchBackend:
         # A tied head may be encoded apart from the table that is looked up in.
         tables = {name: decoded(name, source.weight(name)) for name in source.separate_tables}
         pages = kv_pages(config.kv_tokens, model.dimensions.context)
+        groups = cache_groups(graph, pages, config.step_tokens, config.sequences)
         return PyTorchBackend(
-            graph, model.dimensions, weights=weights, tables=tables, pages=pages, step_tokens=config.step_tokens
+            graph, model.dimensions, weights=weights, tables=tables, groups=groups, step_tokens=config.step_tokens
         )
 
     @property
@@ -105,11 +115,11 @@ class PyTorchBackend:
 
     @property
     def pages(self) -> int:
-        return self._pages
+        return self._groups.groups[0].pages
 
     @property
-    def window(self) -> int | None:
-        return seen_keys(self._graph)
+    def page_groups(self) -> tuple[PageGroup, ...]:
+        return self._groups.groups
 
     @property
     def step_tokens(self) -> int:
@@ -122,20 +132,21 @@ class PyTorchBackend:
             sequences=torch.from_numpy(batch.sequences).long(),
             selected=torch.from_numpy(batch.selected).long(),
         )
-        store = _PagedStore(self._caches, torch.from_numpy(batch.page_tables).long())
+        store = _PagedStore(self._caches, torch.from_numpy(batch.page_tables).long(), self._groups.of_cache)
         with torch.inference_mode():
             results = run(self._graph, Step(self._weights, rows, store, self._tables))
             logits: NDArray[np.float32] = results[LOGITS].numpy()
         return logits
 
 
-def _caches(graph: Graph, positions: int) -> dict[int, tuple[Tensor, Tensor]]:
+def _caches(graph: Graph, groups: CacheGroups) -> dict[int, tuple[Tensor, Tensor]]:
     """Keys and values of each cache, [positions, kv_heads, head_dim], as wide as its layer has them."""
     statements = graph.by_number()
     caches = {}
     for op in graph.operations(Attention):
         if op.cache is not None:
             size = op.spec.head_dim
+            positions = groups.groups[groups.of_cache[op.cache]].pages * PAGE_TOKENS
             shape = (positions, statements[op.inputs[1]].value.width // size, size)
             caches[op.cache] = torch.zeros(shape), torch.zeros(shape)
     return caches
@@ -144,14 +155,19 @@ def _caches(graph: Graph, positions: int) -> dict[int, tuple[Tensor, Tensor]]:
 class _PagedStore:
     """`honed.ops.reference.KvStore` over pages of caches."""
 
-    def __init__(self, caches: Mapping[int, tuple[Tensor, Tensor]], page_tables: Tensor) -> None:
+    def __init__(
+        self, caches: Mapping[int, tuple[Tensor, Tensor]], page_tables: Tensor, groups: tuple[int, ...]
+    ) -> None:
         self._caches = caches
+        self._groups = groups
         self._page_tables = page_tables
 
     def extend(self, cache: int, sequence: int, positions: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         keys, values = self._caches[cache]
         all_positions = torch.arange(int(positions[-1]) + 1)
-        pages = self._page_tables[sequence, all_positions // PAGE_TOKENS]
+        tables = self._page_tables
+        table = (tables if tables.dim() == 2 else tables[self._groups[cache]])[sequence]
+        pages = table[all_positions // PAGE_TOKENS]
         cells = pages * PAGE_TOKENS + all_positions % PAGE_TOKENS
         keys[cells[positions]] = k
         values[cells[positions]] = v

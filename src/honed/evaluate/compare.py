@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from honed.backends.base import PAGE_TOKENS, Backend, Batch
 from honed.backends.cache_turns import take_turn
+from honed.backends.capacity import ring_tables
 from honed.errors import HonedError, ParameterError, UnsupportedError
 from honed.evaluate.metrics import TokenScores, compare_logits
 from honed.evaluate.windows import Window
@@ -53,15 +54,14 @@ def compare(
     for row, window in enumerate(windows):
         for begin in range(0, width, step):
             part = slice(begin, min(begin + step, width))
-            batch = _batch(window, part)
             if int(window.targets[part].max()) >= candidate.vocabulary:
                 raise UnsupportedError(
                     f"the tokenizer gives token {int(window.targets[part].max())}, but the models predict only "
                     f"{candidate.vocabulary} tokens"
                 )
             done = compare_logits(
-                _logits("reference", reference, batch, window, part),
-                _logits("candidate", candidate, batch, window, part),
+                _logits("reference", reference, window, part),
+                _logits("candidate", candidate, window, part),
                 window.targets[part],
             )
             scores.candidate_loss[row, part] = done.candidate_loss
@@ -83,19 +83,19 @@ def _check_room(role: str, backend: Backend, width: int) -> None:
         )
 
 
-def _batch(window: Window, part: slice) -> Batch:
+def _batch(backend: Backend, window: Window, part: slice) -> Batch:
     rows = part.stop - part.start
-    pages = -(-len(window.inputs) // PAGE_TOKENS)
     return Batch(
         tokens=np.ascontiguousarray(window.inputs[part]),
         positions=np.arange(part.start, part.stop, dtype=np.int32),
         sequences=np.zeros(rows, dtype=np.int32),
-        page_tables=np.arange(pages, dtype=np.int32)[None, :],
+        page_tables=ring_tables(backend.page_groups, len(window.inputs)),
         selected=np.arange(rows, dtype=np.int32),
     )
 
 
-def _logits(role: str, backend: Backend, batch: Batch, window: Window, part: slice) -> NDArray[np.float32]:
+def _logits(role: str, backend: Backend, window: Window, part: slice) -> NDArray[np.float32]:
+    batch = _batch(backend, window, part)
     take_turn(backend, batch)
     logits = backend.forward(batch)
     finite = np.isfinite(logits).all(axis=1)

@@ -53,6 +53,7 @@ def make_batch(chunks: Iterable[Chunk]) -> PlainBatch:
     width = max([len(chunk.sequence.pages) for chunk in chunks])
     # Entries past a sequence's pages are never read; 0 is a page that always exists.
     padding = array("i", bytes(4 * width))
+    groups = len(chunks[0].sequence.windows)
     tables, tokens, positions, sequences, selected = (array("i") for _ in range(5))
     for row, chunk in enumerate(chunks):
         sequence, start, count = chunk.sequence, chunk.start, chunk.count
@@ -73,10 +74,16 @@ def make_batch(chunks: Iterable[Chunk]) -> PlainBatch:
         tokens.extend(chunk.proposed)
         positions.extend(range(start, start + rows))
         sequences.extend([row] * rows)
+    for group in range(groups):
+        for chunk in chunks:
+            pages = chunk.sequence.windows[group].pages
+            tables.extend(pages)
+            tables.extend(padding[len(pages) :])
+    shape = (1 + groups, len(chunks), width) if groups else (len(chunks), width)
     return PlainBatch(
         tokens=memoryview(tokens),
         positions=memoryview(positions),
         sequences=memoryview(sequences),
-        page_tables=memoryview(tables).cast("B").cast("i", (len(chunks), width)),
+        page_tables=memoryview(tables).cast("B").cast("i", shape),
         selected=memoryview(selected),
     )

@@ -16,6 +16,7 @@ from honed.runtime.logits_chooser import chooser_of
 from honed.runtime.pages import PageAllocator, pages_for
 from honed.runtime.sequence import Sequence
 from honed.runtime.step_costs import StepCosts
+from honed.runtime.window_pages import Windows
 
 _ARGMAX = RowChoice()
 
@@ -34,7 +35,9 @@ class DraftModel:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._chooser = chooser_of(backend)
-        self._pages = PageAllocator(backend.pages)
+        first, *others = backend.page_groups
+        self._pages = PageAllocator(first.pages)
+        self._windows = Windows(others, first.pages)
         self._drafts: dict[int, _Draft] = {}
         """Of each sequence, the least recent first."""
         self._costs = StepCosts()
@@ -63,7 +66,7 @@ class DraftModel:
         chunks: list[Chunk] = []
         for draft in drafts.values():
             if room:
-                chunks.append(Chunk(draft, min(draft.to_compute, room)))
+                chunks.append(Chunk(draft, min(draft.to_compute, room, self._most_rows(width))))
                 room -= chunks[-1].count
         for _ in range(width):
             chunks = self._advance(chunks)
@@ -78,11 +81,13 @@ class DraftModel:
         draft = self._drafts.pop(sequence.id, None)
         if draft is not None:
             self._pages.free(draft.pages)
+            self._windows.vacate(draft)
 
     def check_integrity(self, ids: Container[int]) -> None:
         """AssertionError unless every page is free or held once, for a sequence that is among these."""
         assert all(number in ids for number in self._drafts), "pages are kept for a sequence that has ended"
         self._pages.check_integrity([page for draft in self._drafts.values() for page in draft.pages])
+        self._windows.check_integrity([*self._drafts.values()], ())
 
     def _advance(self, chunks: list[Chunk]) -> list[Chunk]:
         """Computes chunks. Those of the next guess, of the drafts that have one now."""
@@ -109,6 +114,7 @@ class DraftModel:
         draft = self._drafts.pop(sequence.id, None)
         if draft is None:
             draft = _Draft(sequence.id, sequence.request, sequence.limit, sequence.sampler, [])
+            self._windows.begin(draft)
         self._drafts[sequence.id] = draft  # the most recent now
         tokens, known, agreeing = sequence.tokens, draft.tokens, draft.agreeing
         while agreeing < min(len(known), len(tokens)) and known[agreeing] == tokens[agreeing]:
@@ -119,8 +125,11 @@ class DraftModel:
         if len(tokens) + width > min(self._backend.context, self._backend.pages * PAGE_TOKENS):
             self.forget(sequence)
             return None
+        # What it computed is never less than now, as tokens of a sequence stay: pages behind the window may go.
+        self._windows.settle(draft)
         missing = pages_for(len(tokens) + width) - len(draft.pages)
-        while missing > 0 and not self._pages.can_allocate(missing):
+        rows = min(draft.to_compute, self._most_rows(width)) + width
+        while (missing > 0 and not self._pages.can_allocate(missing)) or not self._windows.extend(draft, rows):
             oldest = next(iter(self._drafts.values()))
             if oldest is draft or oldest.id in others:
                 self.forget(sequence)
@@ -128,3 +137,8 @@ class DraftModel:
             self.forget(oldest)
         draft.pages.extend(self._pages.allocate(max(0, missing)))
         return draft
+
+    def _most_rows(self, width: int) -> int:
+        """Of one sequence in a batch: those of its guesses are to find pages of a window that are made for a batch."""
+        most = self._backend.step_tokens
+        return max(1, most - width) if self._windows else most

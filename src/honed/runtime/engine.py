@@ -48,10 +48,9 @@ class Engine:
         self._backend = backend
         self._chooser = chooser_of(backend)
         self._scheduler = Scheduler(
-            backend.pages,
+            backend.page_groups,
             backend.step_tokens,
             run.max_sequences,
-            backend.window,
             choices=self._chooser.choices,
             max_waiting=run.max_waiting,
             step_seconds=run.step_seconds,
@@ -79,8 +78,13 @@ class Engine:
 
     @property
     def free_pages(self) -> int:
-        """KV pages that no request holds."""
+        """KV pages that no request holds, of the first group."""
         return self._scheduler.free_pages
+
+    @property
+    def free_window_pages(self) -> tuple[int, ...]:
+        """Likewise of each other group (`Backend.page_groups`)."""
+        return self._scheduler.free_window_pages
 
     def add(self, request: Request) -> int:
         """Queues a request; its id. What cannot run is refused here with a ParameterError, and with a QueueFullError

@@ -13,6 +13,7 @@ in ascending position. So pages are shared without copy on write.
 
 from __future__ import annotations
 
+from array import array
 from collections import OrderedDict
 from collections.abc import Iterable
 
@@ -24,15 +25,22 @@ def pages_for(positions: int) -> int:
     return -(-positions // PAGE_TOKENS)
 
 
+def first_seen(position: int, window: int) -> int:
+    """The number of the first page that a row sees: `window` keys, its own included."""
+    return max(0, position - window + 1) // PAGE_TOKENS
+
+
 class PageAllocator:
     """Hands out pages 0 to `pages` - 1, and counts who holds them.
 
     The page freed last is handed out first: it is the likeliest to be in the CPU's cache, and memory that was never
-    touched stays untouched. Cached pages go last, the least recently used of them first.
+    touched stays untouched. Cached pages go last, the least recently used of them first; but where `enough` is given,
+    before a page is used that makes them more than so many, held and cached together.
     """
 
-    def __init__(self, pages: int) -> None:
+    def __init__(self, pages: int, enough: int | None = None) -> None:
         self._pages = pages
+        self._least_free = 0 if enough is None else pages - enough
         self._free = list(range(pages - 1, -1, -1))
         self._holders = [0] * pages
         self._digest: list[bytes | None] = [None] * pages
@@ -60,7 +68,8 @@ class PageAllocator:
         """`count` pages, held once. Too few free: MemoryError, and nothing is taken; ask `can_allocate` first."""
         if not self.can_allocate(count):
             raise MemoryError(f"{count} KV pages asked for, {self.free_pages} of {self._pages} are free")
-        taken = [self._free.pop() if self._free else self._evict() for _ in range(count)]
+        least = self._least_free
+        taken = [self._evict() if len(self._free) <= least and self._cached else self._free.pop() for _ in range(count)]
         for page in taken:
             self._holders[page] = 1
         return taken
@@ -152,3 +161,13 @@ class PageAllocator:
         self._digest[page] = None
         self.evictions += 1
         return page
+
+
+def replace_released(allocator: PageAllocator, pages: array[int], released: int, unseen: int) -> int:
+    """Frees the entries of a page table from `released` to `unseen`, which no row will read. What is released then."""
+    if unseen <= released:
+        return released
+    allocator.free(pages[released:unseen])
+    # 0 is a page that always exists.
+    pages[released:unseen] = array("i", bytes(4 * (unseen - released)))
+    return unseen

@@ -4,7 +4,8 @@ and given up (`pages.py`), and who is admitted when (`scheduler.py`).
 A page of the cache is a function of all tokens up to its end. Its digest is SHA-256 over the digest of the page before
 it and its own tokens, so that equal digests mean equal prefixes, for whoever can make up prompts as well. The first one
 follows a digest of the request's cache key and of the adapter, which are thereby part of all that come after it: two
-cache keys have no page in common.
+cache keys have no page in common. Where layers with a window have pages of their own (`window_pages.py`), a prefix is
+used as far as those are still there that the row behind it sees.
 
 A sequence whose next page is just being computed by another one waits for it, as long as that one gets on. So of a
 burst of requests with one beginning, or of several replies to one prompt, the first one computes it for all.
@@ -20,6 +21,7 @@ from collections.abc import Sequence as Many
 from honed.backends.base import PAGE_TOKENS
 from honed.runtime.pages import PageAllocator
 from honed.runtime.sequence import Sequence
+from honed.runtime.window_pages import Windows
 
 _PATIENCE = 2
 """How often a sequence is looked at that does not get on, before the one that waits for it waits no longer."""
@@ -48,8 +50,9 @@ def _root(cache_key: bytes, adapter: bytes) -> bytes:
 class PrefixCache:
     """Knows the digests of sequences, and who computes what."""
 
-    def __init__(self, pages: PageAllocator) -> None:
+    def __init__(self, pages: PageAllocator, windows: Windows) -> None:
         self._pages = pages
+        self._windows = windows
         self._in_work: dict[bytes, Sequence] = {}
         self.queries = 0
         """Tokens of sequences that were admitted for the first time and might have found pages."""
@@ -72,8 +75,12 @@ class PrefixCache:
         for digest in sequence.digests[:usable]:
             page = self._pages.find(digest)
             if page is None:
-                return None if self._must_wait(sequence, digest) else found
+                break
             found.append(page)
+        if self._windows:
+            del found[self._windows.reusable(sequence.digests, len(found)) :]
+        if len(found) < usable and self._must_wait(sequence, sequence.digests[len(found)]):
+            return None
         return found
 
     def begin(self, sequence: Sequence) -> None:
@@ -95,6 +102,7 @@ class PrefixCache:
         self._extend(sequence, complete)
         for index in range(sequence.published, complete):
             sequence.pages[index] = self._pages.publish(sequence.pages[index], sequence.digests[index])
+        self._windows.publish(sequence, complete)
         self._forget(sequence, sequence.digests[sequence.published : complete])
         sequence.published = complete
 

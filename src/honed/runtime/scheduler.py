@@ -5,10 +5,12 @@ decodes, then chunks of prompts, then proposed tokens, as far as `step_tokens` g
 
 Sequences are admitted by priority, then in order of arrival, once the pages for all their present tokens are free, less
 those that the prefix cache has; they get further pages as they grow. One whose next page is just being computed by
-another one waits for that instead of computing it again. Pages that no row can see any more, because every layer has a
-window, go back at once. When none is left, the youngest sequence of the worst priority gives its pages up, waits in its
-old place in the queue, and is computed again, or found in the prefix cache. The oldest of the best priority is never
-preempted and fits the cache alone, so every request comes to its end.
+another one waits for that instead of computing it again. Pages that no row can see any more, because the layers that
+share them have a window, go back at once; those of smaller windows are given with the rows that need them
+(`window_pages.py`), and prompts get no more rows than there are such pages. When none is left, the youngest sequence of
+the worst priority gives its pages up, waits in its old place in the queue, and is computed again, or found in the
+prefix cache. The oldest of the best priority is never preempted and fits the cache alone, so every request comes to its
+end.
 
 Of the rows that prompts get in a step, a quarter goes to the oldest of them, so that none waits without end, and the
 rest to those that have the least left, so that short ones pass long ones. Nothing of this changes what a request
@@ -20,17 +22,19 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Callable
+from collections.abc import Sequence as Many
 from itertools import chain
 
-from honed.backends.base import PAGE_TOKENS
+from honed.backends.base import PAGE_TOKENS, PageGroup
 from honed.errors import QueueFullError, QueueTimeoutError
 from honed.records import dataclass
 from honed.runtime.batch import Chunk
 from honed.runtime.pacing import StepPacing
-from honed.runtime.pages import PageAllocator, pages_for
+from honed.runtime.pages import PageAllocator, first_seen, pages_for, replace_released
 from honed.runtime.prefix import PrefixCache
 from honed.runtime.sequence import Sequence
 from honed.runtime.waiting import WaitingQueue
+from honed.runtime.window_pages import Windows
 
 _OLDEST_SHARE = 4
 """The oldest prompt gets one of so many rows at least."""
@@ -38,7 +42,8 @@ _OLDEST_SHARE = 4
 
 @dataclass(frozen=True)
 class SchedulerStatistics:
-    """What the scheduler has done so far, and holds now. Prefix counts are in tokens, of first admissions."""
+    """What the scheduler has done so far, and holds now. Pages are those of the first group; prefix counts are in
+    tokens, of first admissions."""
 
     running: int
     waiting: int
@@ -58,10 +63,9 @@ class Scheduler:
 
     def __init__(
         self,
-        pages: int,
+        groups: Many[PageGroup],
         step_tokens: int,
         max_sequences: int,
-        window: int | None = None,
         *,
         choices: int | None = None,
         max_waiting: int | None = None,
@@ -69,21 +73,23 @@ class Scheduler:
         prefix_cache: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`window`: the keys that a row of any layer sees, its own included; None where some layer sees all of them.
+        """groups: as `Backend.page_groups`. choices: rows of one step whose logits are asked for, at most.
 
-        choices: rows of one step whose logits are asked for, at most. max_waiting: requests beyond those that could
-        run, at most; None: any number. step_seconds: that a step should take while sequences decode, for which prompts
-        are cut shorter (`pacing.py`); None: prompts fill every step. prefix_cache: whether pages are shared.
+        max_waiting: requests beyond those that could run, at most; None: any number. step_seconds: that a step should
+        take while sequences decode, for which prompts are cut shorter (`pacing.py`); None: prompts fill every step.
+        prefix_cache: whether pages are shared.
         """
-        self._pages = PageAllocator(pages)
-        self._page_count = pages
-        self._window = window
+        first = groups[0]
+        self._pages = PageAllocator(first.pages, first.enough)
+        self._page_count = first.pages
+        self._window = first.window
+        self._windows = Windows(groups[1:], first.pages)
         self._step_tokens = step_tokens
         self._choices = step_tokens if choices is None else min(choices, step_tokens)
         self._max_sequences = min(max_sequences, self._choices)
         self._max_waiting = max_waiting
         self._pacing = None if step_seconds is None else StepPacing(step_seconds)
-        self._prefix = PrefixCache(self._pages) if prefix_cache else None
+        self._prefix = PrefixCache(self._pages, self._windows) if prefix_cache else None
         self._clock = clock
         self._waiting = WaitingQueue()
         self._running: list[Sequence] = []
@@ -105,8 +111,13 @@ class Scheduler:
 
     @property
     def free_pages(self) -> int:
-        """Pages that no sequence holds."""
+        """Pages of the first group that no sequence holds."""
         return self._pages.free_pages
+
+    @property
+    def free_window_pages(self) -> tuple[int, ...]:
+        """Likewise of each other group."""
+        return self._windows.free_pages
 
     @property
     def statistics(self) -> SchedulerStatistics:
@@ -170,6 +181,7 @@ class Scheduler:
         while self._running:
             self._preempt()
         self._pages.forget()
+        self._windows.forget()
 
     def note_step(self, seconds: float) -> None:
         """Tells what the step took that was scheduled last, for `step_seconds`."""
@@ -201,6 +213,7 @@ class Scheduler:
             assert sequence.published * PAGE_TOKENS <= sequence.computed, "a page is shared that is not complete"
             private = sequence.pages[max(sequence.published, sequence.released) :]
             assert all(map(self._pages.is_private, private)), "a page will be written that is shared"
+        self._windows.check_integrity(self._running, self._waiting)
         if self._prefix is not None:
             self._prefix.check_integrity(self._running)
 
@@ -211,34 +224,31 @@ class Scheduler:
             if self._prefix is not None:
                 self._prefix.publish(sequence)
             if self._window is not None:
-                self._give_back(sequence, self._window)
+                unseen = first_seen(sequence.computed, self._window)
+                sequence.released = replace_released(self._pages, sequence.pages, sequence.released, unseen)
+            if self._windows:
+                self._windows.settle(sequence)
             needed = -(-len(sequence.tokens) // PAGE_TOKENS)
             if len(sequence.pages) > needed:
                 self._pages.free(sequence.pages[needed:])
                 del sequence.pages[needed:]
 
-    def _give_back(self, sequence: Sequence, window: int) -> None:
-        """Frees the pages behind the window of the next row."""
-        unseen = max(0, sequence.computed - window + 1) // PAGE_TOKENS
-        if unseen > sequence.released:
-            self._pages.free(sequence.pages[sequence.released : unseen])
-            # An entry that is never read; 0 is a page that always exists.
-            sequence.pages[sequence.released : unseen] = array("i", bytes(4 * (unseen - sequence.released)))
-            sequence.released = unseen
-
     def _grow(self) -> None:
-        """Gives every running sequence pages for all its tokens, the first ones first, at the cost of the last."""
+        """Gives every running sequence pages for all its tokens, the first ones first, at the cost of the last. Of the
+        smaller windows, for its next row."""
         index = 0
         while index < len(self._running):
             sequence = self._running[index]
             missing = pages_for(len(sequence.tokens)) - len(sequence.pages)
-            if missing <= 0:
-                index += 1
-            elif self._pages.can_allocate(missing):
-                sequence.pages.extend(self._pages.allocate(missing))
-                index += 1
-            else:
+            if missing > 0 and not self._pages.can_allocate(missing):
                 self._preempt()
+                continue
+            if self._windows and not self._windows.extend(sequence, 1):
+                self._preempt()
+                continue
+            if missing > 0:
+                sequence.pages.extend(self._pages.allocate(missing))
+            index += 1
 
     def _preempt(self) -> None:
         sequence = self._running.pop()
@@ -251,6 +261,7 @@ class Scheduler:
         if self._prefix is not None:
             self._prefix.end(sequence)
         self._pages.free(reversed(sequence.held))
+        self._windows.vacate(sequence)
         sequence.pages = array("i")
         sequence.computed = sequence.published = sequence.released = 0
         sequence.place = "nowhere"
@@ -277,9 +288,12 @@ class Scheduler:
         missing = pages_for(len(sequence.tokens)) - len(found)
         if not self._pages.can_allocate(missing + self._pages.unheld(found)):
             return False
+        if self._windows and not self._windows.fits(sequence, len(found), self._running):
+            return False
         self._pages.hold(found)
         sequence.pages = array("i", found)
         sequence.pages.extend(self._pages.allocate(missing))
+        self._windows.seat(sequence, len(found))
         sequence.published = len(found)
         sequence.computed = len(found) * PAGE_TOKENS
         return True
@@ -336,8 +350,11 @@ class Scheduler:
         for sequence in sorted(prompts, key=lambda sequence: (sequence.request.priority, sequence.to_compute)):
             own = kept if sequence is oldest else 0
             count = min(sequence.to_compute, left + own)
+            if count and self._windows:
+                count = self._windows.room(sequence, count)
             if count:
                 chunk = _chunk(sequence, count, spare)
+                self._windows.extend(sequence, chunk.count)
                 spare -= max(0, chunk.selected - 1)
                 left -= chunk.count - own
                 chunks.append(chunk)
@@ -351,6 +368,8 @@ class Scheduler:
             sequence = chunk.sequence
             # As many tokens are chosen as are proposed, and one more.
             count = min(len(sequence.proposal), sequence.limit - sequence.generated - 1, -(-room // behind))
+            if self._windows:
+                count = self._windows.room(sequence, 1 + count) - 1
             missing = pages_for(len(sequence.tokens) + count) - len(sequence.pages)
             if missing > 0 and not self._pages.can_allocate(missing):
                 missing = 0
@@ -358,6 +377,7 @@ class Scheduler:
             if count <= 0:
                 continue
             sequence.pages.extend(self._pages.allocate(max(0, missing)))
+            self._windows.extend(sequence, 1 + count)
             first = sequence.computed // PAGE_TOKENS
             assert all(map(self._pages.is_private, sequence.pages[first:])), (
                 "a proposal would be written to shared pages"

@@ -7,8 +7,10 @@
 
 The first `published` pages are complete and can be found by other sequences, or were found: they are never written.
 The others are this sequence's alone. Where every layer sees a window only, the pages behind it are given back: the
-first `released` entries of `pages` are then nobody's. After a preemption `computed`, `published` and `released` are 0
-and `pages` empty; the generated tokens stay and are computed again, or found in the prefix cache.
+first `released` entries of `pages` are then nobody's. Layers with a smaller window than others have pages of their own
+in `windows`, an entry for each such window, which reach as far as rows were scheduled. After a preemption `computed`,
+`published` and `released` are 0, `pages` and `windows` empty; the generated tokens stay and are computed again, or
+found in the prefix cache.
 """
 
 from __future__ import annotations
@@ -22,6 +24,19 @@ from honed.runtime.request import Request
 from honed.runtime.sampling import Sampler
 
 Place = Literal["nowhere", "waiting", "running"]
+
+
+@dataclass(eq=False)
+class WindowPages:
+    """The pages of layers with one window. The first `released` entries are nobody's."""
+
+    pages: array[int]
+    released: int
+
+    @property
+    def held(self) -> array[int]:
+        """The pages that the sequence holds."""
+        return self.pages[self.released :]
 
 
 @dataclass(eq=False)
@@ -42,6 +57,7 @@ class Sequence:
     pages: array[int] = field(default_factory=lambda: array("i"))
     published: int = 0
     released: int = 0
+    windows: list[WindowPages] = field(default_factory=list)
     digests: list[bytes] = field(default_factory=list)
     """Of its first complete pages; never shortened, as tokens are never taken back."""
     place: Place = "nowhere"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from honed.backends.base import PAGE_TOKENS
-from honed.backends.capacity import DEFAULT_KV_TOKENS
+from honed.backends.capacity import DEFAULT_KV_TOKENS, STEP_TOKENS, cache_groups
 from honed.backends.free_memory import free_memory
-from honed.backends.kv_cache import kv_bytes_per_position, kv_dtype
+from honed.backends.kv_cache import kv_bytes, kv_dtype
 from honed.backends.options import RunOptions
 from honed.checkpoints.base import Checkpoint
 from honed.checkpoints.open import open_checkpoint
@@ -48,22 +50,36 @@ def footprint(source: str, run: RunOptions, free: int | None = None) -> Footprin
     if is_encoder(checkpoint.config):
         return Footprint(replace(run, kv="auto", context=None, sequences=1), weights, 0, 0)
     model = read_model(checkpoint.config, checkpoint.path)
-    position = _position_bytes(checkpoint, model, run)
+    size = _cache_sizes(checkpoint, model, run)
     made_for = model.dimensions.context
     if run.context is not None:
-        tokens = -(-run.context // PAGE_TOKENS) * PAGE_TOKENS * run.sequences
-        return Footprint(run, weights, tokens, tokens * position)
+        tokens = _whole_pages(run.context) * run.sequences
+        return Footprint(run, weights, tokens, size(run.context, run.sequences))
     context = min(made_for, DEFAULT_KV_TOKENS)
     left = (free_memory() if free is None else free) - weights
-    room = min(int(left * KV_SHARE) // position, max(MOST_KV_TOKENS, context))
-    if room < context:
-        context = max(room // PAGE_TOKENS * PAGE_TOKENS, min(LEAST_KV_TOKENS, context))
-    sequences = max(1, room // (-(-context // PAGE_TOKENS) * PAGE_TOKENS))
-    tokens = -(-context // PAGE_TOKENS) * PAGE_TOKENS * sequences
-    return Footprint(replace(run, context=context, sequences=sequences), weights, tokens, tokens * position)
+    room = int(left * KV_SHARE)
+    if size(context, 1) > room:
+        shorter = range(PAGE_TOKENS, context, PAGE_TOKENS)
+        pages = bisect_right(shorter, room, key=lambda tokens: size(tokens, 1))
+        context = max(pages * PAGE_TOKENS, min(LEAST_KV_TOKENS, context))
+    most = range(1, MOST_KV_TOKENS // _whole_pages(context) + 1)
+    sequences = max(1, bisect_right(most, room, key=lambda count: size(context, count)))
+    tokens = _whole_pages(context) * sequences
+    return Footprint(replace(run, context=context, sequences=sequences), weights, tokens, size(context, sequences))
 
 
-def _position_bytes(checkpoint: Checkpoint, model: DecoderModel, run: RunOptions) -> int:
-    """Bytes of the keys and values of one position, as the plan has them."""
-    plan = build_plan(model, checkpoint, run.dtype).plan
-    return kv_bytes_per_position(plan, kv_dtype(plan, run.kv))
+def _whole_pages(context: int) -> int:
+    """Tokens that a sequence of this length has room for."""
+    return -(-context // PAGE_TOKENS) * PAGE_TOKENS
+
+
+def _cache_sizes(checkpoint: Checkpoint, model: DecoderModel, run: RunOptions) -> Callable[[int, int], int]:
+    """Bytes of a cache for a context and so many sequences of it, as the backend makes it."""
+    stages = build_plan(model, checkpoint, run.dtype)
+    dtype = kv_dtype(stages.plan, run.kv)
+
+    def size(context: int, sequences: int) -> int:
+        pages = _whole_pages(context) // PAGE_TOKENS * sequences
+        return kv_bytes(stages.plan, cache_groups(stages.recorded, pages, STEP_TOKENS, sequences), dtype)
+
+    return size

@@ -53,8 +53,10 @@ def read(data: bytes, folder: Path) -> None:
     try:
         given = json.loads(data)
         plan, batch = _made(given)
-        pages = given["pages"]
-        store = None if pages is None else _NATIVE.Cache(_tuples(given["caches"]), min(4, int(pages)), "float32")
+        store = None
+        if given["pages"] is not None:
+            pages = [min(4, int(each)) for each in given["pages"]]
+            store = _NATIVE.Cache(_tuples(given["caches"]), pages, "float32", given["groups"])
         executor = _NATIVE.Executor(plan, store, 8, 4, 2, None)
         outputs = executor.run(*batch)
         assert list(outputs) == [name for name, _ in given["outputs"]]
@@ -96,7 +98,7 @@ _MATMUL = {"bias": None, "activation_group": 0, "output_column": 0, "factor": 1.
 
 
 def seeds() -> Sequence[bytes]:
-    plans = (_step(), _encode(), _experts())
+    plans = (_step(), _windows(), _encode(), _experts())
     known = {name for plan in plans for name, _ in plan["ops"]}
     assert known == set(_NATIVE.OPS), "every op of the executor stands in a seed"
     return [json.dumps(plan).encode() for plan in plans]
@@ -140,11 +142,28 @@ def _step() -> dict[str, Any]:
         "inputs": [("tokens", "ids", _VOCABULARY)],
         "outputs": [("logits", 7)],
         "caches": [(2, _HEAD_DIM, _HEAD_DIM)],
-        "pages": 2,
+        "pages": [2],
+        "groups": [0],
         "batch": {
             "inputs": {"tokens": ([1, 2, 3, 4], "int32")},
             "rows": [[0, 1, 0, 1], [0, 0, 1, 1], [[0], [1]], [1, 3]],
         },
+    }
+
+
+def _windows() -> dict[str, Any]:
+    """The same with a second attention, which sees three keys in pages of its own."""
+    plan = _step()
+    rope, attention = ([name, fields | {"cache": 1}] for name, fields in plan["ops"][4:6])
+    attention[1]["before"] = 2
+    tables = [[[0], [1]], [[2], [0]]]
+    rows = plan["batch"]["rows"]
+    return plan | {
+        "ops": [*plan["ops"][:6], plan["ops"][3], rope, attention, *plan["ops"][6:]],
+        "caches": plan["caches"] * 2,
+        "pages": [2, 3],
+        "groups": [0, 1],
+        "batch": plan["batch"] | {"rows": [rows[0], rows[1], tables, rows[3]]},
     }
 
 
@@ -181,6 +200,7 @@ def _encode() -> dict[str, Any]:
         "outputs": [("hidden", 0), ("pooled", 4)],
         "caches": [],
         "pages": None,
+        "groups": [],
         "batch": {
             "inputs": {"tokens": ([1, 2, 3, 4, 5], "int32"), "patches": ([[0.5] * 32] * 5, "float32")},
             "rows": [[0, 1, 2, 0, 1], [0, 0, 0, 1, 1], None, None],
@@ -216,6 +236,7 @@ def _experts() -> dict[str, Any]:
         "outputs": [("hidden", 0)],
         "caches": [],
         "pages": None,
+        "groups": [],
         "batch": {
             "inputs": {"patches": ([[0.5] * 32] * 5, "float32")},
             "rows": [[0, 1, 2, 0, 1], [0, 0, 0, 1, 1], None, None],
