@@ -26,9 +26,14 @@ def _four_bits(**kind: str) -> dict[str, Any]:
     }
 
 
+def _made_up_for(**kind: str) -> dict[str, Any]:
+    return {**_four_bits(**kind), "pass": "gptq"}
+
+
 RECIPES: dict[str, dict[str, Any]] = {
     "int8": {"passes": [_SMOOTH_LAYERS, _SMOOTH_HEAD, {"pass": "round_to_nearest", **_GROUPED_INT8}]},
     "int4": {"passes": [_SMOOTH_HEAD, _four_bits(offset="source")]},
+    "int4-gptq": {"passes": [_SMOOTH_HEAD, _made_up_for(offset="zero_point")]},
     "int4-zero-point": {"passes": [_four_bits(offset="zero_point")]},
     "nf4": {"passes": [_SMOOTH_HEAD, _four_bits(codebook="normal_float")]},
 }
