@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from honed.api.offline.rows import format_of, read_rows
-from honed.errors import FormatError, TemplateError
+from honed.errors import FormatError, ParameterError, TemplateError
 from honed.text.chat_template import ChatTemplate
 from honed.text.corpora import read_text
 from honed.text.tokenizer import Tokenizer
@@ -55,7 +55,7 @@ def _template(path: Path, number: int, tokenizer: Tokenizer) -> ChatTemplate:
 def _rendered(path: Path, number: int, template: ChatTemplate, messages: list[Any]) -> str:
     try:
         return template.render(messages, add_generation_prompt=False)
-    except TemplateError as error:
+    except (ParameterError, TemplateError) as error:
         raise FormatError(path, f"row {number}: {MESSAGES}", f"are refused by the chat template: {error}") from error
 
 

@@ -1,4 +1,4 @@
-"""Text that a model writes itself, to be calibrated on: it is of the kind that the model is used for, and needs no data.
+"""Text that a model writes itself, to be calibrated on: of the kind that the model is used for, and always there.
 
 After Williams and Aletras 2024 ("Self-calibration for language model quantization and pruning"): plain sampling at
 temperature 1. Half of the windows of a model with a chat template begin where a user would speak, and go on with what
