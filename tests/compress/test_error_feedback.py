@@ -3,8 +3,6 @@ the outputs change least, found anew by an inverse each time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -18,14 +16,15 @@ from honed.encodings.int8 import Int8
 from honed.encodings.scheme import CodebookScheme, Int4Scheme, Int8Scheme, Scheme
 
 Matrix = NDArray[np.float32]
+EVERY = slice(None)
 
 
-def integers(values: Matrix) -> Gridded:
+def integers(values: Matrix, _: slice = EVERY) -> Gridded:
     return Int8(np.rint(values).astype(np.int8), np.ones(len(values), np.float32))
 
 
 def to(scheme: Scheme) -> Encode:
-    def plainly(values: Matrix) -> Gridded:
+    def plainly(values: Matrix, _: slice = EVERY) -> Gridded:
         found = encode(Dense(values, "float32"), scheme, name="w")
         assert isinstance(found, Gridded)
         return found
@@ -87,7 +86,7 @@ def test_codes_are_those_of_the_definition(scheme: Scheme, by_activation: bool) 
     found = round_with_feedback(
         weight, feedback(gram, damping=0.01, by_activation=by_activation), to(scheme), refit=False
     )
-    plain = to(scheme)(weight)
+    plain = to(scheme)(weight, EVERY)
     np.testing.assert_array_equal(found.codes, by_definition(weight, damped, plain, order))
     np.testing.assert_array_equal(found.scales, plain.scales)
     assert change(weight, found, gram) < 0.8 * change(weight, plain, gram)
@@ -101,20 +100,23 @@ def test_scales_of_a_group_fit_the_weights_as_moved(scheme: Scheme) -> None:
     weight = np.random.default_rng(1).standard_normal((4, width)).astype(np.float32)
     gram = correlated(width, 2)
     seen: list[Matrix] = []
+    places: list[slice] = []
     plainly = to(scheme)
 
-    def noted(values: Matrix) -> Gridded:
+    def noted(values: Matrix, inputs: slice) -> Gridded:
+        places.append(inputs)
         seen.append(values)
-        return plainly(values)
+        return plainly(values, inputs)
 
     found = round_with_feedback(weight, feedback(gram, damping=0.01, by_activation=False), noted, refit=True)
     group = found.group
     assert group is not None
     assert [part.shape[1] for part in seen] == [width, *[group] * (width // group)]
+    assert places == [EVERY, *(slice(first, first + group) for first in range(0, width, group))]
     np.testing.assert_array_equal(seen[1], weight[:, :group])
     assert not np.array_equal(seen[2], weight[:, group : 2 * group])
-    np.testing.assert_array_equal(found.scales, np.hstack([plainly(part).scales for part in seen[1:]]))
-    assert change(weight, found, gram) < 0.8 * change(weight, plainly(weight), gram)
+    np.testing.assert_array_equal(found.scales, np.hstack([plainly(part, EVERY).scales for part in seen[1:]]))
+    assert change(weight, found, gram) < 0.8 * change(weight, plainly(weight, EVERY), gram)
 
 
 def test_an_input_that_is_always_zero_moves_nothing_and_is_rounded_by_itself() -> None:
@@ -123,7 +125,7 @@ def test_an_input_that_is_always_zero_moves_nothing_and_is_rounded_by_itself() -
     gram[10] = gram[:, 10] = 0
     scheme = to(Int4Scheme(32, "symmetric"))
     found = round_with_feedback(weight, feedback(gram, damping=0.01, by_activation=True), scheme, refit=False)
-    np.testing.assert_array_equal(found.codes[:, 10], scheme(weight).codes[:, 10])
+    np.testing.assert_array_equal(found.codes[:, 10], scheme(weight, EVERY).codes[:, 10])
     other = weight.copy()
     other[:, 10] *= 0.5  # within the range of its group still
     without = round_with_feedback(other, feedback(gram, damping=0.01, by_activation=True), integers, refit=False)
@@ -133,8 +135,8 @@ def test_an_input_that_is_always_zero_moves_nothing_and_is_rounded_by_itself() -
 
 def test_inputs_of_which_nothing_is_known_are_rounded_as_they_are() -> None:
     weight = np.random.default_rng(3).standard_normal((2, 64)).astype(np.float32)
-    plainly: Callable[[Matrix], Gridded] = to(Int8Scheme(32))
+    plainly = to(Int8Scheme(32))
     found = round_with_feedback(
         weight, feedback(np.zeros((64, 64)), damping=0.01, by_activation=True), plainly, refit=False
     )
-    np.testing.assert_array_equal(found.codes, plainly(weight).codes)
+    np.testing.assert_array_equal(found.codes, plainly(weight, EVERY).codes)

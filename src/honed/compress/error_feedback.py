@@ -20,8 +20,8 @@ Wide = NDArray[np.float64]
 AT_ONCE = 128
 """Inputs between which errors move one by one; into those behind them they move once for all. Of every group size a
 multiple, so that a group that is reached has got all that moves into it."""
-Encode = Callable[[NDArray[np.float32]], Gridded]
-"""A matrix [out, in] to one in the encoding that is asked for, each weight by itself."""
+Encode = Callable[[NDArray[np.float32], slice], Gridded]
+"""Some inputs of a matrix, [out, those], to the encoding that is asked for, each weight by itself."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def round_with_feedback(weight: NDArray[np.float32], found: Feedback, encode: En
     rows, width = weight.shape
     order, factor = found.order, found.factor
     moved = np.ascontiguousarray(weight.T[order], dtype=np.float64)
-    whole = encode(weight)
+    whole = encode(weight, slice(None))
     group = whole.group if refit else None
     grid, parts = column_grid(whole), list[Gridded]()
     codes = np.empty((width, rows), whole.codes.dtype)
@@ -69,7 +69,8 @@ def round_with_feedback(weight: NDArray[np.float32], found: Feedback, encode: En
         for place in range(first, last):
             column = int(order[place])
             if group is not None and column % group == 0:
-                parts.append(encode(np.ascontiguousarray(moved[place : place + group].T, dtype=np.float32)))
+                inputs = slice(place, place + group)
+                parts.append(encode(np.ascontiguousarray(moved[inputs].T, dtype=np.float32), inputs))
                 grid = column_grid(parts[-1])
             codes[column], decoded = grid.round(column if group is None else column % group, moved[place])
             error = (moved[place] - decoded) / factor[place, place]

@@ -71,7 +71,7 @@ def compressed(of: DecoderModel, read: Source, windows: list[list[int]] = WINDOW
 
 
 def rounded(weight: NDArray[np.float32], gram: NDArray[np.float64], scheme: Int4Scheme, **how: Any) -> Gridded:
-    def plainly(values: NDArray[np.float32]) -> Gridded:
+    def plainly(values: NDArray[np.float32], _: slice) -> Gridded:
         found = encode(Dense(values, "float32"), scheme, name="w", search=False)
         assert isinstance(found, Gridded)
         return found

@@ -87,18 +87,20 @@ class _Rounding:
     def weight(self, name: str) -> Encoded:
         scheme, search = self.chosen.schemes[name], self.chosen.settings[name].weights.search
 
-        def plainly(values: NDArray[np.float32]) -> Gridded:
-            found = encode(Dense(values, "float32"), scheme, name=name, search=search, threads=self.threads)
+        def plainly(values: NDArray[np.float32], inputs: slice) -> Gridded:
+            dense, counts = Dense(values, "float32"), squares[inputs]
+            found = encode(dense, scheme, name=name, search=search, importance=counts, threads=self.threads)
             assert isinstance(found, Gridded)  # what `choose_schemes` gives
             return found
 
+        gram = self.observed.inputs().gram[self.measured.get(name, name)]
+        squares = gram.diagonal()
         values = self.weights[name].decode()
         refit = self.settings.groups == "moved"
-        return round_with_feedback(values, self._feedback(name), plainly, refit=refit)
+        return round_with_feedback(values, self._feedback(gram), plainly, refit=refit)
 
-    def _feedback(self, name: str) -> Feedback:
+    def _feedback(self, gram: NDArray[np.float64]) -> Feedback:
         """Layers with one input are told of one matrix, and ask one after the other."""
-        gram = self.observed.inputs().gram[self.measured.get(name, name)]
         if self.last is None or self.last[0] is not gram:
             settings = self.settings
             found = feedback(gram, damping=settings.damping, by_activation=settings.order == "activation")
