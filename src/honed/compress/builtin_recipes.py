@@ -5,7 +5,7 @@ more than all the weights; smoothing takes what is left of them. The head stays 
 logits undamped. int4 keeps the grid of a source that is 4-bit itself: a file with minimums gets minimums and comes back
 exactly. Smoothing would move its layers off that grid, so there it acts on the input of the head only.
 nf4 rounds to the quantiles of a normal distribution instead of a grid, for sources that are not 4-bit themselves.
-int4-gptq makes up for each error of rounding with the inputs that are left; what it learns from is sampled from the model.
+int4-gptq makes up for each error of rounding with the inputs that are left, on text that the model writes itself.
 int4-zero-point has integer zero points whatever the source, for engines that read nothing else and have a dense head.
 """
 
