@@ -17,7 +17,7 @@ from honed.ops.operation import Operation
 from honed.ops.table import FloatRows, Linear
 from honed.ops.values import Value, Weight
 
-_GRAM_ROWS = 128
+_GRAM_ROWS = 512
 """Rows whose outer products are summed in float32, which is fast; sums of those are float64."""
 
 
