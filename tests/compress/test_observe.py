@@ -152,7 +152,7 @@ def test_the_native_engine_sees_what_numpy_sees(kind: str) -> None:
 def test_neither_threads_nor_the_instruction_set_change_a_bit(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = model_of(kind)
     weights = Tracked(model)
-    windows = np.random.default_rng(1).integers(0, 30, (16, 9)).tolist()  # more rows than one product of a Gram matrix
+    windows = np.random.default_rng(1).integers(0, 30, (60, 9)).tolist()  # more rows than one product of a Gram matrix
     expected = observe(model, weights, windows, BOTH, threads=1)
     for isa in extension.isas():
         monkeypatch.setenv("HONED_ISA", isa)
