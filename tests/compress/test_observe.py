@@ -152,7 +152,7 @@ def test_the_native_engine_sees_what_numpy_sees(kind: str) -> None:
 def test_neither_threads_nor_the_instruction_set_change_a_bit(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = model_of(kind)
     weights = Tracked(model)
-    windows = np.random.default_rng(1).integers(0, 30, (16, 9)).tolist()  # more rows than one product of a Gram matrix
+    windows = np.random.default_rng(1).integers(0, 30, (60, 9)).tolist()  # more rows than one product of a Gram matrix
     expected = observe(model, weights, windows, BOTH, threads=1)
     for isa in extension.isas():
         monkeypatch.setenv("HONED_ISA", isa)
@@ -186,6 +186,22 @@ def test_weights_of_one_block_are_read_at_a_time_and_the_whole_is_the_same_to_th
         assert_same(before, of_block)
         squares, grams = {**of_block.mean_square, **squares}, {**of_block.gram, **grams}
     assert_same(InputStatistics(squares, grams, whole.tokens), whole)
+
+
+@pytest.mark.parametrize("kind", ["qwen2", "encoder", "olmoe"])
+def test_windows_that_go_through_in_parts_are_the_same_rows(kind: str) -> None:
+    model = model_of(kind)
+    weights = of_experts(kind) if kind in MIXTURES else Tracked(model)
+    windows = np.random.default_rng(1).integers(3, 30, (7, 6)).tolist()
+    whole, parts = Walk(model, windows, threads=1), Walk(model, windows, threads=1, part_rows=13)
+    for block in whole.blocks:
+        expected = whole.through(block, weights, BOTH)
+        found = parts.through(block, weights, BOTH)
+        assert found.tokens == expected.tokens
+        assert found.mean_square.keys() == expected.mean_square.keys()
+        for name, value in expected.mean_square.items():
+            np.testing.assert_allclose(found.mean_square[name], value, rtol=1e-12, err_msg=name)
+            np.testing.assert_allclose(found.gram[name], expected.gram[name], rtol=1e-4, atol=1e-6, err_msg=name)
 
 
 def test_a_block_is_gone_through_in_the_same_bits_whether_it_is_looked_into_or_not() -> None:

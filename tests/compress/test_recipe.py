@@ -57,7 +57,7 @@ def test_an_override_says_whether_the_head_is_encoded() -> None:
         (recipe(overrides=[{"modules": "", "setting": "dense"}]), r"overrides\[0\]\.modules"),
         (recipe(overrides=[{"modules": "x", "setting": "dens"}]), r"overrides\[0\]\.setting"),
         ({"passes": []}, r"recipe\.passes"),
-        ({"passes": [{**BASE, "pass": "gptq"}]}, r"passes\[0\]\.pass = 'gptq'.*round_to_nearest"),
+        ({"passes": [{**BASE, "pass": "gptx"}]}, r"passes\[0\]\.pass = 'gptx'.*round_to_nearest"),
         ({"passes": [{}]}, r"passes\[0\]\.pass = None"),
         ({"passes": [{"pass": "smooth"}]}, "round_to_nearest must be the last pass"),
         ({"passes": [BASE, BASE]}, "the last pass, and there once"),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from honed.api.calibration import calibration_record, calibration_windows
+from honed.api.calibration import find_calibration
 from honed.api.load import check_model
 from honed.api.outliers import without_outliers
 from honed.backends.options import check_threads
@@ -84,6 +84,8 @@ def compress(
     overwrite: bool = False,
     portable: bool | None = None,
     revision: str | None = None,
+    calibration: str | Path | None = None,
+    calibration_tokens: int | None = None,
     threads: int | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> CompressReport:
@@ -92,7 +94,9 @@ def compress(
     model: a name as `honed.load` takes it, or an open checkpoint. recipe: int8, int4, nf4, a .json file or a mapping
     (`compress/recipe.py`). portable: every weight is stored once, unless what other tools need shall lie beside it (a
     dense embedding and head, zero points for float minimums); to honed both are the same model. None: once, but for an
-    untied head that would keep transformers from reading layers with zero points. An existing artifact is
+    untied head that would keep transformers from reading layers with zero points. calibration, calibration_tokens:
+    what text passes learn from (built-in, sampled, or a file) and how many tokens of it, instead of what the recipe
+    says (`compress/calibration_settings.py`). An existing artifact is
     replaced only with `overwrite`, if it is proved to be honed's own (`checkpoints/artifact/ownership.py`), and then in
     one step once the new one is complete and was read back; README, licences and the like that are not as honed wrote
     them are kept. The same model and recipe give the same bytes, whatever the number of threads.
@@ -114,7 +118,7 @@ def compress(
     location("out", out)
     target = read_output(out)
     replaces: Replaces = "artifact" if overwrite else "nothing"
-    chosen = read_recipe(recipe)
+    chosen = _calibrated(read_recipe(recipe), calibration, calibration_tokens)
     check_target(target, replaces=replaces)
     checkpoint = open_checkpoint(str(model), revision) if isinstance(model, str | Path) else model
     check_apart(target, checkpoint.path, _read_files(checkpoint))
@@ -149,6 +153,22 @@ def compress(
     )
 
 
+def _calibrated(recipe: Recipe, text: str | Path | None, tokens: int | None) -> Recipe:
+    """The recipe with what the caller says of its calibration."""
+    from honed.compress.recipe import read_recipe
+
+    given = {"text": None if text is None else str(location("calibration", text)), "tokens": tokens}
+    asked = {name: value for name, value in given.items() if value is not None}
+    if not asked:
+        return recipe
+    if not recipe.calibrates:
+        raise ParameterError(
+            "calibration", text if text is not None else tokens, "is asked for by no pass of the recipe"
+        )
+    found = recipe.as_json()
+    return read_recipe({**found, "calibration": {**found["calibration"], **asked}})
+
+
 def _larger(nbytes: int, source_bytes: int) -> tuple[str, ...]:
     """A note where compressing made a model larger, as int8 does of a 4-bit file."""
     if nbytes <= source_bytes:
@@ -166,9 +186,13 @@ def _plan(
     has_head = linears.head_name is not None and recipe.encodes(linears.head_name.removesuffix(".weight"))
     source = SourceWeights(model, checkpoint.weight, head_apart=has_head)
     recipe, left_dense = without_outliers(recipe, [weight.name for weight in linears.layers], source)
-    calibration = calibration_windows(checkpoint, model) if recipe.calibrates else []
+    calibration = None
+    if recipe.calibrates:
+        calibration = find_calibration(
+            checkpoint, model, recipe.calibration, in_detail=recipe.calibrates_in_detail, threads=threads
+        )
     given = ModelState(checkpoint.config, model, source, notes=left_dense)
-    compressed = run_recipe(given, recipe, threads=threads, calibration=calibration)
+    compressed = run_recipe(given, recipe, threads=threads, calibration=calibration.windows if calibration else ())
     stored, state = StoredWeights(compressed), compressed.state
     layers = all_linears(state.model) - {linears.head.name if linears.head else None}
     of_layers = [scheme for name, scheme in stored.schemes.items() if name in layers]
@@ -215,7 +239,7 @@ def _plan(
             recipe=recipe.as_json(),
             portable=portable,
             notes=tuple(notes),
-            calibration=calibration_record(calibration),
+            calibration=None if calibration is None else calibration.record(),
         ),
         own_names=own_names,
     )

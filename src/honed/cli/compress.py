@@ -20,13 +20,20 @@ def compress(
     *,
     output: Annotated[str, typer.Option("--output", "-o", help="Directory to write.")],
     recipe: Annotated[
-        str, typer.Option("--recipe", "-r", help="int8, int4, nf4, int4-zero-point, or a .json file.")
+        str, typer.Option("--recipe", "-r", help="int8, int4, nf4, int4-gptq, int4-zero-point, or a .json file.")
     ] = "int8",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an artifact that is there.")] = False,
     portable: Annotated[
         bool | None,
         typer.Option("--portable/--no-portable", help="Also write what transformers and vLLM need; larger."),
     ] = None,
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            help="What passes learn from: built-in, sampled (the model's own text), or a file of texts or chats."
+        ),
+    ] = None,
+    calibration_tokens: Annotated[int | None, typer.Option(help="So many tokens of it.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads; all allowed CPUs if left out.")] = None,
     revision: Annotated[str | None, typer.Option(help="Revision of a Hugging Face id.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -42,6 +49,8 @@ def compress(
             overwrite=overwrite,
             portable=portable,
             revision=revision,
+            calibration=calibration,
+            calibration_tokens=calibration_tokens,
             threads=threads,
             progress=progress,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import get_args
 
@@ -29,14 +29,17 @@ class LayerSchemes:
     notes: tuple[str, ...]
 
 
-def choose_schemes(model: Model, weights: Weights, settings: EncodingSettings) -> LayerSchemes:
-    """For the linear layers and the head. Embeddings, norms and biases stay as they are."""
+def choose_schemes(
+    model: Model, weights: Weights, settings: EncodingSettings, among: Set[str] | None = None
+) -> LayerSchemes:
+    """For the linear layers and the head, or those `among` them, and no other weight is looked up. Embeddings, norms
+    and biases stay as they are."""
     linears = find_linears(model)
     multiplied = {linears.head_name, *(weight.name for weight in linears.layers)}
     chosen: dict[str, Setting] = {}
     schemes: dict[str, LayerScheme] = {}
     notes: list[str] = []
-    for name in weights:
+    for name in weights if among is None else (name for name in weights if name in among):
         setting = settings.for_module(name.removesuffix(".weight")) if name in multiplied else None
         if setting is None:
             continue

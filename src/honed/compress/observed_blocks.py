@@ -95,13 +95,17 @@ def _taps(block: Block) -> dict[int, tuple[str, ...]]:
 
 
 class Crossing:
-    """Goes through blocks of one model with the same windows, `tokens` [windows, tokens of each]."""
+    """Goes through blocks of one model with windows, `tokens` [windows, tokens of each]: all of them, or a part."""
 
     def __init__(self, model: Model, tokens: NDArray[np.int64], threads: int) -> None:
         self._graph = main_graph(model)
         self._values = {statement.number: statement.value for statement in self._graph}
         self._tokens = tokens
         self._threads = threads
+
+    def of_sequences(self, number: int) -> bool:
+        """Whether a value has a row for each window instead of one for each token."""
+        return self._values[number].rows == "sequences"
 
     def cross(
         self,
@@ -136,7 +140,7 @@ class Crossing:
         given: dict[str, NDArray[np.float32] | NDArray[np.int32]] = {
             rows_name(number): before[number] for number in inputs
         }
-        if any(self._values[number].rows == "sequences" for number in inputs):
+        if any(map(self.of_sequences, inputs)):
             return RowBatch(given, np.zeros(windows, np.int32), np.arange(windows, dtype=np.int32))
         # What else there is to say of a token, such as its type, is 0 in running text.
         given |= {TOKENS: tokens, TOKEN_TYPES: np.zeros_like(tokens)}
@@ -163,7 +167,7 @@ class Crossing:
         )
         values = {
             number: before[number].reshape(
-                (windows, -1) if self._values[number].rows == "sequences" else (windows, -1, before[number].shape[-1])
+                (windows, -1) if self.of_sequences(number) else (windows, -1, before[number].shape[-1])
             )
             for number in placed.inputs
         }

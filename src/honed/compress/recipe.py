@@ -6,8 +6,9 @@
                  "overrides": [{"modules": "lm_head", "setting": {"weights": {"bits": 8, "group": 32}}},
                                {"modules": "*.down_proj", "setting": "dense"}]}]}
 
-Unknown keys are refused with the nearest known one. What a pass does and what its settings mean is in its own
-file, which is found through `registry.py`; the built-in recipes are data, in `builtin_recipes.py`.
+Beside the passes, `calibration` says from what tokens they learn (`calibration_settings.py`). Unknown keys are refused
+with the nearest known one. What a pass does and what its settings mean is in its own file, which is found through
+`registry.py`; the built-in recipes are data, in `builtin_recipes.py`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from honed.checkpoints.json_files import read_object
 from honed.compress.builtin_recipes import RECIPES
+from honed.compress.calibration_settings import CalibrationSettings
 from honed.compress.layer_settings import EncodingSettings
 from honed.compress.registry import PASSES, make_pass, pass_name
 from honed.compress.settings import PassSettings, Settings
@@ -47,6 +49,7 @@ class Recipe(Settings):
     """Passes in the order in which they run. The last one encodes, those before it keep weights in full precision."""
 
     passes: Annotated[tuple[AnySettings, ...], Field(min_length=1)]
+    calibration: CalibrationSettings = CalibrationSettings()
 
     @model_validator(mode="after")
     def _encodes_last(self) -> Recipe:
@@ -59,6 +62,11 @@ class Recipe(Settings):
     def calibrates(self) -> bool:
         """Whether a pass needs tokens."""
         return any(make_pass(settings).needs.statistics for settings in self.passes)
+
+    @property
+    def calibrates_in_detail(self) -> bool:
+        """Whether a pass needs more of them than mean squares, for which a short text does."""
+        return any(make_pass(settings).needs.statistics - {"mean_square"} for settings in self.passes)
 
     @property
     def encoding(self) -> EncodingSettings:

@@ -17,25 +17,24 @@ from honed.ops.operation import Operation
 from honed.ops.table import FloatRows, Linear
 from honed.ops.values import Value, Weight
 
-_GRAM_ROWS = 128
+_GRAM_ROWS = 512
 """Rows whose outer products are summed in float32, which is fast; sums of those are float64."""
 
 
-def mean_square(rows: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Of each column of [rows, features], the mean of x * x."""
-    means: NDArray[np.float64] = extension.column_squares(rows) / rows.shape[0]
-    return means
+def square_sums(rows: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Of each column of [rows, features], the sum of x * x."""
+    sums: NDArray[np.float64] = extension.column_squares(rows)
+    return sums
 
 
-def gram(rows: NDArray[np.float32], threads: int) -> NDArray[np.float64]:
-    """The mean of the outer products of the rows with themselves, [features, features]: as a linear layer of the
+def outer_sums(rows: NDArray[np.float32], threads: int) -> NDArray[np.float64]:
+    """The sum of the outer products of the rows with themselves, [features, features]: as a linear layer of the
     executor whose weight is its own input."""
     count, features = rows.shape
     sums: NDArray[np.float64] = np.zeros((features, features))
     for first in range(0, count, _GRAM_ROWS):
         part = np.ascontiguousarray(rows[first : first + _GRAM_ROWS].T)
         sums += _product(part, threads)
-    sums /= count
     return sums
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from honed.encodings.activation import ActivationScales
 from honed.encodings.base import Encoded
 from honed.encodings.codebook import Codebook, Table, check_table
-from honed.encodings.grouping import Runs, as_rows, covering_scales, for_each_chunk, matrix_shape
+from honed.encodings.grouping import Importance, Runs, as_rows, counted, covering_scales, for_each_chunk, matrix_shape
 from honed.encodings.groups import GROUPS
 from honed.errors import ParameterError
 
@@ -33,14 +33,16 @@ def encode_codebook(
     table: Table,
     group: int = 32,
     search: bool = True,
+    importance: Importance | None = None,
     activation: ActivationScales | None = None,
     threads: int = 1,
 ) -> Codebook:
     """Encodes a matrix with a float16 scale for each `group` inputs of a row.
 
-    Every code is the nearest one under the scale of its group; with `search` the squared error of each group is never
-    larger than without. A scale may be negative, so that the longer side of the table meets the longer side of the
-    group. Errors name the weight: UnsupportedError for NaN, infinity or magnitudes beyond a float16 scale.
+    Every code is the nearest one under the scale of its group; with `search` the squared error of each group, each
+    weight counted by the `importance` of its input, is never larger than without. A scale may be negative, so that the
+    longer side of the table meets the longer side of the group. Errors name the weight: UnsupportedError for NaN,
+    infinity or magnitudes beyond a float16 scale.
     """
     check_table(table)
     if group not in GROUPS:
@@ -53,7 +55,7 @@ def encode_codebook(
     def encode(rows: slice, runs: Runs) -> None:
         found = rounding.covering(runs, name)
         if search:
-            found = rounding.searched(runs, found)
+            found = rounding.searched(runs, found, counted(importance, rows.stop - rows.start, group))
         codes[rows] = as_rows(rounding.codes(runs, found), rows.stop - rows.start, width)
         scales[rows] = found.reshape(rows.stop - rows.start, -1)
 
@@ -84,12 +86,13 @@ class _Rounding:
         size = covering_scales(np.minimum(upright, mirrored), 1, reach, np.float16, name=name).astype(np.float32)
         return np.where(mirrored < upright, -size, size)
 
-    def searched(self, runs: Runs, start: Scales) -> Scales:
-        best, least = start, self._squared_error(runs, start)
+    def searched(self, runs: Runs, start: Scales, counts: Runs | None) -> Scales:
+        best, least = start, self._squared_error(runs, start, counts)
         for candidate in self._candidates(start):
-            best, least = self._better(runs, best, least, candidate)
+            best, least = _better(best, least, candidate, self._squared_error(runs, candidate, counts))
         for _ in range(_REFITS):
-            best, least = self._better(runs, best, least, self._refitted(runs, best))
+            refitted = self._refitted(runs, best, counts)
+            best, least = _better(best, least, refitted, self._squared_error(runs, refitted, counts))
         return best
 
     def codes(self, runs: Runs, scales: Scales) -> NDArray[np.uint8]:
@@ -107,24 +110,27 @@ class _Rounding:
             if not self._symmetric:
                 yield -scales
 
-    def _refitted(self, runs: Runs, scales: Scales) -> Scales:
+    def _refitted(self, runs: Runs, scales: Scales, counts: Runs | None) -> Scales:
         chosen = self._nearest[_halves(runs, scales)]
-        weight = (chosen * chosen).sum(axis=0)
-        fitted = (chosen * runs).sum(axis=0) / np.where(weight == 0, np.float32(1), weight)
+        counting = chosen if counts is None else chosen * counts
+        weight = (counting * chosen).sum(axis=0)
+        fitted = (counting * runs).sum(axis=0) / np.where(weight == 0, np.float32(1), weight)
         return _rounded(np.where(weight == 0, scales, fitted))
 
-    def _better(self, runs: Runs, best: Scales, least: Scales, candidate: Scales) -> tuple[Scales, Scales]:
-        error = self._squared_error(runs, candidate)
-        wins = error < least
-        return np.where(wins, candidate, best), np.where(wins, error, least)
-
-    def _squared_error(self, runs: Runs, scales: Scales) -> Scales:
+    def _squared_error(self, runs: Runs, scales: Scales, counts: Runs | None) -> Scales:
         values = self._nearest[_halves(runs, scales)]
         values *= scales
         values -= runs
         np.multiply(values, values, out=values)
+        if counts is not None:
+            values *= counts
         error: Scales = values.sum(axis=0)
         return error
+
+
+def _better(best: Scales, least: Scales, candidate: Scales, error: Scales) -> tuple[Scales, Scales]:
+    wins = error < least
+    return np.where(wins, candidate, best), np.where(wins, error, least)
 
 
 def _halves(runs: Runs, scales: Scales) -> NDArray[np.int16]:

@@ -13,51 +13,71 @@ from honed.encodings.base import Encoded
 from honed.encodings.codebook import Codebook, CodebookScheme
 from honed.encodings.codebook_encoder import encode_codebook
 from honed.encodings.descriptor import Scheme, Storable
+from honed.encodings.grouping import Importance
 from honed.encodings.int4 import Int4, Int4Scheme
 from honed.encodings.int4_encoder import encode_int4
 from honed.encodings.int8 import Int8, Int8Scheme
 from honed.encodings.int8_encoder import encode_int8
 
 
-def encode(weight: Encoded, scheme: Scheme, *, name: str, search: bool = True, threads: int = 1) -> Storable:
-    """The weight in an encoding of integers; `search` for the scale of least error, where there is a choice.
+def encode(
+    weight: Encoded,
+    scheme: Scheme,
+    *,
+    name: str,
+    search: bool = True,
+    importance: Importance | None = None,
+    threads: int = 1,
+) -> Storable:
+    """The weight in an encoding of integers; `search` for the scale of least error, where there is a choice. An error
+    counts by the `importance` of its input.
 
     Errors name the weight: UnsupportedError for NaN, infinity, magnitudes beyond the scales, and for what is no matrix.
     TypeError for a scheme that nothing is rounded into (dense).
     """
     if scheme.name not in _ENCODERS:
         raise TypeError(f"{name}: nothing is rounded to {scheme}")
-    return _ENCODERS[scheme.name](weight, scheme, name=name, search=search, threads=threads)
+    return _ENCODERS[scheme.name](weight, scheme, name=name, search=search, importance=importance, threads=threads)
 
 
 class _Encoder(Protocol):
-    def __call__(self, weight: Encoded, scheme: Any, /, *, name: str, search: bool, threads: int) -> Storable: ...
+    def __call__(
+        self, weight: Encoded, scheme: Any, /, *, name: str, search: bool, importance: Importance | None, threads: int
+    ) -> Storable: ...
 
 
-def _int8(weight: Encoded, scheme: Int8Scheme, *, name: str, search: bool, threads: int) -> Int8:
+def _int8(
+    weight: Encoded, scheme: Int8Scheme, *, name: str, search: bool, importance: Importance | None, threads: int
+) -> Int8:
     activation = ActivationScales(scheme.activation_group)
     return encode_int8(weight, name=name, group=scheme.group, activation=activation, threads=threads)
 
 
-def _int4(weight: Encoded, scheme: Int4Scheme, *, name: str, search: bool, threads: int) -> Int4:
+def _int4(
+    weight: Encoded, scheme: Int4Scheme, *, name: str, search: bool, importance: Importance | None, threads: int
+) -> Int4:
     return encode_int4(
         weight,
         name=name,
         group=scheme.group,
         offset=scheme.offset,
         search=search,
+        importance=importance,
         activation=ActivationScales(scheme.activation_group),
         threads=threads,
     )
 
 
-def _codebook(weight: Encoded, scheme: CodebookScheme, *, name: str, search: bool, threads: int) -> Codebook:
+def _codebook(
+    weight: Encoded, scheme: CodebookScheme, *, name: str, search: bool, importance: Importance | None, threads: int
+) -> Codebook:
     return encode_codebook(
         weight,
         name=name,
         table=scheme.table,
         group=scheme.group,
         search=search,
+        importance=importance,
         activation=ActivationScales(scheme.activation_group),
         threads=threads,
     )

@@ -17,6 +17,8 @@ from honed.encodings.base import Encoded
 from honed.errors import UnsupportedError
 
 Runs = NDArray[np.float32]
+Importance = NDArray[np.float64]
+"""Of each input of a matrix, [in]: what a squared error of its weights counts, such as the mean square of the input."""
 CHUNK_VALUES = 1 << 17
 """Values of a chunk: half a megabyte of float32, about a second-level cache."""
 
@@ -36,7 +38,7 @@ def for_each_chunk(
         rows = slice(first, min(first + step, height))
         values = weight.decode(rows)
         _refuse_not_finite(values, first, name)
-        encode(rows, _as_runs(values, run))
+        encode(rows, as_runs(values, run))
 
     starts = range(0, height, step)
     if threads == 1 or len(starts) == 1:
@@ -57,6 +59,15 @@ def matrix_shape(weight: Encoded, name: str) -> tuple[int, int]:
     if len(weight.shape) != 2 or 0 in weight.shape:
         raise UnsupportedError(f"{name}: only a matrix can be quantized, not shape {tuple(weight.shape)}")
     return weight.shape[0], weight.shape[1]
+
+
+def counted(importance: Importance | None, rows: int, run: int) -> Runs | None:
+    """How much the error of each value of so many rows counts, in the layout of their runs."""
+    if importance is None:
+        return None
+    mean = float(importance.mean())
+    relative = (importance / (mean if mean > 0 else 1.0)).astype(np.float32)
+    return as_runs(np.ascontiguousarray(np.broadcast_to(relative, (rows, len(relative)))), run)
 
 
 def as_rows(codes: NDArray[np.generic], height: int, width: int) -> NDArray[np.generic]:
@@ -85,7 +96,8 @@ def covering_scales(
     return scales
 
 
-def _as_runs(values: NDArray[np.float32], run: int) -> Runs:
+def as_runs(values: NDArray[np.float32], run: int) -> Runs:
+    """[height, width] to [run, count]: ceil(width / run) columns for each row, a short last run filled with zeros."""
     missing = -values.shape[1] % run
     if missing:
         values = np.pad(values, ((0, 0), (0, missing)))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from honed.encodings.activation import ActivationScales
 from honed.encodings.base import Encoded
-from honed.encodings.grouping import Runs, as_rows, covering_scales, for_each_chunk, matrix_shape
+from honed.encodings.grouping import Importance, Runs, as_rows, counted, covering_scales, for_each_chunk, matrix_shape
 from honed.encodings.groups import GROUPS
 from honed.encodings.int4 import Int4, Offset
 from honed.encodings.int4_minimum import fit_lines, nearest_codes
@@ -45,15 +45,16 @@ def encode_int4(
     group: int = 32,
     offset: Offset = "zero_point",
     search: bool = True,
+    importance: Importance | None = None,
     activation: ActivationScales | None = None,
     threads: int = 1,
 ) -> Int4:
     """Encodes a matrix with a float16 scale and an offset of the kind asked for, for each `group` inputs of a row.
 
     Without `search` every value inside the range of its group decodes to within half a scale; with it the squared
-    error of each group is never larger than without. A symmetric scale may be negative, so that the value of
-    largest magnitude always takes the code 0 (-8). Errors name the weight: UnsupportedError for NaN, infinity or
-    magnitudes beyond a float16 scale.
+    error of each group, each weight counted by the `importance` of its input, is never larger than without. A symmetric
+    scale may be negative, so that the value of largest magnitude always takes the code 0 (-8). Errors name the weight:
+    UnsupportedError for NaN, infinity or magnitudes beyond a float16 scale.
     """
     if group not in GROUPS:
         raise ParameterError("int4 group", group, "must be 32, 64 or 128")
@@ -70,13 +71,14 @@ def encode_int4(
         search = search and width % group == 0
 
     def encode(rows: slice, runs: Runs) -> None:
+        counts = counted(importance, rows.stop - rows.start, group)
         if offset == "minimum":
-            line = fit_lines(runs, search=search, name=name)
+            line = fit_lines(runs, search=search, counts=counts, name=name)
             of_runs, chosen, shifts = nearest_codes(runs, line), line.scales, line.minimums
         else:
             found = _symmetric_range(runs, name) if offset == "symmetric" else _zero_point_range(runs, name)
             if search:
-                found = _search(runs, found, offset == "symmetric")
+                found = _search(runs, found, offset == "symmetric", counts)
             of_runs, chosen, shifts = _nearest(runs, found), found.scales, found.zeros
         of_rows = rows.stop - rows.start
         codes[rows] = as_rows(of_runs.astype(np.uint8), of_rows, width)
@@ -104,12 +106,13 @@ def _zero_point_range(runs: Runs, name: str) -> _Range:
     return _Range(scales, np.clip(zeros, 0, _LARGEST))
 
 
-def _search(runs: Runs, start: _Range, symmetric: bool) -> _Range:
-    best, least = start, _squared_error(runs, start)
+def _search(runs: Runs, start: _Range, symmetric: bool, counts: Runs | None) -> _Range:
+    best, least = start, _squared_error(runs, start, counts)
     for candidate in _candidates(start, symmetric):
-        best, least = _better(runs, best, least, candidate)
+        best, least = _better(best, least, candidate, _squared_error(runs, candidate, counts))
     for _ in range(_REFITS):
-        best, least = _better(runs, best, least, _refitted(runs, best))
+        refitted = _refitted(runs, best, counts)
+        best, least = _better(best, least, refitted, _squared_error(runs, refitted, counts))
     return best
 
 
@@ -125,15 +128,15 @@ def _candidates(start: _Range, symmetric: bool) -> Iterator[_Range]:
             yield _Range(scales, np.clip(start.zeros + shift, 0, _LARGEST))
 
 
-def _refitted(runs: Runs, found: _Range) -> _Range:
+def _refitted(runs: Runs, found: _Range, counts: Runs | None) -> _Range:
     steps = _nearest(runs, found) - found.zeros
-    weight = (steps * steps).sum(axis=0)
-    fitted = (steps * runs).sum(axis=0) / np.where(weight == 0, 1, weight)
+    counting = steps if counts is None else steps * counts
+    weight = (counting * steps).sum(axis=0)
+    fitted = (counting * runs).sum(axis=0) / np.where(weight == 0, 1, weight)
     return _Range(_rounded(np.where(weight == 0, found.scales, fitted)), found.zeros)
 
 
-def _better(runs: Runs, best: _Range, least: Scales, candidate: _Range) -> tuple[_Range, Scales]:
-    error = _squared_error(runs, candidate)
+def _better(best: _Range, least: Scales, candidate: _Range, error: Scales) -> tuple[_Range, Scales]:
     wins = error < least
     return (
         _Range(np.where(wins, candidate.scales, best.scales), np.where(wins, candidate.zeros, best.zeros)),
@@ -141,12 +144,14 @@ def _better(runs: Runs, best: _Range, least: Scales, candidate: _Range) -> tuple
     )
 
 
-def _squared_error(runs: Runs, candidate: _Range) -> Scales:
+def _squared_error(runs: Runs, candidate: _Range, counts: Runs | None) -> Scales:
     values = _nearest(runs, candidate)
     values -= candidate.zeros
     values *= candidate.scales
     values -= runs
     np.multiply(values, values, out=values)
+    if counts is not None:
+        values *= counts
     error: Scales = values.sum(axis=0)
     return error
 

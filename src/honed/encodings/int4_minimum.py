@@ -30,8 +30,9 @@ class Line:
     minimums: Floats
 
 
-def fit_lines(runs: Runs, *, search: bool, name: str) -> Line:
-    """The line of each run. UnsupportedError naming the weight where values are beyond float16."""
+def fit_lines(runs: Runs, *, search: bool, name: str, counts: Runs | None = None) -> Line:
+    """The line of each run; `counts`: what the squared error of each value counts. UnsupportedError naming the weight
+    where values are beyond float16."""
     low, high = runs.min(axis=0), runs.max(axis=0)
     if max(float(high.max()), -float(low.min())) > _HALF_MAX:
         raise UnsupportedError(
@@ -41,12 +42,14 @@ def fit_lines(runs: Runs, *, search: bool, name: str) -> Line:
     best = _covering(low, high)
     if not search:
         return best
-    least = _squared_error(runs, best)
+    least = _squared_error(runs, best, counts)
     middle, reach = (low + high) / 2, (high - low) / 2
     for shrink in _SHRINKS:
-        best, least = _better(runs, best, least, _covering(middle - shrink * reach, middle + shrink * reach))
+        narrower = _covering(middle - shrink * reach, middle + shrink * reach)
+        best, least = _better(best, least, narrower, _squared_error(runs, narrower, counts))
     for _ in range(_REFITS):
-        best, least = _better(runs, best, least, _refitted(runs, best))
+        refitted = _refitted(runs, best, counts)
+        best, least = _better(best, least, refitted, _squared_error(runs, refitted, counts))
     return best
 
 
@@ -65,31 +68,38 @@ def _covering(low: Floats, high: Floats) -> Line:
     return Line(_half((high - minimums) / _LARGEST), minimums)
 
 
-def _refitted(runs: Runs, line: Line) -> Line:
+def _refitted(runs: Runs, line: Line, counts: Runs | None) -> Line:
     """Least squares of the values over their codes; a run of one code keeps its line."""
     codes = nearest_codes(runs, line)
-    count = np.float32(runs.shape[0])
-    code_mean, value_mean = codes.mean(axis=0), runs.mean(axis=0)
-    spread = (codes * codes).sum(axis=0) - count * code_mean * code_mean
-    slope = ((codes * runs).sum(axis=0) - count * code_mean * value_mean) / np.where(spread > 0, spread, np.float32(1))
+    if counts is None:
+        count: Floats | np.float32 = np.float32(runs.shape[0])
+        code_mean, value_mean, counting = codes.mean(axis=0), runs.mean(axis=0), codes
+    else:
+        count = counts.sum(axis=0)
+        counting, divisor = codes * counts, np.where(count > 0, count, np.float32(1))
+        code_mean, value_mean = counting.sum(axis=0) / divisor, (runs * counts).sum(axis=0) / divisor
+    spread = (counting * codes).sum(axis=0) - count * code_mean * code_mean
+    slope = (counting * runs).sum(axis=0) - count * code_mean * value_mean
+    slope /= np.where(spread > 0, spread, np.float32(1))
     fits = (spread > 0) & (slope > 0)
     scales = np.where(fits, _half(slope), line.scales)
     return Line(scales, np.where(fits, _half(value_mean - scales * code_mean), line.minimums))
 
 
-def _better(runs: Runs, best: Line, least: Floats, candidate: Line) -> tuple[Line, Floats]:
-    error = _squared_error(runs, candidate)
+def _better(best: Line, least: Floats, candidate: Line, error: Floats) -> tuple[Line, Floats]:
     wins = error < least
     kept = Line(np.where(wins, candidate.scales, best.scales), np.where(wins, candidate.minimums, best.minimums))
     return kept, np.where(wins, error, least)
 
 
-def _squared_error(runs: Runs, line: Line) -> Floats:
+def _squared_error(runs: Runs, line: Line, counts: Runs | None) -> Floats:
     values = nearest_codes(runs, line)
     values *= line.scales
     values += line.minimums
     values -= runs
     np.multiply(values, values, out=values)
+    if counts is not None:
+        values *= counts
     error: Floats = values.sum(axis=0)
     return error
 

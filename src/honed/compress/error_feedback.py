@@ -1,0 +1,81 @@
+"""Rounds a matrix input by input, and carries the error of each into those that are not rounded yet (GPTQ).
+
+Of W [out, in] and the Gram matrix H of what enters, the change of the outputs is tr((W - Q) H (W - Q)^T). After an
+input is rounded, what is least of it is reached by moving all later ones along a row of the upper Cholesky factor of
+the inverse of H (Frantar et al. 2022, "GPTQ", algorithm 1; Frantar and Alistarh 2022, "Optimal Brain Compression").
+Sums are in float64. Not here: where H comes from (`observe.py`), and the grids (`encodings/column_grid.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honed.encodings.column_grid import Gridded, column_grid, join_groups
+
+Wide = NDArray[np.float64]
+AT_ONCE = 128
+"""Inputs between which errors move one by one; into those behind them they move once for all. Of every group size a
+multiple, so that a group that is reached has got all that moves into it."""
+Encode = Callable[[NDArray[np.float32], slice], Gridded]
+"""Some inputs of a matrix, [out, those], to the encoding that is asked for, each weight by itself."""
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """How errors of the inputs of one matrix move: `order` says how they are taken, `factor` is upper triangular."""
+
+    order: NDArray[np.intp]
+    factor: Wide
+
+
+def feedback(gram: Wide, *, damping: float, by_activation: bool) -> Feedback:
+    """`gram` [in, in]; `damping` is a share of its mean diagonal that is added to the diagonal. Inputs are taken as
+    they lie, or by descending mean square: what weighs most is rounded while the most is left to make up for it. An
+    input that is always zero moves nothing.
+
+    Source: the papers above; the factor is found without the inverse: of the Cholesky factor L of H with its inputs
+    in reverse, the inverse in reverse is it.
+    """
+    squares = np.diag(gram).copy()
+    order = np.argsort(-squares, kind="stable") if by_activation else np.arange(len(squares))
+    damped = gram[np.ix_(order, order)]
+    diagonal = np.diag(damped).copy()
+    mean = float(diagonal.mean())
+    damped[np.diag_indices_from(damped)] = np.where(diagonal > 0, diagonal, 1.0) + damping * (mean if mean > 0 else 1.0)
+    lower = np.linalg.cholesky(damped[::-1, ::-1])
+    return Feedback(order, np.linalg.solve(lower, np.eye(len(lower)))[::-1, ::-1])
+
+
+def round_with_feedback(weight: NDArray[np.float32], found: Feedback, encode: Encode, *, refit: bool) -> Gridded:
+    """W [out, in] in the encoding that `encode` gives.
+
+    `refit`: the scales of a group are found when its first input is reached, of weights as moved so far, which asks for
+    inputs that are taken as they lie and for whole groups; otherwise they are those of the weights as they were.
+    """
+    rows, width = weight.shape
+    order, factor = found.order, found.factor
+    moved = np.ascontiguousarray(weight.T[order], dtype=np.float64)
+    whole = encode(weight, slice(None))
+    group = whole.group if refit else None
+    grid, parts = column_grid(whole), list[Gridded]()
+    codes = np.empty((width, rows), whole.codes.dtype)
+    for first in range(0, width, AT_ONCE):
+        last = min(first + AT_ONCE, width)
+        errors = np.empty((last - first, rows))
+        for place in range(first, last):
+            column = int(order[place])
+            if group is not None and column % group == 0:
+                inputs = slice(place, place + group)
+                parts.append(encode(np.ascontiguousarray(moved[inputs].T, dtype=np.float32), inputs))
+                grid = column_grid(parts[-1])
+            codes[column], decoded = grid.round(column if group is None else column % group, moved[place])
+            error = (moved[place] - decoded) / factor[place, place]
+            moved[place + 1 : last] -= np.outer(factor[place, place + 1 : last], error)
+            errors[place - first] = error
+        moved[last:] -= factor[first:last, last:].T @ errors
+    codes = np.ascontiguousarray(codes.T)
+    return grid.encoded(codes) if group is None else join_groups(parts, codes)

@@ -1,0 +1,108 @@
+"""GPTQ (Frantar et al. 2022): every linear layer to int8, int4 or a codebook, input by input, each error made up for.
+
+What a weight becomes is chosen as for `round_to_nearest`; which codes it has is chosen so that the outputs on
+calibration text change least, block by block, each told of what enters it where all before it are rounded. How is in
+`error_feedback.py`. Embeddings, norms and biases stay dense.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from honed.compress.base import ModelState, Weights
+from honed.compress.error_feedback import Feedback, feedback, round_with_feedback
+from honed.compress.layer_schemes import LayerSchemes, choose_schemes
+from honed.compress.layer_settings import EncodingSettings
+from honed.compress.linears import HEAD, find_linears
+from honed.compress.needs import Needs, Observed
+from honed.compress.weights import ChangedWeights
+from honed.encodings.base import Encoded
+from honed.encodings.column_grid import Gridded
+from honed.encodings.dense import Dense
+from honed.encodings.encode import encode
+
+
+class GptqSettings(EncodingSettings):
+    """Settings of the pass `gptq`.
+
+    damping: a share of the mean of the diagonal of the Gram matrix that is added to the diagonal. order: inputs as they
+    lie (`stored`), or those of the largest activations first. groups: the scales of a group are those of the weights as
+    they were (`static`), or of the weights as moved when it is reached (`moved`).
+    """
+
+    kind: Annotated[Literal["gptq"], Field(alias="pass")]
+    damping: Annotated[float, Field(gt=0, le=1)] = 0.01
+    order: Literal["stored", "activation"] = "activation"
+    groups: Literal["static", "moved"] = "static"
+
+    @model_validator(mode="after")
+    def _groups_in_order(self) -> GptqSettings:
+        if self.groups == "moved" and self.order == "activation":
+            raise ValueError("groups: moved needs order: stored, as a group is reached at once only there")
+        return self
+
+
+@dataclass(frozen=True)
+class Gptq:
+    """See `compress.base.Pass`."""
+
+    settings: GptqSettings
+    needs: ClassVar[Needs] = Needs(frozenset({"gram"}), "blocks")
+
+    def apply(self, state: ModelState, observed: Observed, *, threads: int) -> ModelState:
+        """`threads` has no effect on what is found."""
+        linears = find_linears(state.model)
+        measured = {HEAD: linears.embedding.name} if linears.tied else {}
+        own = {name for name in state.weights if measured.get(name, name) in observed.linears}
+        chosen = choose_schemes(state.model, state.weights, self.settings, own)
+        rounding = _Rounding(state.weights, chosen, observed, measured, self.settings, threads)
+        return replace(
+            state,
+            weights=ChangedWeights(state.weights, rounding.weight, frozenset(chosen.schemes)),
+            schemes={**state.schemes, **chosen.schemes},
+            inputs=None,
+            notes=(*state.notes, *chosen.notes),
+        )
+
+
+@dataclass
+class _Rounding:
+    """What one block comes to, once it is asked for. measured: by which names weights go in what is observed, where by
+    others than their own."""
+
+    weights: Weights
+    chosen: LayerSchemes
+    observed: Observed
+    measured: Mapping[str, str]
+    settings: GptqSettings
+    threads: int
+    last: tuple[NDArray[np.float64], Feedback] | None = None
+
+    def weight(self, name: str) -> Encoded:
+        scheme, search = self.chosen.schemes[name], self.chosen.settings[name].weights.search
+
+        def plainly(values: NDArray[np.float32], inputs: slice) -> Gridded:
+            dense, counts = Dense(values, "float32"), squares[inputs]
+            found = encode(dense, scheme, name=name, search=search, importance=counts, threads=self.threads)
+            assert isinstance(found, Gridded)  # what `choose_schemes` gives
+            return found
+
+        gram = self.observed.inputs().gram[self.measured.get(name, name)]
+        squares = gram.diagonal()
+        values = self.weights[name].decode()
+        refit = self.settings.groups == "moved"
+        return round_with_feedback(values, self._feedback(gram), plainly, refit=refit)
+
+    def _feedback(self, gram: NDArray[np.float64]) -> Feedback:
+        """Layers with one input are told of one matrix, and ask one after the other."""
+        if self.last is None or self.last[0] is not gram:
+            settings = self.settings
+            found = feedback(gram, damping=settings.damping, by_activation=settings.order == "activation")
+            self.last = gram, found
+        return self.last[1]
