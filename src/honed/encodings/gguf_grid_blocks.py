@@ -57,7 +57,8 @@ def _widened(codes: NDArray[np.uint8], upper: NDArray[np.uint8] | NDArray[np.uin
 def _signed(name: GridName, codes: NDArray[np.integer], of_signs: Codes) -> Codes:
     """Points by their numbers [n, points], with their signs."""
     magnitudes = grid(name)[codes].reshape(len(codes), 256)
-    return magnitudes * of_signs.reshape(magnitudes.shape)
+    found: Codes = magnitudes * of_signs.reshape(magnitudes.shape)
+    return found
 
 
 def _odd(levels: NDArray[np.integer]) -> Codes:
@@ -68,7 +69,8 @@ def _odd(levels: NDArray[np.integer]) -> Codes:
 
 def _sevens(words: NDArray[np.uint32]) -> Codes:
     """The signs of the four sevens of bits of each word: [n, 32 * words]."""
-    return even_signs()[(words[:, :, None] >> _SEVENS) & np.uint32(127)].reshape(len(words), -1)
+    found: Codes = even_signs()[(words[:, :, None] >> _SEVENS) & np.uint32(127)].reshape(len(words), -1)
+    return found
 
 
 def _levels_above(words: NDArray[np.uint32]) -> Codes:
@@ -138,7 +140,8 @@ def iq1_m_factor(blocks: Blocks) -> NDArray[np.float16]:
     """The scale of a block, whose four halves of bytes stand above the levels in their four words: [n]."""
     parts = blocks["scales"] >> np.uint16(12)
     bits = parts[:, 0] | parts[:, 1] << np.uint16(4) | parts[:, 2] << np.uint16(8) | parts[:, 3] << np.uint16(12)
-    return bits.astype(np.uint16).view(np.float16)
+    found: NDArray[np.float16] = bits.astype(np.uint16).view(np.float16)
+    return found
 
 
 POINTS: dict[str, Points] = {

@@ -80,7 +80,7 @@ def grid(name: GridName) -> NDArray[np.int8]:
     bits = np.frombuffer(zlib.decompress(base64.b85decode(_CHOSEN[name])), dtype=np.uint8)
     chosen = np.flatnonzero(np.unpackbits(bits, bitorder="little"))
     width = 4 if len(coordinates) == 8 else 8
-    points = coordinates[chosen[:, None] // len(coordinates) ** np.arange(width) % len(coordinates)]
+    points: NDArray[np.int8] = coordinates[chosen[:, None] // len(coordinates) ** np.arange(width) % len(coordinates)]
     points.flags.writeable = False
     return points
 
@@ -99,6 +99,6 @@ def even_signs() -> NDArray[np.int8]:
     """The signs of seven bits, whose eighth is the one that makes the number of minus signs even: [128, 8]."""
     numbers = np.arange(128)
     odd = np.unpackbits(numbers.astype(np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.intp) & 1
-    found = signs()[numbers | odd << 7]
+    found: NDArray[np.int8] = signs()[numbers | odd << 7]
     found.flags.writeable = False
     return found

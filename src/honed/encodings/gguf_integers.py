@@ -116,10 +116,11 @@ def to_super_blocks(weight: GgufBlocks) -> SuperBlocks:
     if weight.type_name == "IQ4_XS":
         flat = blocks.reshape(-1)
         indices = four_bit_indices(flat).reshape(weight.shape)
-        levels = levels_of_iq4_xs(flat).view(np.uint8).reshape(weight.shape[0], -1)
-        return SuperBlocks(indices, _column(blocks, "d"), None, levels, 0, GROUP, GGML_VALUES)
+        of_groups = levels_of_iq4_xs(flat).view(np.uint8).reshape(weight.shape[0], -1)
+        return SuperBlocks(indices, _column(blocks, "d"), None, of_groups, 0, GROUP, GGML_VALUES)
     rows, zero = weight.shape[0], {"Q6_K": 32, "Q3_K": 4}.get(weight.type_name, 0)
     codes = (_codes(weight, blocks) + np.int8(zero)).view(np.uint8)
+    levels: NDArray[np.uint8] | None
     match weight.type_name:
         case "Q5_1":
             levels = None
