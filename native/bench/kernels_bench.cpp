@@ -68,6 +68,7 @@ constexpr Mode kModes[] = {
     {"q2_k", &KernelTable::matmul_blocks, WeightKind::blocks, 32, 32, Int4Offset::symmetric, BlockForm::q2_k},
     {"q3_k", &KernelTable::matmul_blocks, WeightKind::blocks, 32, 32, Int4Offset::symmetric, BlockForm::q3_k},
     {"iq4_xs", &KernelTable::matmul_blocks, WeightKind::blocks, 32, 32, Int4Offset::symmetric, BlockForm::iq4_xs},
+    {"iq2_xs", &KernelTable::matmul_blocks, WeightKind::blocks, 32, 32, Int4Offset::symmetric, BlockForm::iq2_xs},
 };
 
 struct Options {

@@ -26,7 +26,8 @@ namespace {
 constexpr std::array kFloatNames{"float32", "bfloat16", "float16"};
 constexpr std::array kBlockNames{"Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0",   "Q4_K",
                                  "Q5_K", "Q6_K", "Q2_K", "Q3_K", "IQ4_NL", "IQ4_XS"};
-constexpr std::array kFormNames{"Q4_K", "Q5_K", "Q5_1", "Q6_K", "Q2_K", "Q3_K", "IQ4_XS"};
+constexpr std::array kFormNames{"Q4_K",  "Q5_K",    "Q5_1",    "Q6_K",  "Q2_K",   "Q3_K",  "IQ4_XS",
+                                "IQ3_S", "IQ3_XXS", "IQ2_XXS", "IQ1_S", "IQ2_XS", "IQ2_S", "IQ1_M"};
 constexpr std::array kOffsetNames{"symmetric", "zero_point", "minimum"};
 
 FloatType float_type(const std::string& dtype) { return static_cast<FloatType>(index_of(kFloatNames, "dtype", dtype)); }

@@ -78,7 +78,8 @@ inline constexpr float kGateLimit = 7.0f;
 //                           acc = fma(float(dot_g) * scale_g, wscale_g, acc), then, if minimum,
 //                           acc = fma(float(sum_g) * scale_g, min_g, acc)
 //   codebook                as int4 without minimum, dot_g over codebook[code]
-//   blocks (activation_group 32; of iq4_xs dot_g over the values of the codes), for each group in ascending k, scale_g that of its 32 k
+//   blocks (activation_group 32), for each group in ascending k, scale_g that of its 32 k, dot_g over the values of the
+//   codes where there are some and d times the factor of the form
 //                           acc = fma(float(dot_g) * scale_g, d * float(level), acc), then, if minimum,
 //                           acc = fma(float(sum_g) * scale_g, -(m * float(minimum level)), acc), sum_g of the group;
 //                           of q5_1 d and m stand in place of the products

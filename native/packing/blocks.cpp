@@ -64,10 +64,9 @@ void BlocksBuilder::check_values(const BlockRows& rows, const Placement& placeme
   std::atomic<int64_t> bad_codes{-1};
   std::atomic<int64_t> bad_factors{-1};
   threads_.for_each(placement.rows, [&](int64_t row, int) noexcept {
-    uint8_t bits = 0;
-    for (int64_t i = row * k; i < (row + 1) * k; ++i) bits |= rows.codes[i];
-    // The largest codes are all ones in binary.
-    if ((bits & ~shape_.largest) != 0) bad_codes.store(row, std::memory_order_relaxed);
+    uint8_t greatest = 0;
+    for (int64_t i = row * k; i < (row + 1) * k; ++i) greatest = std::max(greatest, rows.codes[i]);
+    if (greatest > shape_.largest) bad_codes.store(row, std::memory_order_relaxed);
     bool finite = true;
     for (int64_t i = row * supers; i < (row + 1) * supers; ++i) {
       finite = finite && float16_is_finite(rows.d[i]) && (rows.m == nullptr || float16_is_finite(rows.m[i]));

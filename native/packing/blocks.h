@@ -19,8 +19,8 @@ struct BlockRows {
   const uint8_t* codes;   // [rows][k]
   const uint16_t* d;      // f16 bits, [rows][super_blocks()]
   const uint16_t* m;      // the same
-  const uint8_t* levels;  // [rows][k / 32][2]: scale and minimum, or where groups are of 16 the levels of both; of
-                          // iq4_xs [rows][k / 32]
+  const uint8_t* levels;  // [rows][k / 32][2]: scale and minimum, or where groups are of 16 the levels of both; with
+                          // values of 32 k [rows][k / 32]
 };
 
 class BlocksBuilder {

@@ -11,6 +11,22 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+SuperBlockType = Literal[
+    "Q2_K",
+    "Q3_K",
+    "Q4_K",
+    "Q5_K",
+    "Q5_1",
+    "Q6_K",
+    "IQ4_XS",
+    "IQ3_S",
+    "IQ3_XXS",
+    "IQ2_XXS",
+    "IQ1_S",
+    "IQ2_XS",
+    "IQ2_S",
+    "IQ1_M",
+]
 PAGE_TOKENS: int
 PANEL_COLUMNS: int
 LAYOUT_VERSION: int
@@ -123,7 +139,7 @@ class BlocksBuilder:
         self,
         n: int,
         k: int,
-        type_name: Literal["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q5_1", "Q6_K", "IQ4_XS"],
+        type_name: SuperBlockType,
         threads: int = 1,
     ) -> None: ...
     def place(
@@ -135,10 +151,10 @@ class BlocksBuilder:
         first_column: int,
         tile_step: int,
     ) -> None:
-        """codes [rows, k], of Q6_K 32 more than its values, of Q3_K 4; of IQ4_XS numbers of its values; d and m (not
-        Q3_K, Q6_K, IQ4_XS) [rows, super-blocks]; levels (not Q5_1) [rows, k / 32 * 2]: of each 32 inputs scale and
-        minimum; of Q3_K and Q6_K the int8 scales of the first and second 16, of Q2_K scale | minimum << 4 of each; of
-        IQ4_XS [rows, k / 32], int8."""
+        """codes [rows, k], of Q6_K 32 more than its values, of Q3_K 4; of IQ1 to IQ4 places of their values; d and m
+        (not Q3_K, Q6_K, IQ1 to IQ4) [rows, super-blocks]; levels (not Q5_1) [rows, k / 32 * 2]: of each 32 inputs
+        scale and minimum; of Q3_K, Q6_K, IQ1_M, IQ2_XS and IQ2_S the int8 scales of the first and second 16, of Q2_K
+        scale | minimum << 4 of each; of the other IQ [rows, k / 32], int8."""
     def finish(self) -> Weight: ...
 
 # Matrices whose panels were packed before, by a builder of the same arguments and the same LAYOUT_VERSION: the panels
@@ -157,9 +173,7 @@ def prepacked_int4(
 def prepacked_codebook(
     n: int, k: int, group: int, codebook: NDArray[np.int8] | memoryview, panels: Bytes
 ) -> Weight: ...
-def prepacked_blocks(
-    n: int, k: int, type_name: Literal["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q5_1", "Q6_K", "IQ4_XS"], panels: Bytes
-) -> Weight: ...
+def prepacked_blocks(n: int, k: int, type_name: SuperBlockType, panels: Bytes) -> Weight: ...
 
 class Slot:
     def __init__(

@@ -29,7 +29,7 @@ from tiny_models import MemoryCheckpoint, golden, whole
 
 BY_NAME = {entry.name: entry for entry in FORMATS.values()}
 ALL_TYPES = [name for name, entry in BY_NAME.items() if entry.codes is not None]
-TABLE_TYPES = [name for name in ALL_TYPES if name not in ("TQ1_0", "TQ2_0", "MXFP4")]
+TABLE_TYPES = [name for name in ALL_TYPES if not name.startswith(("TQ", "IQ1", "IQ2", "IQ3", "MXFP4"))]
 WIDE = 256
 """A width that every block format divides."""
 
@@ -41,10 +41,15 @@ def random_blocks(name: str, shape: tuple[int, int], seed: int) -> GgufBlocks:
     data = rng.integers(0, 256, shape[0] * shape[1] // entry.values * entry.nbytes, dtype=np.uint8)
     records = data.view(entry.layout)
     for field in entry.scales:
-        size = 2.0**-14 if name.endswith(("_K", "_XS")) else 2.0**-9
+        size = 2.0**-14 if name.endswith(("_K", "_XS", "XXS", "_S")) else 2.0**-9
         records[field] = (rng.uniform(0.5, 1.5, len(records)) * rng.choice([-size, size], len(records))).astype("<f2")
     if name == "MXFP4":
         records["exponent"] = rng.integers(118, 122, len(records))
+    if name == "IQ1_M":  # whose scale is in four places
+        bits = (rng.uniform(0.5, 1.5, len(records)) * 2.0**-10).astype("<f2").view(np.uint16)
+        for place in range(4):
+            records["scales"][:, place] &= 0x0FFF
+            records["scales"][:, place] |= (bits >> (4 * place) & 15) << 12
     return GgufBlocks(entry, data, shape)
 
 
@@ -74,7 +79,7 @@ MIXES: dict[str, dict[str, str]] = {
     "q unlike k unlike v": {"q_proj": "Q4_1", "k_proj": "Q5_0", "v_proj": "Q8_0"},
     "gate unlike up": {"gate_proj": "Q4_0", "up_proj": "Q4_1"},
     "one that runs decoded": {"v_proj": "F16", "down_proj": "F16"},
-    "points of a grid, which run decoded": {"v_proj": "IQ3_S", "down_proj": "IQ1_S", "embed": "IQ2_XS"},
+    "a table that is looked up decoded": {"embed": "IQ3_S"},
     **{f"everything in {name}": {"": name} for name in ALL_TYPES},
 }
 

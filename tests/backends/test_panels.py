@@ -31,6 +31,7 @@ FORMATS: list[Format] = [
     BlocksFormat("Q2_K"),
     BlocksFormat("Q3_K"),
     BlocksFormat("IQ4_XS"),
+    BlocksFormat("IQ2_XS"),
     BlocksFormat("Q4_K"),
     BlocksFormat("Q5_K"),
     BlocksFormat("Q5_1"),

@@ -234,9 +234,11 @@ def test_a_codebook_is_packed_as_int4_is() -> None:
 
 SIZES_OF_FORMS = [
     *[("Q4_K", 4736), ("Q5_K", 8832), ("Q5_1", 9216), ("Q6_K", 8768), ("Q2_K", 4736), ("Q3_K", 4672)],
-    ("IQ4_XS", 4416),
+    *[(name, 4416) for name in ("IQ4_XS", "IQ3_S", "IQ3_XXS", "IQ2_XXS", "IQ1_S")],
+    *[(name, 4672) for name in ("IQ2_XS", "IQ2_S", "IQ1_M")],
 ]
-NO_MINIMUM = ("Q6_K", "Q3_K", "IQ4_XS")
+NO_MINIMUM = ("Q6_K", "Q3_K", *(name for name, _ in SIZES_OF_FORMS if name.startswith("IQ")))
+ONE_LEVEL = ("IQ4_XS", "IQ3_S", "IQ3_XXS", "IQ2_XXS", "IQ1_S")
 BlockArrays = dict[str, NDArray[Any] | None]
 
 
@@ -247,7 +249,7 @@ def block_arrays(name: str, rows: int, k: int) -> BlockArrays:
         "codes": np.ones((rows, k), np.uint8),
         "d": ones,
         "m": None if name in NO_MINIMUM else ones.copy(),
-        "levels": None if name == "Q5_1" else np.ones((rows, k // (32 if name == "IQ4_XS" else 16)), np.uint8),
+        "levels": None if name == "Q5_1" else np.ones((rows, k // (32 if name in ONE_LEVEL else 16)), np.uint8),
     }
 
 
@@ -266,7 +268,8 @@ def test_super_blocks(name: Any, nbytes: int) -> None:
 
 @pytest.mark.parametrize("name", [name for name, _ in SIZES_OF_FORMS])
 def test_super_blocks_out_of_range(name: Any) -> None:
-    largest = {"Q2_K": 15, "Q3_K": 15, "Q4_K": 15, "IQ4_XS": 15, "Q6_K": 63}.get(name, 31)
+    largest = {"Q2_K": 15, "Q3_K": 15, "Q4_K": 15, "Q6_K": 63, "Q5_K": 31, "Q5_1": 31}.get(name, 5)
+    largest = 15 if name in ("IQ4_XS", "IQ3_S", "IQ3_XXS") else largest
     has_minimum = name not in NO_MINIMUM
 
     def refuses(match: str, **changed: NDArray[Any] | None) -> None:

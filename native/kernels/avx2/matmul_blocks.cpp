@@ -2,7 +2,7 @@
 //
 // Codes are the unsigned operand of the byte multiply-add as they are. Its int16 results of a few quads are added before
 // they are widened: eight of nibbles (15 * 254 * 8 < 2^15), four of five bits (31 * 254 * 4), two of six (63 * 254 * 2).
-// Of the values of iq4_xs, as in matmul_codebook.cpp, the magnitude is unsigned and the sign goes to the activations.
+// Of values, as in matmul_codebook.cpp, the magnitude is unsigned and the sign goes to the activations.
 #include "kernels/avx2/epilogue.h"
 #include "kernels/avx2/rows.h"
 #include "kernels/avx2/slots.h"
@@ -125,23 +125,38 @@ template <int Rows>
   }
 }
 
-// Adds 32 k of nibbles, which stand for kFourBitValues, to 16 columns; they lie as those of `add_nibbles`.
-template <int Rows>
-[[gnu::always_inline]] inline void add_values(const Block<Rows>& x, int64_t k, const uint8_t* codes,
+// What a form with values is multiplied by: as iq4_xs or, in groups of 16, as iq2_xs.
+struct Values {
+  __m256i table;
+  __m256 factor;
+};
+
+inline Values values_of(BlockForm form) {
+  const BlockShape& shape = kBlockShapes[static_cast<int>(form)];
+  if (shape.values == nullptr) return {_mm256_setzero_si256(), _mm256_set1_ps(1.0f)};
+  const __m128i values = _mm_loadu_si128(reinterpret_cast<const __m128i*>(shape.values));
+  return {_mm256_broadcastsi128_si256(values), _mm256_set1_ps(shape.factor)};
+}
+
+// Adds 32 k of nibbles, which stand for values, to 16 columns; they lie as those of `add_nibbles`. Only the first or the
+// second 16 k, if not both.
+template <bool First, bool Second, int Rows>
+[[gnu::always_inline]] inline void add_values(const Block<Rows>& x, int64_t k, const uint8_t* codes, __m256i table,
                                               __m256i (&dots)[Rows][kTileVectors]) {
   const __m256i low_nibble = _mm256_set1_epi8(15);
-  const __m128i values = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kFourBitValues));
-  const __m256i table = _mm256_broadcastsi128_si256(values);
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) {
     const uint8_t* cells = codes + i * kCellBytes;
     _mm_prefetch(reinterpret_cast<const char*>(cells + kPrefetchBytes), _MM_HINT_T0);
     for (int v = 0; v < kTileVectors; ++v) {
       const __m256i bytes = load(cells + v * 32);
-      const __m256i first = _mm256_shuffle_epi8(table, _mm256_and_si256(bytes, low_nibble));
-      const __m256i second = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(bytes, 4), low_nibble));
-      add_signed(x, k + i * 4, first, v, dots);
-      add_signed(x, k + kBlock / 2 + i * 4, second, v, dots);
+      if constexpr (First) {
+        add_signed(x, k + i * 4, _mm256_shuffle_epi8(table, _mm256_and_si256(bytes, low_nibble)), v, dots);
+      }
+      if constexpr (Second) {
+        const __m256i upper = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), low_nibble);
+        add_signed(x, k + kBlock / 2 + i * 4, _mm256_shuffle_epi8(table, upper), v, dots);
+      }
     }
   }
 }
@@ -187,7 +202,7 @@ inline void add_scaled(const Block<Rows>& x, int64_t g, const __m256i (&dots)[Ro
 
 // 32 k from block g on.
 template <BlockForm Form, int Rows>
-inline void add_block(const Block<Rows>& x, int64_t g, const uint8_t* head, const uint8_t* codes,
+inline void add_block(const Block<Rows>& x, int64_t g, const uint8_t* head, const uint8_t* codes, const Values& values,
                       __m256 (&result)[Rows][kPanelVectors]) {
   constexpr BlockShape kShape = shape_of<Form>();
   constexpr int kHalfBytes = static_cast<int>(kShape.code_bytes) / 2;
@@ -200,7 +215,13 @@ inline void add_block(const Block<Rows>& x, int64_t g, const uint8_t* head, cons
         const int64_t k = g * kBlock + second * kBlock / 2;
         __m256i dots[Rows][kTileVectors];
         for (int r = 0; r < Rows; ++r) dots[r][0] = dots[r][1] = sum_of_16<-kShape.zero>(x.codes[r] + k);
-        if constexpr (!kShape.nibbles) {
+        if constexpr (Form == BlockForm::iq2_xs) {
+          if (second == 0) {
+            add_values<true, false>(x, g * kBlock, tile, values.table, dots);
+          } else {
+            add_values<false, true>(x, g * kBlock, tile, values.table, dots);
+          }
+        } else if constexpr (!kShape.nibbles) {
           add_bytes<Rows, 4, 2>(x, k, tile + second * 4 * kCellBytes, dots);
         } else if (second == 0) {
           add_half_nibbles<false>(x, k, tile, dots);
@@ -211,7 +232,9 @@ inline void add_block(const Block<Rows>& x, int64_t g, const uint8_t* head, cons
           const int column = first + v * kVector;
           const uint8_t* own = levels + second * kPanelColumns + column;
           constexpr Level kScale = kShape.minimum ? Level::low_half : Level::signed_whole;
-          add_scaled(x, g, dots, v, _mm256_mul_ps(half_at(head, column), level<kScale>(own)), column, result);
+          __m256 d = half_at(head, column);
+          if constexpr (Form == BlockForm::iq2_xs) d = _mm256_mul_ps(d, values.factor);
+          add_scaled(x, g, dots, v, _mm256_mul_ps(d, level<kScale>(own)), column, result);
           if constexpr (kShape.minimum) {
             const __m256 m = half_at(head + kPanelColumns * 2, column);
             const __m256 minimum = Vector::negate(_mm256_mul_ps(m, level<Level::high_half>(own)));
@@ -229,7 +252,7 @@ inline void add_block(const Block<Rows>& x, int64_t g, const uint8_t* head, cons
       if constexpr (Form == BlockForm::q4_k) {
         add_nibbles(x, g * kBlock, tile, dots);
       } else if constexpr (Form == BlockForm::iq4_xs) {
-        add_values(x, g * kBlock, tile, dots);
+        add_values<true, true>(x, g * kBlock, tile, values.table, dots);
       } else {
         add_bytes<Rows, 8, 4>(x, g * kBlock, tile, dots);
       }
@@ -237,7 +260,7 @@ inline void add_block(const Block<Rows>& x, int64_t g, const uint8_t* head, cons
         const int column = first + v * kVector;
         __m256 scale = half_at(head, column);
         if constexpr (!kShape.minimum) {
-          scale = _mm256_mul_ps(scale, level<Level::signed_whole>(levels + column));
+          scale = _mm256_mul_ps(_mm256_mul_ps(scale, values.factor), level<Level::signed_whole>(levels + column));
           add_scaled(x, g, dots, v, scale, column, result);
         } else {
           __m256 minimum = half_at(head + kPanelColumns * 2, column);
@@ -261,6 +284,7 @@ template <BlockForm Form, int Rows>
 void multiply_rows(const MatmulArgs& args, int64_t row, int64_t panel) {
   constexpr BlockShape kShape = shape_of<Form>();
   const Block<Rows> x = block_of<Rows>(args, row);
+  const Values values = values_of(args.block_form);
   const uint8_t* bytes = static_cast<const uint8_t*>(args.panels) + panel * args.panel_bytes;
   __m256 result[Rows][kPanelVectors];
   for (int r = 0; r < Rows; ++r) {
@@ -270,7 +294,7 @@ void multiply_rows(const MatmulArgs& args, int64_t row, int64_t panel) {
     const uint8_t* head = bytes;
     bytes += kShape.head_bytes;
     for (int64_t b = 0; b < kShape.depth / kBlock; ++b) {
-      add_block<Form, Rows>(x, g + b, head, bytes, result);
+      add_block<Form, Rows>(x, g + b, head, bytes, values, result);
       bytes += kShape.code_bytes + kShape.level_bytes;
     }
   }
@@ -296,7 +320,14 @@ void matmul_blocks(const MatmulArgs& args) {
     case BlockForm::q6_k: return multiply<BlockForm::q6_k>(args);
     case BlockForm::q2_k: return multiply<BlockForm::q2_k>(args);
     case BlockForm::q3_k: return multiply<BlockForm::q3_k>(args);
-    case BlockForm::iq4_xs: return multiply<BlockForm::iq4_xs>(args);
+    case BlockForm::iq4_xs:
+    case BlockForm::iq3_s:
+    case BlockForm::iq3_xxs:
+    case BlockForm::iq2_xxs:
+    case BlockForm::iq1_s: return multiply<BlockForm::iq4_xs>(args);
+    case BlockForm::iq2_xs:
+    case BlockForm::iq2_s:
+    case BlockForm::iq1_m: return multiply<BlockForm::iq2_xs>(args);
   }
 }
 

@@ -1,6 +1,6 @@
 // GGUF blocks whose scales are products times int8 activations in groups of 32. Codes are unsigned, as vpdpbusd wants
-// them; the zero point of q6_k is taken away with the sum of the activations of each 16. The values of iq4_xs are looked
-// up 128 higher, which is taken away the same way.
+// them; the zero point of q6_k is taken away with the sum of the activations of each 16. Values are looked up 128 higher,
+// which is taken away the same way.
 #include "kernels/avx512vnni/epilogue.h"
 #include "kernels/avx512vnni/rows.h"
 #include "kernels/avx512vnni/slots.h"
@@ -82,25 +82,49 @@ static inline void add_bytes(const RowBlock& x, int64_t k, const uint8_t* tile, 
   }
 }
 
+// What a form with values is multiplied by: as iq4_xs or, in groups of 16, as iq2_xs.
+struct Values {
+  __m512i table;  // 128 higher
+  __m512 factor;
+};
+
+static inline Values values_of(BlockForm form) {
+  const BlockShape& shape = kBlockShapes[static_cast<int>(form)];
+  if (shape.values == nullptr) return {_mm512_setzero_si512(), _mm512_set1_ps(1.0f)};
+  const __m128i values = _mm_loadu_si128(reinterpret_cast<const __m128i*>(shape.values));
+  const __m512i table = _mm512_xor_si512(_mm512_broadcast_i32x4(values), _mm512_set1_epi8(-128));
+  return {table, _mm512_set1_ps(shape.factor)};
+}
+
 // Starts at -128 * (sum of the activations of block g).
 template <int Rows>
 static inline void start_values(const RowBlock& x, int64_t g, Dots<Rows>& dots) {
   for (int r = 0; r < Rows; ++r) dots.low[r] = dots.high[r] = _mm512_set1_epi32(-128 * x.sums(r)[g]);
 }
 
-// Nibbles, or what they stand for, 128 higher.
-template <bool Values>
-static inline __m512i looked_up(__m512i nibbles) {
-  if constexpr (!Values) return nibbles;
-  const __m128i values = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kFourBitValues));
-  const __m512i table = _mm512_xor_si512(_mm512_broadcast_i32x4(values), _mm512_set1_epi8(-128));
-  return _mm512_shuffle_epi8(table, nibbles);
+// The same for the first and the second 16 of 32 k.
+template <int Rows>
+static inline void start_zero_of_values(const RowBlock& x, int64_t k, Dots<Rows> (&dots)[2]) {
+  for (int r = 0; r < Rows; ++r) {
+    const __m256i sums = _mm256_slli_epi32(sums_of_16<1>(x.codes(r) + k), 7);
+    const __m512i zero = _mm512_setzero_si512();
+    const __m128i first = _mm256_castsi256_si128(sums);
+    const __m128i second = _mm256_extracti128_si256(sums, 1);
+    dots[0].low[r] = dots[0].high[r] = _mm512_sub_epi32(zero, _mm512_broadcastd_epi32(first));
+    dots[1].low[r] = dots[1].high[r] = _mm512_sub_epi32(zero, _mm512_broadcastd_epi32(second));
+  }
+}
+
+// Nibbles, or what they stand for.
+template <bool LookUp>
+static inline __m512i looked_up(__m512i nibbles, __m512i table) {
+  return LookUp ? _mm512_shuffle_epi8(table, nibbles) : nibbles;
 }
 
 // Adds 32 k of nibbles: quad i in the low ones of row i, which are the first 16 k, quad i + 4 in the high ones.
-template <bool Values = false, int Rows>
+template <bool LookUp = false, int Rows>
 static inline void add_nibbles(const RowBlock& x, int64_t k, const uint8_t* codes, Dots<Rows>& first_16,
-                               Dots<Rows>& second_16) {
+                               Dots<Rows>& second_16, __m512i table = _mm512_setzero_si512()) {
   constexpr int64_t kHalfBytes = kGroupQuads * kCellBytes;
   const __m512i nibble = _mm512_set1_epi8(15);
   for (int i = 0; i < kGroupQuads; ++i) {
@@ -109,10 +133,10 @@ static inline void add_nibbles(const RowBlock& x, int64_t k, const uint8_t* code
     _mm_prefetch(reinterpret_cast<const char*>(cells + kHalfBytes + kPrefetchBytes), _MM_HINT_T0);
     const __m512i low = _mm512_loadu_si512(cells);
     const __m512i high = _mm512_loadu_si512(cells + kHalfBytes);
-    const __m512i low_second = looked_up<Values>(_mm512_and_si512(_mm512_srli_epi16(low, 4), nibble));
-    const __m512i high_second = looked_up<Values>(_mm512_and_si512(_mm512_srli_epi16(high, 4), nibble));
-    const __m512i low_first = looked_up<Values>(_mm512_and_si512(low, nibble));
-    const __m512i high_first = looked_up<Values>(_mm512_and_si512(high, nibble));
+    const __m512i low_second = looked_up<LookUp>(_mm512_and_si512(_mm512_srli_epi16(low, 4), nibble), table);
+    const __m512i high_second = looked_up<LookUp>(_mm512_and_si512(_mm512_srli_epi16(high, 4), nibble), table);
+    const __m512i low_first = looked_up<LookUp>(_mm512_and_si512(low, nibble), table);
+    const __m512i high_first = looked_up<LookUp>(_mm512_and_si512(high, nibble), table);
     for (int r = 0; r < Rows; ++r) {
       const __m512i first = broadcast_quad(x.codes(r) + k + i * 4);
       const __m512i second = broadcast_quad(x.codes(r) + k + kBlock / 2 + i * 4);
@@ -155,7 +179,7 @@ static inline void add_minimums(const Pair& minimum, const TotalOf& total_of, Pa
 // 32 k from block g on.
 template <BlockForm Form, int Rows>
 static inline void add_block(const RowBlock& x, int64_t g, const uint8_t* head, const uint8_t* codes,
-                             PanelResult* result) {
+                             const Values& values, PanelResult* result) {
   constexpr BlockShape kShape = shape_of<Form>();
   constexpr int64_t kHalfBytes = kShape.code_bytes / 2;
   const uint8_t* levels = codes + kShape.code_bytes;
@@ -179,8 +203,16 @@ static inline void add_block(const RowBlock& x, int64_t g, const uint8_t* head, 
   } else if constexpr (Form == BlockForm::iq4_xs) {
     Dots<Rows> dots;
     start_values(x, g, dots);
-    add_nibbles<true>(x, g * kBlock, codes, dots, dots);
-    add_scaled(x, g, dots, leveled(d, levels, Level::signed_whole), result);
+    add_nibbles<true>(x, g * kBlock, codes, dots, dots, values.table);
+    const Pair own{_mm512_mul_ps(d.low, values.factor), _mm512_mul_ps(d.high, values.factor)};
+    add_scaled(x, g, dots, leveled(own, levels, Level::signed_whole), result);
+  } else if constexpr (Form == BlockForm::iq2_xs) {
+    Dots<Rows> dots[2];
+    start_zero_of_values(x, g * kBlock, dots);
+    add_nibbles<true>(x, g * kBlock, codes, dots[0], dots[1], values.table);
+    const Pair own{_mm512_mul_ps(d.low, values.factor), _mm512_mul_ps(d.high, values.factor)};
+    add_scaled(x, g, dots[0], leveled(own, levels, Level::signed_whole), result);
+    add_scaled(x, g, dots[1], leveled(own, levels + kPanelColumns, Level::signed_whole), result);
   } else if constexpr (Form == BlockForm::q2_k) {
     Dots<Rows> dots[2];
     clear(dots[0]);
@@ -222,6 +254,7 @@ template <BlockForm Form, int Rows>
 void multiply_rows(const MatmulArgs& args, int64_t row, int64_t panel) {
   constexpr BlockShape kShape = shape_of<Form>();
   const RowBlock x = rows_from(args, row);
+  const Values values = values_of(args.block_form);
   const uint8_t* bytes = static_cast<const uint8_t*>(args.panels) + panel * args.panel_bytes;
   PanelResult result[Rows];
   for (int r = 0; r < Rows; ++r) result[r] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
@@ -229,7 +262,7 @@ void multiply_rows(const MatmulArgs& args, int64_t row, int64_t panel) {
     const uint8_t* head = bytes;
     bytes += kShape.head_bytes;
     for (int64_t b = 0; b < kShape.depth / kBlock; ++b) {
-      add_block<Form, Rows>(x, g + b, head, bytes, result);
+      add_block<Form, Rows>(x, g + b, head, bytes, values, result);
       bytes += kShape.code_bytes + kShape.level_bytes;
     }
   }
@@ -254,7 +287,14 @@ void matmul_blocks(const MatmulArgs& args) {
     case BlockForm::q6_k: return multiply<BlockForm::q6_k>(args);
     case BlockForm::q2_k: return multiply<BlockForm::q2_k>(args);
     case BlockForm::q3_k: return multiply<BlockForm::q3_k>(args);
-    case BlockForm::iq4_xs: return multiply<BlockForm::iq4_xs>(args);
+    case BlockForm::iq4_xs:
+    case BlockForm::iq3_s:
+    case BlockForm::iq3_xxs:
+    case BlockForm::iq2_xxs:
+    case BlockForm::iq1_s: return multiply<BlockForm::iq4_xs>(args);
+    case BlockForm::iq2_xs:
+    case BlockForm::iq2_s:
+    case BlockForm::iq1_m: return multiply<BlockForm::iq2_xs>(args);
   }
 }
 

@@ -29,42 +29,56 @@ static inline void add_bytes(const int8x16_t (&activations)[Rows], const uint8_t
   }
 }
 
-// Row `Quad` of cells, its low or its high nibbles, their zero point taken away: 16 k with those of the other rows.
-template <int Rows, int Quad, bool High, int Zero>
-static inline void add_half_cells(const int8x16_t (&activations)[Rows], const uint8_t* codes, Dots<Rows>& dots) {
+// What a form with values is multiplied by: as iq4_xs or, in groups of 16, as iq2_xs.
+struct Values {
+  int8x16_t table;
+  float factor;
+};
+
+static inline Values values_of(BlockForm form) {
+  const BlockShape& shape = kBlockShapes[static_cast<int>(form)];
+  return {shape.values == nullptr ? vdupq_n_s8(0) : vld1q_s8(shape.values), shape.factor};
+}
+
+// Row `Quad` of cells, its low or its high nibbles, their zero point taken away or looked up: 16 k with those of the
+// other rows.
+template <int Rows, int Quad, bool High, int Zero, bool LookUp>
+static inline void add_half_cells(const int8x16_t (&activations)[Rows], const uint8_t* codes, const Values& values,
+                                  Dots<Rows>& dots) {
   for (int v = 0; v < kPanelVectors; ++v) {
     const uint8_t* column = codes + v / kHalfVectors * 4 * kQuadBytes + v % kHalfVectors * 16;
     const uint8x16_t packed = vld1q_u8(column + Quad * kQuadBytes);
     const uint8x16_t nibbles = High ? vshrq_n_u8(packed, 4) : vandq_u8(packed, vdupq_n_u8(15));
-    const int8x16_t w = vsubq_s8(vreinterpretq_s8_u8(nibbles), vdupq_n_s8(Zero));
+    int8x16_t w = vsubq_s8(vreinterpretq_s8_u8(nibbles), vdupq_n_s8(Zero));
+    if constexpr (LookUp) w = vqtbl1q_s8(values.table, nibbles);
     for (int r = 0; r < Rows; ++r) {
       dots.columns[r][v] = vdotq_laneq_s32(dots.columns[r][v], w, activations[r], Quad);
     }
   }
 }
 
-template <int Rows, bool High, int Zero>
-static inline void add_half_nibbles(const int8x16_t (&activations)[Rows], const uint8_t* codes, Dots<Rows>& dots) {
-  add_half_cells<Rows, 0, High, Zero>(activations, codes, dots);
-  add_half_cells<Rows, 1, High, Zero>(activations, codes, dots);
-  add_half_cells<Rows, 2, High, Zero>(activations, codes, dots);
-  add_half_cells<Rows, 3, High, Zero>(activations, codes, dots);
+template <int Rows, bool High, int Zero, bool LookUp>
+static inline void add_half_nibbles(const int8x16_t (&activations)[Rows], const uint8_t* codes, const Values& values,
+                                    Dots<Rows>& dots) {
+  add_half_cells<Rows, 0, High, Zero, LookUp>(activations, codes, values, dots);
+  add_half_cells<Rows, 1, High, Zero, LookUp>(activations, codes, values, dots);
+  add_half_cells<Rows, 2, High, Zero, LookUp>(activations, codes, values, dots);
+  add_half_cells<Rows, 3, High, Zero, LookUp>(activations, codes, values, dots);
 }
 
-// Row `Quad` of cells: that quad of the block in the low nibbles, the one four further in the high ones. With `Values`
-// they stand for kFourBitValues.
-template <int Rows, int Quad, bool Values>
+// Row `Quad` of cells: that quad of the block in the low nibbles, the one four further in the high ones. With `LookUp`
+// they stand for values.
+template <int Rows, int Quad, bool LookUp>
 static inline void add_cells(const int8x16_t (&first)[Rows], const int8x16_t (&second)[Rows], const uint8_t* codes,
-                             Dots<Rows>& dots) {
+                             const Values& values, Dots<Rows>& dots) {
   for (int v = 0; v < kPanelVectors; ++v) {
     const uint8_t* column = codes + v / kHalfVectors * 4 * kQuadBytes + v % kHalfVectors * 16;
     const uint8x16_t packed = vld1q_u8(column + Quad * kQuadBytes);
     int8x16_t low = vreinterpretq_s8_u8(vandq_u8(packed, vdupq_n_u8(15)));
     int8x16_t high = vreinterpretq_s8_u8(vshrq_n_u8(packed, 4));
-    if constexpr (Values) {
-      const int8x16_t table = vld1q_s8(kFourBitValues);
-      low = vqtbl1q_s8(table, vreinterpretq_u8_s8(low));
-      high = vqtbl1q_s8(table, vreinterpretq_u8_s8(high));
+    if constexpr (LookUp) {
+      low = vqtbl1q_s8(values.table, vreinterpretq_u8_s8(low));
+      high = vqtbl1q_s8(values.table, vreinterpretq_u8_s8(high));
     }
     for (int r = 0; r < Rows; ++r) {
       const int32x4_t dot = vdotq_laneq_s32(dots.columns[r][v], low, first[r], Quad);
@@ -75,15 +89,15 @@ static inline void add_cells(const int8x16_t (&first)[Rows], const int8x16_t (&s
 
 enum class Level { whole, signed_whole, low_half, high_half };
 
-// Columns 4 v to 4 v + 3: the factor of the super-block times its levels.
+// Columns 4 v to 4 v + 3: the factor of the super-block, times that of its form, times its levels.
 template <Level Kind>
-static inline float32x4_t leveled(const uint8_t* factors, const uint8_t* levels, int v) {
+static inline float32x4_t leveled(const uint8_t* factors, const uint8_t* levels, int v, float of_form = 1.0f) {
   uint32_t four;
   std::memcpy(&four, levels + v * kVector, sizeof four);
   uint8x8_t bytes = vcreate_u8(four);
   if constexpr (Kind == Level::low_half) bytes = vand_u8(bytes, vdup_n_u8(15));
   if constexpr (Kind == Level::high_half) bytes = vshr_n_u8(bytes, 4);
-  const float32x4_t factor = f16_to_f32(factors + v * kVector * 2);
+  const float32x4_t factor = vmulq_n_f32(f16_to_f32(factors + v * kVector * 2), of_form);
   if constexpr (Kind == Level::signed_whole) {
     return vmulq_f32(factor, vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_u8(bytes))))));
   }
@@ -118,17 +132,17 @@ static inline void add_minimums(const RowBlock& x, int64_t g, const MinimumOf& m
 template <BlockForm Form, bool Second, int Rows>
 static inline void add_half_block(const RowBlock& x, int64_t g, const int8x16_t (&activations)[Rows],
                                   const uint8_t* head, const uint8_t* codes, const uint8_t* levels,
-                                  PanelResult* result) {
+                                  const Values& values, PanelResult* result) {
   constexpr BlockShape kShape = shape_of<Form>();
   constexpr Level kScale = kShape.minimum ? Level::low_half : Level::signed_whole;
   Dots<Rows> dots;
   dots.clear();
   if constexpr (kShape.nibbles) {
-    add_half_nibbles<Rows, Second, kShape.zero>(activations, codes, dots);
+    add_half_nibbles<Rows, Second, kShape.zero, kShape.values != nullptr>(activations, codes, values, dots);
   } else {
     add_bytes<Rows, kShape.zero>(activations, codes + (Second ? 4 * kQuadBytes : 0), dots);
   }
-  add_scales(x, g, dots, [&](int v) { return leveled<kScale>(head, levels, v); }, result);
+  add_scales(x, g, dots, [&](int v) { return leveled<kScale>(head, levels, v, values.factor); }, result);
   if constexpr (kShape.minimum) {
     const uint8_t* minimums = head + kPanelColumns * 2;
     add_minimums<Rows>(
@@ -140,7 +154,7 @@ static inline void add_half_block(const RowBlock& x, int64_t g, const int8x16_t 
 // 32 k from block g on.
 template <BlockForm Form, int Rows>
 static inline void add_block(const RowBlock& x, int64_t g, const uint8_t* head, const uint8_t* codes,
-                             PanelResult* result) {
+                             const Values& values, PanelResult* result) {
   constexpr BlockShape kShape = shape_of<Form>();
   const uint8_t* levels = codes + kShape.code_bytes;
   const uint8_t* minimums = head + kPanelColumns * 2;
@@ -151,25 +165,26 @@ static inline void add_block(const RowBlock& x, int64_t g, const uint8_t* head, 
     second[r] = vld1q_s8(x.codes(r) + g * kBlock + kBlock / 2);
   }
   if constexpr (kShape.group == kBlock / 2) {
-    add_half_block<Form, false>(x, g, first, head, codes, levels, result);
-    add_half_block<Form, true>(x, g, second, head, codes, levels + kPanelColumns, result);
+    add_half_block<Form, false>(x, g, first, head, codes, levels, values, result);
+    add_half_block<Form, true>(x, g, second, head, codes, levels + kPanelColumns, values, result);
     return;
   }
   Dots<Rows> dots;
   dots.clear();
   if constexpr (kShape.nibbles) {
-    constexpr bool kValues = Form == BlockForm::iq4_xs;
-    add_cells<Rows, 0, kValues>(first, second, codes, dots);
-    add_cells<Rows, 1, kValues>(first, second, codes, dots);
-    add_cells<Rows, 2, kValues>(first, second, codes, dots);
-    add_cells<Rows, 3, kValues>(first, second, codes, dots);
+    constexpr bool kLookUp = kShape.values != nullptr;
+    add_cells<Rows, 0, kLookUp>(first, second, codes, values, dots);
+    add_cells<Rows, 1, kLookUp>(first, second, codes, values, dots);
+    add_cells<Rows, 2, kLookUp>(first, second, codes, values, dots);
+    add_cells<Rows, 3, kLookUp>(first, second, codes, values, dots);
   } else {
     add_bytes<Rows, kShape.zero>(first, codes, dots);
     add_bytes<Rows, kShape.zero>(second, codes + 4 * kQuadBytes, dots);
   }
   const auto sum_of = [&](int r) { return x.sums(r)[g]; };
   if constexpr (!kShape.minimum) {
-    add_scales(x, g, dots, [&](int v) { return leveled<Level::signed_whole>(head, levels, v); }, result);
+    const auto scale_of = [&](int v) { return leveled<Level::signed_whole>(head, levels, v, values.factor); };
+    add_scales(x, g, dots, scale_of, result);
   } else if constexpr (kShape.level_bytes == 0) {
     add_scales(x, g, dots, [&](int v) { return f16_to_f32(head + v * kVector * 2); }, result);
     add_minimums<Rows>(x, g, [&](int v) { return f16_to_f32(minimums + v * kVector * 2); }, sum_of, result);
@@ -185,6 +200,7 @@ template <BlockForm Form, int Rows>
 void multiply_rows(const MatmulArgs& args, int64_t row, int64_t panel) {
   constexpr BlockShape kShape = shape_of<Form>();
   const RowBlock x = rows_from(args, row);
+  const Values values = values_of(args.block_form);
   const uint8_t* bytes = static_cast<const uint8_t*>(args.panels) + panel * args.panel_bytes;
   PanelResult result[Rows];
   for (int r = 0; r < Rows; ++r) result[r] = zero_result();
@@ -192,7 +208,7 @@ void multiply_rows(const MatmulArgs& args, int64_t row, int64_t panel) {
     const uint8_t* head = bytes;
     bytes += kShape.head_bytes;
     for (int64_t b = 0; b < kShape.depth / kBlock; ++b) {
-      add_block<Form, Rows>(x, g + b, head, bytes, result);
+      add_block<Form, Rows>(x, g + b, head, bytes, values, result);
       bytes += kShape.code_bytes + kShape.level_bytes;
     }
   }
@@ -217,7 +233,14 @@ void matmul_blocks(const MatmulArgs& args) {
     case BlockForm::q6_k: return multiply<BlockForm::q6_k>(args);
     case BlockForm::q2_k: return multiply<BlockForm::q2_k>(args);
     case BlockForm::q3_k: return multiply<BlockForm::q3_k>(args);
-    case BlockForm::iq4_xs: return multiply<BlockForm::iq4_xs>(args);
+    case BlockForm::iq4_xs:
+    case BlockForm::iq3_s:
+    case BlockForm::iq3_xxs:
+    case BlockForm::iq2_xxs:
+    case BlockForm::iq1_s: return multiply<BlockForm::iq4_xs>(args);
+    case BlockForm::iq2_xs:
+    case BlockForm::iq2_s:
+    case BlockForm::iq1_m: return multiply<BlockForm::iq2_xs>(args);
   }
 }
 

@@ -24,11 +24,11 @@ int code_at(bool nibbles, const uint8_t* codes, int column, int k) {
   return k < kBlock / 2 ? byte & 15 : byte >> 4;
 }
 
-int32_t dot_of(BlockForm form, const BlockShape& shape, const Block& block, int column, int first) {
+int32_t dot_of(const BlockShape& shape, const Block& block, int column, int first) {
   int32_t dot = 0;
   for (int k = first; k < first + shape.group; ++k) {
     const int code = code_at(shape.nibbles, block.codes, column, k);
-    dot += block.x[k] * (form == BlockForm::iq4_xs ? kFourBitValues[code] : code - shape.zero);
+    dot += block.x[k] * (shape.values != nullptr ? shape.values[code] : code - shape.zero);
   }
   return dot;
 }
@@ -47,7 +47,7 @@ struct Levels {
 };
 
 Levels levels_of(BlockForm form, const BlockShape& shape, const Block& block, int column, int first) {
-  if (form == BlockForm::iq4_xs) return {static_cast<int8_t>(block.levels[column]), 0};
+  if (shape.group == kBlock && !shape.minimum) return {static_cast<int8_t>(block.levels[column]), 0};
   if (shape.group == kBlock) return {block.levels[column], block.levels[kPanelColumns + column]};
   const uint8_t level = block.levels[first / 16 * kPanelColumns + column];
   if (form == BlockForm::q2_k) return {level & 15, level >> 4};
@@ -55,7 +55,7 @@ Levels levels_of(BlockForm form, const BlockShape& shape, const Block& block, in
 }
 
 float add_block(BlockForm form, const BlockShape& shape, const Block& block, int column, float result) {
-  float scale = f16_to_f32(block.d[column]);
+  float scale = f16_to_f32(block.d[column]) * shape.factor;
   float minimum = shape.minimum ? f16_to_f32(block.m[column]) : 0.0f;
   const float d = scale;
   const float m = minimum;
@@ -65,7 +65,7 @@ float add_block(BlockForm form, const BlockShape& shape, const Block& block, int
       scale = d * static_cast<float>(levels.scale);
       minimum = -(m * static_cast<float>(levels.minimum));
     }
-    const auto dot = static_cast<float>(dot_of(form, shape, block, column, first));
+    const auto dot = static_cast<float>(dot_of(shape, block, column, first));
     result = fma(dot * block.x_scale, scale, result);
     if (!shape.minimum) continue;
     result = fma(static_cast<float>(sum_of(shape, block, first)) * block.x_scale, minimum, result);

@@ -19,16 +19,33 @@ struct SuperBlocks {
   std::vector<uint16_t> d, m;     // [columns][k / depth]
   std::vector<int> level, floor;  // [columns][k / group]: scale and minimum levels
 
-  bool values() const { return form == BlockForm::iq4_xs; }
+  bool values() const { return form >= BlockForm::iq4_xs; }
+  bool halves() const { return form >= BlockForm::iq2_xs; }
   bool signed_levels() const { return form == BlockForm::q6_k || form == BlockForm::q3_k || values(); }
   bool nibbles() const { return form != BlockForm::q5_k && form != BlockForm::q5_1 && form != BlockForm::q6_k; }
   int64_t depth() const { return form == BlockForm::q5_1 ? 32 : 256; }
-  int64_t group() const { return (signed_levels() && !values()) || form == BlockForm::q2_k ? 16 : 32; }
+  int64_t group() const { return (signed_levels() && (!values() || halves())) || form == BlockForm::q2_k ? 16 : 32; }
   bool has_minimum() const { return !signed_levels(); }
   int zero() const { return form == BlockForm::q6_k ? 32 : form == BlockForm::q3_k ? 4 : 0; }
+  int largest() const {
+    if (form > BlockForm::iq3_xxs) return 5;
+    return nibbles() ? 15 : form == BlockForm::q6_k ? 63 : 31;
+  }
+  float factor() const { return form == BlockForm::iq3_xxs ? 0.25f : form > BlockForm::iq3_xxs ? 0.125f : 1.0f; }
   int weight(int64_t column, int64_t i) const {
     constexpr int kValues[] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
-    return values() ? kValues[at(column, i)] : at(column, i) - zero();
+    constexpr int kOfIq2[] = {-43, -25, -8, 8, 25, 43};
+    constexpr int kOfIq1[] = {-9, -7, -1, 1, 7, 9};
+    const int index = at(column, i);
+    if (!values()) return index - zero();
+    if (form == BlockForm::iq4_xs) return kValues[index];
+    if (form == BlockForm::iq3_s) return 2 * index - 15;
+    if (form == BlockForm::iq3_xxs) {
+      const int odd = index < 8 ? 15 - 2 * index : 2 * index - 15;
+      const int magnitude = odd == 15 ? 62 : 4 * odd;
+      return index < 8 ? -magnitude : magnitude;
+    }
+    return form == BlockForm::iq1_s || form == BlockForm::iq1_m ? kOfIq1[index] : kOfIq2[index];
   }
   int at(int64_t column, int64_t i) const { return code[static_cast<std::size_t>(column * k + i)]; }
   std::size_t super(int64_t column, int64_t i) const { return static_cast<std::size_t>((column * k + i) / depth()); }
@@ -38,7 +55,7 @@ struct SuperBlocks {
 inline SuperBlocks random_super_blocks(Random& random, BlockForm form, int64_t columns, int64_t k, bool extreme) {
   SuperBlocks w{form, columns, k, {}, {}, {}, {}, {}};
   // Of q2_k and q3_k the file has fewer bits than the layout.
-  const int largest = w.nibbles() ? 15 : form == BlockForm::q6_k ? 63 : 31;
+  const int largest = w.largest();
   Extremes extremes(random, 0, largest);
   for (int64_t i = 0; i < columns * k; ++i) {
     if (i % k == 0) extremes.next_line();
@@ -89,7 +106,7 @@ inline std::vector<uint8_t> pack_super_blocks(const SuperBlocks& w) {
         return w.form == BlockForm::q2_k ? w.level[run] | w.floor[run] << 4 : w.level[run];
       };
       for (int c = 0; c < 32; ++c) bytes.push_back(static_cast<uint8_t>(both(w.run(column + c, k))));
-      for (int c = 0; !w.values() && c < 32; ++c) {
+      for (int c = 0; (!w.values() || w.halves()) && c < 32; ++c) {
         const int second = w.group() == 16 ? both(w.run(column + c, k + 16)) : w.floor[w.run(column + c, k)];
         bytes.push_back(static_cast<uint8_t>(second));
       }
@@ -110,7 +127,7 @@ inline Linear super_block_scaled(const Activations& x, const SuperBlocks& w, int
     const float x_scale = x.scale(row, begin / 32);
     const bool leveled = w.form != BlockForm::q5_1;
     const std::size_t run = w.run(column, begin);
-    float scale = oracle_f16(w.d[w.super(column, begin)]);
+    float scale = oracle_f16(w.d[w.super(column, begin)]) * w.factor();
     if (leveled) scale = scale * static_cast<float>(w.level[run]);
     sum.value = std::fmaf(static_cast<float>(dot) * x_scale, scale, sum.value);
     sum.add_term(static_cast<double>(dot) * static_cast<double>(x_scale) * static_cast<double>(scale));
@@ -124,9 +141,10 @@ inline Linear super_block_scaled(const Activations& x, const SuperBlocks& w, int
 }
 
 inline void test_matmul_blocks(Check& check, const KernelTable& table) {
-  constexpr const char* kNames[] = {"q4_k", "q5_k", "q5_1", "q6_k", "q2_k", "q3_k", "iq4_xs"};
+  constexpr const char* kNames[] = {"q4_k", "q5_k", "q5_1", "q6_k", "q2_k", "q3_k", "iq4_xs",
+                                    "iq3_s", "iq3_xxs", "iq2_xxs", "iq1_s", "iq2_xs", "iq2_s", "iq1_m"};
   int64_t sequence = 0;
-  for (int form = 0; form < 7; ++form) {
+  for (int form = 0; form < 14; ++form) {
     for (const Epilogue epilogue : kEpilogues) {
       for (int repeat = 0; repeat < 14; ++repeat) {
         Random random(1300 + static_cast<uint64_t>(sequence));

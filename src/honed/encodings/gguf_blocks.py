@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from honed.encodings.dense import DenseScheme
 from honed.encodings.descriptor import DensePolicy, Format
 from honed.encodings.gguf_formats import BlockFormat
-from honed.encodings.gguf_runs import BLOCK_FORMATS
+from honed.encodings.gguf_runs import BLOCK_FORMATS, DECODED_TABLES
 from honed.encodings.int4 import Offset
 
 CHUNK_VALUES = 1 << 17
@@ -70,7 +70,7 @@ class GgufBlocks:
     @property
     def looked_up(self) -> bool:
         """Whether kernels look rows up in the blocks as they lie."""
-        return self.format.codes is not None and self.type_name not in ("TQ1_0", "TQ2_0", "MXFP4")
+        return self.format.codes is not None and not self.type_name.startswith(DECODED_TABLES)
 
     @property
     def int4_offset(self) -> Offset:

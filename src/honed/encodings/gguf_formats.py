@@ -17,18 +17,7 @@ from numpy.typing import NDArray
 
 from honed.encodings.codebook import GGML_VALUES
 from honed.encodings.dense import bfloat16_to_float32
-from honed.encodings.gguf_grid_blocks import (
-    iq1_m,
-    iq1_m_factor,
-    iq1_s,
-    iq2_s,
-    iq2_xs,
-    iq2_xxs,
-    iq3_s,
-    iq3_xxs,
-    tq1_0_codes,
-    tq2_0_codes,
-)
+from honed.encodings.gguf_grid_blocks import POINTS, iq1_m_factor, tq1_0_codes, tq2_0_codes
 from honed.encodings.mxfp4 import doubled_values, halved_scales
 
 Blocks = NDArray[np.void]
@@ -49,8 +38,8 @@ class BlockFormat:
     """One format: `layout` is the little-endian record of a block.
 
     `scales` names the float fields of the record; if these are finite, so is every value of the block. `codes` maps n
-    records to int8 [n, values], what is multiplied with the scale of each value; None for formats of single floats
-    and of points of a grid. `widen` maps records and their codes to values. `scattered` gives the scale of each block
+    records to int8 [n, values], what is multiplied with the scale of each value; None for formats of single
+    floats. `widen` maps records and their codes to values. `scattered` gives the scale of each block
     where no field is it.
     """
 
@@ -213,8 +202,12 @@ def _groups_minus_minimum(blocks: Blocks, codes: Codes) -> Values:
 
 def _grouped(blocks: Blocks, levels: NDArray[np.int8], codes: Codes) -> Values:
     """Runs of codes, as many as there are levels, each times d and its level."""
-    scales = _column(blocks, "d") * levels.astype(np.float32)
-    runs = codes.reshape(len(codes), levels.shape[1], -1).astype(np.float32)
+    return _times(_column(blocks, "d") * levels.astype(np.float32), codes)
+
+
+def _times(scales: Values, codes: Codes) -> Values:
+    """Runs of codes, each times its scale."""
+    runs = codes.reshape(len(codes), scales.shape[1], -1).astype(np.float32)
     return (scales[:, :, None] * runs).reshape(len(codes), -1)
 
 
@@ -253,9 +246,16 @@ class _Meaning:
     scattered: Callable[[Blocks], NDArray[np.float16]] | None = None
 
 
-def _points(values: Callable[[Blocks], Values]) -> _Meaning:
+def _points(name: str, scattered: Callable[[Blocks], NDArray[np.float16]] | None = None) -> _Meaning:
     """Of a format whose codes are numbers of points."""
-    return _Meaning(None, lambda blocks, codes: values(blocks))
+    points = POINTS[name]
+
+    def widen(blocks: Blocks, codes: Codes) -> Values:
+        d = blocks["d"] if scattered is None else scattered(blocks)
+        factors = d.astype(np.float32)[:, None] * np.float32(points.factor)
+        return _times(factors * points.levels(blocks).astype(np.float32), codes)
+
+    return _Meaning(points.codes, widen, scattered)
 
 
 def _format(name: str, type_id: int, values: int, fields: list[tuple[str, str, int]], meaning: _Meaning) -> BlockFormat:
@@ -293,15 +293,15 @@ FORMATS: dict[int, BlockFormat] = {
         _format("Q4_K", 12, 256, [_D, _M, _SIX_BITS, _CODES_K], _Meaning(_codes_q4_k, _groups_minus_minimum)),
         _format("Q5_K", 13, 256, [_D, _M, _SIX_BITS, _HIGH_K, _CODES_K], _Meaning(_codes_q5_k, _groups_minus_minimum)),
         _format("Q6_K", 14, 256, _Q6_K, _Meaning(_codes_q6_k, _groups_of_16)),
-        _format("IQ2_XXS", 16, 256, [_D, ("codes", "<u4", 16)], _points(iq2_xxs)),
-        _format("IQ2_XS", 17, 256, _IQ2_XS, _points(iq2_xs)),
-        _format("IQ3_XXS", 18, 256, _IQ3_XXS, _points(iq3_xxs)),
-        _format("IQ1_S", 19, 256, [_D, ("codes", "u1", 32), ("high", "<u2", 8)], _points(iq1_s)),
+        _format("IQ2_XXS", 16, 256, [_D, ("codes", "<u4", 16)], _points("IQ2_XXS")),
+        _format("IQ2_XS", 17, 256, _IQ2_XS, _points("IQ2_XS")),
+        _format("IQ3_XXS", 18, 256, _IQ3_XXS, _points("IQ3_XXS")),
+        _format("IQ1_S", 19, 256, [_D, ("codes", "u1", 32), ("high", "<u2", 8)], _points("IQ1_S")),
         _format("IQ4_NL", 20, 32, [_D, _CODES], _Meaning(_codes_iq4, _scaled)),
-        _format("IQ3_S", 21, 256, _IQ3_S, _points(iq3_s)),
-        _format("IQ2_S", 22, 256, _IQ2_S, _points(iq2_s)),
+        _format("IQ3_S", 21, 256, _IQ3_S, _points("IQ3_S")),
+        _format("IQ2_S", 22, 256, _IQ2_S, _points("IQ2_S")),
         _format("IQ4_XS", 23, 256, _IQ4_XS, _Meaning(_codes_iq4, _groups_of_iq4_xs)),
-        _format("IQ1_M", 29, 256, _IQ1_M, _Meaning(None, lambda blocks, codes: iq1_m(blocks), iq1_m_factor)),
+        _format("IQ1_M", 29, 256, _IQ1_M, _points("IQ1_M", iq1_m_factor)),
         _format("MXFP4", 39, 32, [("exponent", "u1", 1), _CODES], _Meaning(_codes_mxfp4, _powers)),
         _format("BF16", 30, 1, [("d", "<u2", 1)], _Meaning(None, _bfloat16)),
         _format("TQ1_0", 34, 256, _TQ1_0, _Meaning(tq1_0_codes, _scaled)),

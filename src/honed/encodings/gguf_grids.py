@@ -74,31 +74,31 @@ _CHOSEN: dict[GridName, str] = {
 
 
 @cache
-def grid(name: GridName) -> NDArray[np.float32]:
+def grid(name: GridName) -> NDArray[np.int8]:
     """The coordinates of each point: [points, 8], of IQ3 [points, 4]. Read-only."""
-    coordinates = np.array(_COORDINATES[name], dtype=np.float32)
+    coordinates = np.array(_COORDINATES[name], dtype=np.int8)
     bits = np.frombuffer(zlib.decompress(base64.b85decode(_CHOSEN[name])), dtype=np.uint8)
     chosen = np.flatnonzero(np.unpackbits(bits, bitorder="little"))
     width = 4 if len(coordinates) == 8 else 8
-    points = coordinates[chosen[:, None] // len(coordinates) ** np.arange(width) % len(coordinates)]
+    points: NDArray[np.int8] = coordinates[chosen[:, None] // len(coordinates) ** np.arange(width) % len(coordinates)]
     points.flags.writeable = False
     return points
 
 
 @cache
-def signs() -> NDArray[np.float32]:
+def signs() -> NDArray[np.int8]:
     """1 or -1 for each bit of a byte, the least significant first: [256, 8]. Read-only."""
     bits = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
-    found = np.float32(1) - np.float32(2) * bits.astype(np.float32)
+    found = np.int8(1) - np.int8(2) * bits.view(np.int8)
     found.flags.writeable = False
     return found
 
 
 @cache
-def even_signs() -> NDArray[np.float32]:
+def even_signs() -> NDArray[np.int8]:
     """The signs of seven bits, whose eighth is the one that makes the number of minus signs even: [128, 8]."""
     numbers = np.arange(128)
     odd = np.unpackbits(numbers.astype(np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.intp) & 1
-    found = signs()[numbers | odd << 7]
+    found: NDArray[np.int8] = signs()[numbers | odd << 7]
     found.flags.writeable = False
     return found

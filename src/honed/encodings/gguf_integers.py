@@ -25,6 +25,7 @@ from honed.encodings.gguf_formats import (
     six_bit_pairs,
     six_bit_scales,
 )
+from honed.encodings.gguf_grid_blocks import POINTS
 from honed.encodings.gguf_runs import BLOCK_FORMATS, BlocksFormat
 from honed.encodings.int4 import Int4
 from honed.encodings.int8 import Int8
@@ -40,8 +41,8 @@ class SuperBlocks:
     `codes` uint8 [out, in]; `d`, `m` float16 [out, super-blocks]; `levels` uint8 [out, in / 32 * 2] holds for each 32
     inputs the level and the floor, or where groups are of 16 those of the first and of the second: int8 levels, or
     where there is a minimum the level in the low half of a byte and the floor in the high one (Q2_K), as kernels read
-    them. Where there are no levels (Q5_1) weight = d * code + m. With a `table` (IQ4_XS) codes are places in it, and
-    `levels` [out, in / 32] are int8 levels alone.
+    them. Where there are no levels (Q5_1) weight = d * code + m. With a `table` (IQ1 to IQ3, IQ4_XS) codes are places
+    in it, `levels` are int8 levels alone, those of groups of 32 [out, in / 32], and d is multiplied with `factor`.
     """
 
     codes: NDArray[np.uint8]
@@ -52,6 +53,7 @@ class SuperBlocks:
     group: int
     """Inputs that share a level."""
     table: Table | None = None
+    factor: float = 1.0
 
     @property
     def kind(self) -> str:
@@ -65,7 +67,7 @@ class SuperBlocks:
         levels: NDArray[np.generic] = self.levels.view(np.int8)
         if self.m is not None:
             levels = self.levels[:, ::2] if self.group == GROUP else self.levels & np.uint8(15)
-        return self._widened(self.d, levels.shape[1]) * levels.astype(np.float32)
+        return self._widened(self.d, levels.shape[1]) * np.float32(self.factor) * levels.astype(np.float32)
 
     @property
     def minimums(self) -> NDArray[np.float32] | None:
@@ -119,15 +121,18 @@ def to_integers(weight: GgufBlocks) -> Int8 | Int4 | Codebook:
 
 
 def to_super_blocks(weight: GgufBlocks) -> SuperBlocks:
-    """A matrix in Q2_K, Q3_K, Q4_K, Q5_K, Q5_1, Q6_K or IQ4_XS; TypeError for other blocks."""
-    blocks = _in_order(weight, ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q5_1", "Q6_K", "IQ4_XS"))
+    """A matrix in Q2_K, Q3_K, Q4_K, Q5_K, Q5_1, Q6_K, IQ4_XS or points of a grid; TypeError for other blocks."""
+    blocks = _in_order(weight, ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q5_1", "Q6_K", "IQ4_XS", *POINTS))
+    if weight.type_name in POINTS:
+        return _points(weight, blocks)
     if weight.type_name == "IQ4_XS":
         flat = blocks.reshape(-1)
         indices = four_bit_indices(flat).reshape(weight.shape)
-        levels = levels_of_iq4_xs(flat).view(np.uint8).reshape(weight.shape[0], -1)
-        return SuperBlocks(indices, _column(blocks, "d"), None, levels, 0, GROUP, GGML_VALUES)
+        of_groups = levels_of_iq4_xs(flat).view(np.uint8).reshape(weight.shape[0], -1)
+        return SuperBlocks(indices, _column(blocks, "d"), None, of_groups, 0, GROUP, GGML_VALUES)
     rows, zero = weight.shape[0], {"Q6_K": 32, "Q3_K": 4}.get(weight.type_name, 0)
     codes = (_codes(weight, blocks) + np.int8(zero)).view(np.uint8)
+    levels: NDArray[np.uint8] | None
     match weight.type_name:
         case "Q5_1":
             levels = None
@@ -141,6 +146,18 @@ def to_super_blocks(weight: GgufBlocks) -> SuperBlocks:
     minimums = _column(blocks, "m") if "m" in weight.format.scales else None
     group = GROUP // 2 if weight.type_name in ("Q2_K", "Q3_K", "Q6_K") else GROUP
     return SuperBlocks(codes, _column(blocks, "d"), minimums, levels, zero, group)
+
+
+def _points(weight: GgufBlocks, blocks: Blocks) -> SuperBlocks:
+    points, flat = POINTS[weight.type_name], blocks.reshape(-1)
+    places = np.zeros(256, dtype=np.uint8)
+    places[np.array(points.values, dtype=np.int8).view(np.uint8)] = np.arange(len(points.values))
+    indices = places[points.codes(flat).view(np.uint8)].reshape(weight.shape)
+    levels = points.levels(flat).view(np.uint8).reshape(len(blocks), -1)
+    group = weight.shape[1] // levels.shape[1]
+    (d,) = weight.format.floats(blocks).values()
+    factors = np.ascontiguousarray(d, dtype=np.float16)
+    return SuperBlocks(indices, factors, None, levels, 0, group, points.values, points.factor)
 
 
 def _in_order(weight: GgufBlocks, types: tuple[str, ...]) -> Blocks:

@@ -15,7 +15,22 @@ from honed.encodings.int8 import Int8Scheme
 from honed.encodings.mxfp4 import SCHEME as MXFP4_SCHEME
 from honed.records import dataclass
 
-SuperBlockType = Literal["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q5_1", "Q6_K", "IQ4_XS"]
+SuperBlockType = Literal[
+    "Q2_K",
+    "Q3_K",
+    "Q4_K",
+    "Q5_K",
+    "Q5_1",
+    "Q6_K",
+    "IQ4_XS",
+    "IQ3_S",
+    "IQ3_XXS",
+    "IQ2_XXS",
+    "IQ1_S",
+    "IQ2_XS",
+    "IQ2_S",
+    "IQ1_M",
+]
 _BYTES_OF_256: dict[SuperBlockType, int] = {
     "Q2_K": 148,
     "Q3_K": 146,
@@ -24,8 +39,16 @@ _BYTES_OF_256: dict[SuperBlockType, int] = {
     "Q5_1": 288,
     "Q6_K": 274,
     "IQ4_XS": 138,
+    "IQ3_S": 138,
+    "IQ3_XXS": 138,
+    "IQ2_XXS": 138,
+    "IQ1_S": 138,
+    "IQ2_XS": 146,
+    "IQ2_S": 146,
+    "IQ1_M": 146,
 }
-"""What 256 weights of one output take in packed super-blocks: codes of four or eight bits, factors, levels."""
+"""What 256 weights of one output take in packed super-blocks: codes of four or eight bits, factors, levels. The
+points of the smallest formats have few coordinates, so that they are codes of four bits too."""
 
 
 @dataclass(frozen=True)
@@ -61,5 +84,6 @@ BLOCK_FORMATS: dict[str, Format] = {
     "MXFP4": MXFP4_SCHEME,
     **{name: BlocksFormat(name) for name in _BYTES_OF_256},
 }
-"""Of what is not listed nothing runs as it is: points of a grid (IQ1, IQ2, IQ3) have no codes that can be multiplied in
-groups of 32 with a float16 scale."""
+"""Of what is not listed nothing runs as it is."""
+DECODED_TABLES = ("IQ1", "IQ2", "IQ3", "TQ", "MXFP4")
+"""How the names of those begin of which kernels look no rows up, but in bfloat16."""

@@ -68,7 +68,7 @@ class GgufCheckpoint:
             raise UnsupportedError(
                 f"{self.path}: tensor {self._entries[name].name}: the model as known here has no such weight"
             )
-        note_decoded(self.path, entries.values())
+        note_decoded(self.path, entries["token_embd.weight"])
 
     @property
     def kind(self) -> Kind:

@@ -1,39 +1,27 @@
-"""What a user should know of a file whose blocks no kernel reads: what it takes in memory once it is decoded.
+"""What a user should know of a table that no kernel reads as it lies: what it takes in memory once it is decoded.
 
-Not here: decoding (`encodings/gguf_blocks.py`), and which blocks run as they are (`encodings/gguf_runs.py`).
+Matrices run in the blocks of the file (`encodings/gguf_runs.py`), in panels of their own; rows of a table are looked up
+in the blocks themselves, or in bfloat16. Not here: decoding (`encodings/gguf_blocks.py`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from pathlib import Path
 
 from honed.checkpoints.gguf.header import TensorEntry
-from honed.encodings.gguf_runs import BLOCK_FORMATS
+from honed.encodings.gguf_runs import DECODED_TABLES
 from honed.notes import note
 
 _BYTES = 2
-"""Of a decoded value: they are kept as bfloat16."""
+"""Of a decoded value."""
 
 
-def note_decoded(path: Path, entries: Iterable[TensorEntry]) -> None:
-    """One note for all matrices in blocks that are decoded before they are multiplied; none where there are none."""
-    found = [
-        entry
-        for entry in entries
-        if entry.format.values > 1 and len(entry.shape) > 1 and entry.format.name not in BLOCK_FORMATS
-    ]
-    if not found:
-        return
-    types = " and ".join(sorted({entry.format.name for entry in found}))
-    stored = sum(entry.nbytes for entry in found)
-    values = sum(math.prod(entry.shape) for entry in found)
-    note(
-        f"{path}: {len(found)} tensors of {types} are decoded to bfloat16 to be run, and their {_megabytes(stored)} MB "
-        f"become {_megabytes(values * _BYTES)}: the same model in Q2_K or larger runs as it lies"
-    )
-
-
-def _megabytes(count: int) -> str:
-    return f"{max(count / 1e6, 0.1):,.0f}" if count >= 1e7 else f"{max(count / 1e6, 0.1):.1f}"
+def note_decoded(path: Path, table: TensorEntry) -> None:
+    """A note where the table of tokens is decoded."""
+    if table.format.name.startswith(DECODED_TABLES):
+        decoded = math.prod(table.shape) * _BYTES
+        note(
+            f"{path}: {table.name}: is {table.format.name}, in which no rows are looked up: it is decoded to bfloat16, "
+            f"and its {table.nbytes / 1e6:.1f} MB become {decoded / 1e6:.1f}"
+        )
