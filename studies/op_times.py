@@ -58,7 +58,7 @@ def main() -> None:
     given = parser.parse_args()
     counts = [int(count) for count in given.decode.split(",")]
     tokens = max(max(counts) * (FILLED + PAGE_TOKENS), given.prompt + PAGE_TOKENS)
-    config = NativeConfig(kv_tokens=tokens, threads=given.threads, step_tokens=max(given.prompt, max(counts)))
+    config = NativeConfig(kv_tokens=tokens, threads=given.threads, step_tokens=max(given.prompt, *counts))
     backend = NativeBackend.load(open_checkpoint(given.model), config)
     rng = np.random.default_rng(1)
     for count in counts:
