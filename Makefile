@@ -7,7 +7,8 @@ SOURCES := $(shell find native -name '*.cpp' -o -name '*.h' -o -name '*.def') CM
 
 .PHONY: demo test test-all test-fast lint commits native-tests sanitize sanitize-native sanitize-python fuzz wheel \
 	wheel-aarch64 test-neon test-avx512 test-amx \
-	soak families bench check-peers bench-minilm bench-smollm2 bench-workloads bench-llama-1.1b bench-kernels clean
+	soak families bench check-peers bench-minilm bench-smollm2 bench-workloads bench-llama-1.1b bench-granite-moe \
+	bench-kernels clean
 
 demo: $(VENV)/installed
 	$(VENV)/bin/python -m honed.cli.main demo --out out/demo
@@ -123,6 +124,7 @@ MINUTES ?= 45
 REPORTS := docs/benchmarks
 SMOLLM2 := out/bench/smollm2-int8 out/bench/smollm2-int4
 LLAMA := out/bench/llama-1.1b-int8 out/bench/llama-1.1b-int4
+GRANITE_MOE := out/bench/granite-moe-1b-int8 out/bench/granite-moe-1b-int4
 measure = $(VENV)/bin/python -m honed.cli.main bench $(1) --against $(PEERS) --runs $(RUNS) --minutes $(MINUTES) $(2) \
 	--out $(REPORTS)/$(3).json --page $(REPORTS)/$(3).md --plot $(REPORTS)/$(3).svg
 
@@ -157,6 +159,12 @@ bench-llama-1.1b: $(VENV)/installed $(LLAMA:=/honed.json)
 	mkdir -p $(REPORTS)
 	$(call measure,$(LLAMA),--prompt-tokens 128 --new-tokens 32 --batch 1$(comma)16,llama-1.1b)
 
+# A mixture of experts of the shape of Granite 3.0 1B-A400M, random too: llama.cpp alone runs it beside.
+bench-granite-moe: PEERS := llama.cpp
+bench-granite-moe: $(VENV)/installed $(GRANITE_MOE:=/honed.json)
+	mkdir -p $(REPORTS)
+	$(call measure,$(GRANITE_MOE),--prompt-tokens 512 --new-tokens 32 --batch 1$(comma)16,granite-moe-1b)
+
 # An encoder: texts a second of a batch, of one length and ragged.
 bench-minilm: $(VENV)/installed
 	mkdir -p $(REPORTS)
@@ -168,6 +176,8 @@ out/bench/smollm2-%/honed.json: | $(VENV)/installed
 	$(VENV)/bin/python -m honed.cli.main compress smollm2 --recipe $* --output out/bench/smollm2-$*
 out/bench/llama-1.1b-%/honed.json: | $(VENV)/installed
 	$(VENV)/bin/python -m honed.cli.main compress synthetic:llama-1.1b --recipe $* --output out/bench/llama-1.1b-$*
+out/bench/granite-moe-1b-%/honed.json: | $(VENV)/installed
+	$(VENV)/bin/python -m honed.cli.main compress synthetic:granite-moe-1b --recipe $* --output out/bench/granite-moe-1b-$*
 
 bench-kernels: build/native/built
 	build/native/kernels_bench

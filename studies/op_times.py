@@ -1,9 +1,10 @@
-"""Where a step goes, op by op: seconds of the executor's ops of one name together, the quickest of several steps.
+"""Where a step goes, op by op: seconds of the executor's ops of one name together.
 
     python studies/op_times.py MODEL [--decode 1,16] [--prompt 512] [--threads 2] [--repeat 15]
 
 Decoding steps have one row for each sequence, behind 64 tokens that fill the cache; a prompt is one step. Tokens are
-drawn at random, anew for each step, so that rows of a mixture go to experts of all sorts.
+drawn at random, anew for each step, so that rows of a mixture go to experts of all sorts. Of each op the quickest of
+several steps counts, which other work on the machine disturbs least.
 """
 
 from __future__ import annotations
@@ -34,20 +35,16 @@ def batch(rows: int, sequences: int, first: int, vocabulary: int, rng: np.random
 
 
 def report(backend: NativeBackend, label: str, steps: list[Batch]) -> None:
-    best: dict[str, float] = defaultdict(lambda: float("inf"))
-    calls: dict[str, int] = {}
-    whole = float("inf")
-    for step in steps:
-        spent: dict[str, float] = defaultdict(float)
-        calls = defaultdict(int)
-        for name, seconds in backend.profile(step):
-            spent[name] += seconds
-            calls[name] += 1
-        whole = min(whole, sum(spent.values()))
-        for name, seconds in spent.items():
-            best[name] = min(best[name], seconds)
+    runs = [backend.profile(step) for step in steps]
+    quickest = [min(run[op][1] for run in runs) for op in range(len(runs[0]))]
+    spent: dict[str, float] = defaultdict(float)
+    calls: dict[str, int] = defaultdict(int)
+    for (name, _), seconds in zip(runs[0], quickest, strict=True):
+        spent[name] += seconds
+        calls[name] += 1
+    whole = sum(quickest)
     print(f"{label}: {1e3 * whole:.2f} ms")
-    for name, seconds in sorted(best.items(), key=lambda item: -item[1]):
+    for name, seconds in sorted(spent.items(), key=lambda item: -item[1]):
         print(f"  {name:20} {1e3 * seconds:8.3f} ms {100 * seconds / whole:5.1f} %  {calls[name]} ops")
 
 
@@ -61,7 +58,7 @@ def main() -> None:
     given = parser.parse_args()
     counts = [int(count) for count in given.decode.split(",")]
     tokens = max(max(counts) * (FILLED + PAGE_TOKENS), given.prompt + PAGE_TOKENS)
-    config = NativeConfig(kv_tokens=tokens, threads=given.threads, step_tokens=max(given.prompt, max(counts)))
+    config = NativeConfig(kv_tokens=tokens, threads=given.threads, step_tokens=max(given.prompt, *counts))
     backend = NativeBackend.load(open_checkpoint(given.model), config)
     rng = np.random.default_rng(1)
     for count in counts:

@@ -4,8 +4,9 @@ tables, experts stacked, experts of Mixtral apart as they were at first."""
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gguf
 import numpy as np
@@ -120,13 +121,13 @@ def keys_of(family: str) -> Keys:
     return keys
 
 
-def write_quantized(path: Path, architecture: str, keys: Keys, arrays: Arrays, kind: str) -> Path:
-    """Matrices in random blocks of `kind` with scales of about the size of trained ones; routers and vectors stay F32.
+def write_quantized(
+    path: Path, architecture: str, keys: Keys, arrays: Arrays, kinds: Callable[[str], Literal["Q8_0", "Q4_K"]]
+) -> Path:
+    """Matrices in random blocks with scales of about the size of trained ones; routers and vectors stay F32.
 
-    `arrays` gives names and shapes, and the values of what stays.
+    `arrays` gives names and shapes, and the values of what stays, `kinds` the type of each matrix by its name.
     """
-    blocks = gguf.GGMLQuantizationType[kind]
-    values, nbytes = gguf.GGML_QUANT_SIZES[blocks]
     rng = np.random.default_rng(3)
     writer = gguf.GGUFWriter(path, architecture)
     for key, value in keys.items():
@@ -135,6 +136,9 @@ def write_quantized(path: Path, architecture: str, keys: Keys, arrays: Arrays, k
         if array.ndim == 1 or "ffn_gate_inp" in name:
             writer.add_tensor(name, array)
             continue
+        kind = kinds(name)
+        blocks = gguf.GGMLQuantizationType[kind]
+        values, nbytes = gguf.GGML_QUANT_SIZES[blocks]
         raw = rng.integers(0, 256, (*array.shape[:-1], array.shape[-1] // values, nbytes), dtype=np.uint8)
         # The factors of both kinds are float16 in front: d, and of Q4_K the factor of the minimums.
         for place in range(2 if kind == "Q4_K" else 1):

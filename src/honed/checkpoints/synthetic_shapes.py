@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from honed.models.stored import Forms
@@ -29,7 +30,7 @@ class Shape:
         from honed.checkpoints.stored_forms import forms_of
         from honed.models.registry import read_model
 
-        forms: Forms = forms_of(self.config, "synthetic")
+        forms: Forms = forms_of(self.config, Path("synthetic"))
         seen: dict[str, Weight] = {}
         for name, weight in read_model(self.config, "synthetic").weights().items():
             tensor = forms[name].tensor if name in forms else weight
@@ -57,7 +58,7 @@ class Shape:
         if name.endswith(_ENDS_A_BRANCH):
             stream = given.get("embedding_multiplier", 1.0) * given.get("logits_scaling", 1.0)
             added = (stream if given["tie_word_embeddings"] else 1.0) / given.get("residual_multiplier", 1.0)
-            branch = wide * (1 / math.sqrt(2 * given["num_hidden_layers"])) * added
+            branch: float = wide * (1 / math.sqrt(2 * given["num_hidden_layers"])) * added
             # Of experts the mean is taken, which is smaller than each by the square root of their number.
             return branch * math.sqrt(given["num_experts_per_tok"]) if len(tensor.shape) == 3 else branch
         return wide

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import gguf
 import numpy as np
@@ -114,13 +115,26 @@ def apart(arrays: Arrays) -> Arrays:
     return given
 
 
+Kind = Literal["Q8_0", "Q4_K"]
+
+
+def same_bits(checkpoint: GgufCheckpoint) -> None:
+    """The engine gives those of the interpreter, and not zeros."""
+    batch = whole(np.random.default_rng(2).integers(0, 80, 9).astype(np.int32))
+    expected = InterpreterBackend.load(checkpoint, CONFIG).forward(batch)
+    assert np.isfinite(expected).all()
+    assert float(expected.std()) > 0
+    native = NativeBackend.load(checkpoint, NativeConfig(kv_tokens=128))
+    np.testing.assert_array_equal(native.forward(batch), expected)
+
+
 @pytest.mark.parametrize("kind", ["Q8_0", "Q4_K"])
 @pytest.mark.parametrize("form", ["llama", "llama apart", "qwen2moe"])
-def test_blocks_run_as_they_are_and_give_the_bits_of_the_interpreter(form: str, kind: str, tmp_path: Path) -> None:
+def test_blocks_run_as_they_are_and_give_the_bits_of_the_interpreter(form: str, kind: Kind, tmp_path: Path) -> None:
     architecture = form.split(maxsplit=1)[0]
     arrays, keys = wide(architecture)
     arrays = apart(arrays) if "apart" in form else arrays
-    path = write_quantized(tmp_path / "m.gguf", architecture, keys, arrays, kind)
+    path = write_quantized(tmp_path / "m.gguf", architecture, keys, arrays, lambda _: kind)
     checkpoint = GgufCheckpoint(path)
     experts = [name for name in checkpoint.names if ".experts." in name]
     assert len(experts) == 3 * EXPERTS
@@ -134,12 +148,19 @@ def test_blocks_run_as_they_are_and_give_the_bits_of_the_interpreter(form: str, 
     stored = "blk.0.ffn_gate.1.weight" if "apart" in form else "blk.0.ffn_gate_exps.weight"
     values = gguf.quants.dequantize(fields[stored].data, gguf.GGMLQuantizationType[kind])
     np.testing.assert_array_equal(gate.decode(), values if "apart" in form else values[1])
-    batch = whole(np.random.default_rng(2).integers(0, 80, 9).astype(np.int32))
-    expected = InterpreterBackend.load(checkpoint, CONFIG).forward(batch)
-    assert np.isfinite(expected).all()
-    assert float(expected.std()) > 0
-    native = NativeBackend.load(checkpoint, NativeConfig(kv_tokens=128))
-    np.testing.assert_array_equal(native.forward(batch), expected)
+    same_bits(checkpoint)
+
+
+@pytest.mark.parametrize("other", ["ffn_up_exps", "ffn_down_exps", "ffn_gate.1.", "ffn_down.2."])
+def test_matrices_in_blocks_of_their_own_types(other: str, tmp_path: Path) -> None:
+    """As mixes have it: a gate unlike its up, and an expert unlike the others of its layer."""
+    arrays, keys = wide("llama")
+    arrays = arrays if "exps" in other else apart(arrays)
+    path = write_quantized(tmp_path / "m.gguf", "llama", keys, arrays, lambda name: "Q4_K" if other in name else "Q8_0")
+    checkpoint = GgufCheckpoint(path)
+    kinds = [weight.type_name for weight in map(checkpoint.weight, checkpoint.names) if isinstance(weight, GgufBlocks)]
+    assert kinds.count("Q4_K") == (EXPERTS if "exps" in other else 1)
+    same_bits(checkpoint)
 
 
 REFUSED: dict[str, tuple[str, Keys, type[HonedError], str]] = {
