@@ -31,7 +31,7 @@ from honed.runtime.request import Sampling
 class Slow(HashBackend):
     """Steps of some milliseconds, without Python's lock, as a real one has them; or one step for each that is let."""
 
-    def __init__(self, *, gated: bool = False, **sizes: int) -> None:
+    def __init__(self, *, gated: bool = False, **sizes: Any) -> None:
         super().__init__(**sizes)
         self.seconds = 0.002
         self.gate = threading.Semaphore(0) if gated else None

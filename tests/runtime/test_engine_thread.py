@@ -54,7 +54,7 @@ class Box:
 class Gate(HashBackend):
     """Runs a step when it is let."""
 
-    def __init__(self, **sizes: int) -> None:
+    def __init__(self, **sizes: Any) -> None:
         super().__init__(**sizes)
         self.gate = threading.Semaphore(0)
         self.entered = threading.Semaphore(0)

@@ -4,6 +4,7 @@ at once, in any order, is in `test_scheduler_states.py`."""
 from __future__ import annotations
 
 from functools import cache
+from random import Random
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from honed.backends.native_config import NativeConfig
 from honed.runtime.engine import Engine
 from honed.runtime.events import Generated
 from honed.runtime.request import GREEDY, Request
+from honed.runtime.sampling import Sampler
+from honed.runtime.sequence import Sequence
 from honed.runtime.window_pages import Windows
 from tiny_models import MemoryCheckpoint, golden
 
@@ -132,3 +135,36 @@ def test_a_group_that_holds_no_window_is_refused() -> None:
     assert Windows([PageGroup(2, 64)], 2)
     with pytest.raises(ValueError, match="has no window"):
         Windows([PageGroup(10)], 10)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_prefix_is_used_as_far_as_every_window_has_what_is_seen(seed: int) -> None:
+    """Against the definition: the longest beginning of which each group has the pages that the row behind it sees."""
+    random = Random(seed)
+    wide, narrow = (PageGroup(40, window) for window in (70, 33))
+    windows = Windows([wide, narrow], 40)
+    digests = [bytes([number]) for number in range(12)]
+    there = [{number for number in range(12) if random.random() < share} for share in (0.8, 0.9)]
+    owner = sequence_of(12 * PAGE_TOKENS + 1)
+    windows.begin(owner)
+    assert windows.extend(owner, 12 * PAGE_TOKENS)
+    for group, (table, known) in enumerate(zip(owner.windows, there, strict=True)):
+        allocator = windows._groups[group].pages
+        for number, page in enumerate(table.pages):
+            if number in known:
+                allocator.publish(page, digests[number])
+    for count in range(13):
+        usable = [
+            begin
+            for begin in range(count + 1)
+            if all(
+                set(range(max(0, begin * PAGE_TOKENS + 1 - window) // PAGE_TOKENS, begin)) <= known
+                for window, known in zip((70, 33), there, strict=True)
+            )
+        ]
+        assert windows.reusable(digests, count) == max(usable)
+
+
+def sequence_of(tokens: int) -> Sequence:
+    request = Request((1,) * tokens, 5, GREEDY)
+    return Sequence(0, request, 5, Sampler(GREEDY, ()), [1] * tokens)
