@@ -3,6 +3,7 @@ matrix is rounded then is tested with `error_feedback.py`."""
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from honed.compress.base import ModelState
-from honed.compress.error_feedback import feedback, round_with_feedback
+from honed.compress.error_feedback import Feedback, feedback, round_with_feedback
 from honed.compress.linears import HEAD
+from honed.compress.needs import InputStatistics
 from honed.compress.observe import observe
 from honed.compress.pipeline import Compressed, run_recipe
 from honed.compress.recipe import read_recipe
@@ -143,6 +145,22 @@ def test_the_same_bytes_whatever_the_order_in_which_weights_are_asked_for() -> N
     forth = {name: there.weights[name].decode() for name in names}
     for name in reversed(names):
         np.testing.assert_array_equal(back.weights[name].decode(), forth[name], err_msg=name)
+
+
+def held() -> tuple[int, int]:
+    """Gram matrices of blocks that are alive, and factors."""
+    gc.collect()
+    found = gc.get_objects()
+    observed = sum(isinstance(one, InputStatistics) and bool(one.gram) for one in found)
+    return observed, sum(isinstance(one, Feedback) for one in found)
+
+
+def test_of_all_blocks_one_gram_matrix_is_held() -> None:
+    decoder = model(tied=False)
+    observed, factors = held()
+    state = compressed(decoder, Source(decoder)).state
+    assert len([state.weights[name] for name in state.schemes]) == 15
+    assert held() == (observed + 1, factors + 1)
 
 
 @pytest.mark.parametrize(

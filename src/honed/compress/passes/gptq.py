@@ -8,7 +8,7 @@ calibration text change least, block by block, each told of what enters it where
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -48,12 +48,28 @@ class GptqSettings(EncodingSettings):
         return self
 
 
+class Factors:
+    """That of the Gram matrix that was asked for last: layers with one input are told of one matrix, and ask one after
+    the other. No more is held, of all blocks together."""
+
+    def __init__(self) -> None:
+        self._last: tuple[NDArray[np.float64], Feedback] | None = None
+
+    def of(self, gram: NDArray[np.float64], settings: GptqSettings) -> Feedback:
+        if self._last is None or self._last[0] is not gram:
+            self._last = None  # before the next one is made
+            found = feedback(gram, damping=settings.damping, by_activation=settings.order == "activation")
+            self._last = gram, found
+        return self._last[1]
+
+
 @dataclass(frozen=True)
 class Gptq:
     """See `compress.base.Pass`."""
 
     settings: GptqSettings
     needs: ClassVar[Needs] = Needs(frozenset({"gram"}), "blocks")
+    factors: Factors = field(default_factory=Factors, compare=False)
 
     def apply(self, state: ModelState, observed: Observed, *, threads: int) -> ModelState:
         """`threads` has no effect on what is found."""
@@ -61,7 +77,7 @@ class Gptq:
         measured = {HEAD: linears.embedding.name} if linears.tied else {}
         own = {name for name in state.weights if measured.get(name, name) in observed.linears}
         chosen = choose_schemes(state.model, state.weights, self.settings, own)
-        rounding = _Rounding(state.weights, chosen, observed, measured, self.settings, threads)
+        rounding = _Rounding(state.weights, chosen, observed, measured, self.settings, self.factors, threads)
         return replace(
             state,
             weights=ChangedWeights(state.weights, rounding.weight, frozenset(chosen.schemes)),
@@ -71,7 +87,7 @@ class Gptq:
         )
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Rounding:
     """What one block comes to, once it is asked for. measured: by which names weights go in what is observed, where by
     others than their own."""
@@ -81,8 +97,8 @@ class _Rounding:
     observed: Observed
     measured: Mapping[str, str]
     settings: GptqSettings
+    factors: Factors
     threads: int
-    last: tuple[NDArray[np.float64], Feedback] | None = None
 
     def weight(self, name: str) -> Encoded:
         scheme, search = self.chosen.schemes[name], self.chosen.settings[name].weights.search
@@ -97,12 +113,5 @@ class _Rounding:
         squares = gram.diagonal()
         values = self.weights[name].decode()
         refit = self.settings.groups == "moved"
-        return round_with_feedback(values, self._feedback(gram), plainly, refit=refit)
-
-    def _feedback(self, gram: NDArray[np.float64]) -> Feedback:
-        """Layers with one input are told of one matrix, and ask one after the other."""
-        if self.last is None or self.last[0] is not gram:
-            settings = self.settings
-            found = feedback(gram, damping=settings.damping, by_activation=settings.order == "activation")
-            self.last = gram, found
-        return self.last[1]
+        found = self.factors.of(gram, self.settings)
+        return round_with_feedback(values, found, plainly, refit=refit)
