@@ -9,8 +9,8 @@ from honed.cli.main import VERBS, main
 # Verbs, and what they must be given.
 NEEDED = {
     "generate": ["model", "text"], "chat": ["model"], "compress": ["model", "-o", "out"], "eval": ["model"],
-    "bench": ["model"], "embed": ["model", "text"], "inspect": ["model"], "families": [], "doctor": [], "demo": [], "models": [],
-    "version": [], "serve": ["model"], "run": ["model", "rows.jsonl"],
+    "bench": ["model"], "embed": ["model", "text"], "inspect": ["model"], "doctor": [], "demo": [], "models": [],
+    "version": [], "families": [], "serve": ["model"], "run": ["model", "rows.jsonl"],
 }  # fmt: skip
 WITH_THREADS = ("generate", "chat", "compress", "eval", "embed", "bench", "demo", "serve", "run")
 HUGE = "9" * 400
