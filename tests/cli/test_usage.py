@@ -10,7 +10,7 @@ from honed.cli.main import VERBS, main
 NEEDED = {
     "generate": ["model", "text"], "chat": ["model"], "compress": ["model", "-o", "out"], "eval": ["model"],
     "bench": ["model"], "embed": ["model", "text"], "inspect": ["model"], "doctor": [], "demo": [], "models": [],
-    "version": [], "serve": ["model"], "run": ["model", "rows.jsonl"],
+    "version": [], "families": [], "serve": ["model"], "run": ["model", "rows.jsonl"],
 }  # fmt: skip
 WITH_THREADS = ("generate", "chat", "compress", "eval", "embed", "bench", "demo", "serve", "run")
 HUGE = "9" * 400
@@ -45,7 +45,7 @@ class TestEveryVerb:
     def test_too_many_words(
         self, verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        if verb in ("bench", "embed", "models", "serve"):
+        if verb in ("bench", "embed", "models", "serve", "families"):
             pytest.skip("takes several")
         error = told(monkeypatch, capsys, verb, *NEEDED[verb], "a\x1b[31m", "b" * 9999)
         assert f"honed {verb}" in error
@@ -65,7 +65,7 @@ class TestEveryVerb:
     ) -> None:
         if verb in ("doctor", "version", "models"):
             return
-        option = "--revision" if verb == "inspect" else "--threads"
+        option = {"inspect": "--revision", "families": "--into"}.get(verb, "--threads")
         error = told(monkeypatch, capsys, verb, *NEEDED[verb], option)
         assert f"{option} needs a value; honed {verb} --help" in error
 

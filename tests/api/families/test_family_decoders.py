@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from honed.api.families import decoders
+from honed.backends.base import Batch
+from honed.backends.interpreter import InterpreterBackend
 from honed.checkpoints.base import Checkpoint
 from honed.checkpoints.open import open_checkpoint
 from honed.checkpoints.sample_directory import write_sample
@@ -33,12 +35,12 @@ def test_other_weights_are_seen(tmp_path: Path) -> None:
 def test_another_program_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = sample(tmp_path)
     assert decoders.same_bits(one, "float32")
-    interpreted = decoders.InterpreterBackend.forward
+    interpreted = InterpreterBackend.forward
 
-    def off(self: decoders.InterpreterBackend, batch: decoders.Batch) -> object:
+    def off(self: InterpreterBackend, batch: Batch) -> object:
         return np.nextafter(interpreted(self, batch), np.float32(np.inf))
 
-    monkeypatch.setattr(decoders.InterpreterBackend, "forward", off)
+    monkeypatch.setattr(InterpreterBackend, "forward", off)
     assert not decoders.same_bits(one, "float32")
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from honed.api.families import encoders
+from honed.backends.encoder import Output, TextBatch
+from honed.backends.interpreter_encoder import InterpreterEncoder
 from honed.checkpoints.base import Checkpoint
 from honed.checkpoints.open import open_checkpoint
 from honed.checkpoints.sample_directory import write_sample
@@ -30,13 +32,13 @@ def test_other_weights_are_seen(tmp_path: Path) -> None:
 def test_all_outputs_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = sample(tmp_path)
     asked = []
-    interpreted = encoders.InterpreterEncoder.encode
+    interpreted = InterpreterEncoder.encode
 
-    def watched(self: encoders.InterpreterEncoder, batch: encoders.TextBatch, output: encoders.Output) -> object:
+    def watched(self: InterpreterEncoder, batch: TextBatch, output: Output) -> object:
         asked.append(output)
         rows = interpreted(self, batch, output)
         return rows + 1 if output == "pooler" else rows
 
-    monkeypatch.setattr(encoders.InterpreterEncoder, "encode", watched)
+    monkeypatch.setattr(InterpreterEncoder, "encode", watched)
     assert not encoders.same_rows(one, "float32")
     assert asked == ["hidden", "mean", "first", "last", "pooler"]

@@ -10,7 +10,7 @@ def test_fields_of_families_are_found_by_watching_them_read() -> None:
 
 
 def test_what_is_off_or_says_nothing_is_left_out() -> None:
-    config = {
+    config: dict[str, object] = {
         "q_lora_rank": 8,
         "use_mla": True,
         "hidden_size": 8,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from honed.api.inspection.config_fields import foreign_fields
-from honed.api.inspection.faults import Fault, gather, of_error
+from honed.api.inspection.faults import Fault, gather, of_error, patterns
 from honed.api.inspection.looked import Looked
 from honed.api.inspection.nearest import nearest
 from honed.api.inspection.tensors import (
@@ -46,8 +46,10 @@ _PICKLED = (
     "Convert them to safetensors where you trust them (save_pretrained of transformers does)"
 )
 _MOST_FILES = 4096
-_MOST_LEFT = 2048
-"""Tensors that are looked at one by one for whether they would change the result."""
+_MOST_TENSORS = 20_000
+"""Of a directory that is opened once more to look into its tensors: headers of more take their time."""
+_MOST_LEFT = 128
+"""Tensors that are looked at one by one for whether they would change the result; of more, one of each kind."""
 
 
 def look_at_directory(path: Path) -> Looked | None:
@@ -165,7 +167,8 @@ def _of_config(looked: Looked, path: Path, config: Mapping[str, Any]) -> Looked:
     if method is None:
         faults += _types(by_name[name] for name in needed if name in by_name)
     left = [name for name in there if name not in needed and name in by_name]
-    faults += _left_over(left, path, kind)
+    if len(looked.tensors) <= _MOST_TENSORS:
+        faults += _left_over(left, path, kind)
     return looked
 
 
@@ -253,10 +256,11 @@ def _left_over(names: list[str], path: Path, kind: str) -> list[Fault]:
         directory = Directory(path)
     except HonedError:
         return []
-    refused = []
-    for name in sorted(names)[:_MOST_LEFT]:
+    refused: list[str] = []
+    groups = [[name] for name in sorted(names)] if len(names) <= _MOST_LEFT else list(patterns(names).values())
+    for group in groups[:_MOST_LEFT]:
         try:
-            check_leftovers({name}, directory)
+            check_leftovers({group[0]}, directory)
         except FormatError:
-            refused.append(name)
+            refused += group
     return superfluous(refused, f"a {kind} of this config has no such weight, and without it another model would run")

@@ -94,8 +94,9 @@ def _keys(
         found = [config[field] for field in fields if config.get(field) is not None]
         if found:
             own[key] = found[0]
-    if names.experts:
-        own["expert_count"] = next(config[field] for field in _EXPERTS if field in config)
+    experts = [config[field] for field in _EXPERTS if config.get(field) is not None]
+    if experts:
+        own["expert_count"] = experts[0]
     if "feed_forward_length" not in own:
         own["feed_forward_length"] = 4 * own["embedding_length"]  # what a GPT-2 has that does not say it
     settings: Any = model
