@@ -30,9 +30,24 @@ inline void store_gated(float* y, int64_t left, const Floats<V> (&columns)[kPane
   }
 }
 
+// Apart from what stands in every matmul: gates are long, and called once for a row and panel.
+template <FloatVector V>
+[[gnu::noinline]] void finish_gated(Epilogue epilogue, float* y, int64_t left,
+                                    const Floats<V> (&columns)[kPanelVectors<V>]) {
+  switch (epilogue) {
+    case Epilogue::gated_silu: return store_gated<Gate::silu, V>(y, left, columns);
+    case Epilogue::gated_gelu_tanh: return store_gated<Gate::gelu_tanh, V>(y, left, columns);
+    case Epilogue::gated_gelu: return store_gated<Gate::gelu, V>(y, left, columns);
+    case Epilogue::gated_clamped_silu: return store_gated<Gate::clamped_silu, V>(y, left, columns);
+    case Epilogue::store:
+    case Epilogue::add: break;
+  }
+}
+
 // `columns` holds those of the panel in order.
 template <FloatVector V>
-inline void finish_panel(const MatmulArgs& args, int64_t row, int64_t panel, Floats<V> (&columns)[kPanelVectors<V>]) {
+[[gnu::always_inline]] inline void finish_panel(const MatmulArgs& args, int64_t row, int64_t panel,
+                                                Floats<V> (&columns)[kPanelVectors<V>]) {
   constexpr int kVectors = kPanelVectors<V>;
   if (args.bias != nullptr) {
     const float* bias = args.bias + panel * kPanelColumns;
@@ -42,13 +57,11 @@ inline void finish_panel(const MatmulArgs& args, int64_t row, int64_t panel, Flo
   const int64_t first = panel * (gated ? kTileColumns : kPanelColumns);
   const int64_t left = args.columns - first;
   float* y = args.y + row * args.y_stride + first;
-  switch (args.epilogue) {
-    case Epilogue::gated_silu: return store_gated<Gate::silu, V>(y, left, columns);
-    case Epilogue::gated_gelu_tanh: return store_gated<Gate::gelu_tanh, V>(y, left, columns);
-    case Epilogue::gated_gelu: return store_gated<Gate::gelu, V>(y, left, columns);
-    case Epilogue::gated_clamped_silu: return store_gated<Gate::clamped_silu, V>(y, left, columns);
-    case Epilogue::store:
-    case Epilogue::add: break;
+  if (gated) {
+    Floats<V> kept[kVectors];  // the address of `columns` would keep them out of registers
+    for (int v = 0; v < kVectors; ++v) kept[v] = columns[v];
+    finish_gated<V>(args.epilogue, y, left, kept);
+    return;
   }
   const Floats<V> factor = V::all(args.factor);
   for (int v = 0; v < kVectors; ++v) {
