@@ -66,6 +66,8 @@ def test_blocks_agree_with_what_they_decode_to(bad: float, block_format: object)
     records = data.view(block_format.layout)
     for field in block_format.scales:
         records[field] = 1  # a bfloat16 is its bits
+    if block_format.name == "MXFP4":
+        records["exponent"] = 127
     check(GgufBlocks(block_format, data, (12, 512)))
     for field in block_format.scales:
         spoiled = data.copy()
@@ -103,3 +105,23 @@ def test_scales_of_integers(bad: float) -> None:
     for weight in (Int8(codes, channel), Int8(codes, groups, 32), Int4(codes.view(np.uint8), groups, None, 32)):
         with pytest.raises(FormatError, match=r"scale . of row . is NaN"):
             check(weight)
+
+
+@pytest.mark.parametrize("exponent", [252, 253, 254, 255])
+@pytest.mark.parametrize("code", [0, 1, 4, 7])
+def test_a_power_that_no_float_is_counts_where_a_value_has_it(exponent: int, code: int) -> None:
+    block_format = next(entry for entry in FORMATS.values() if entry.name == "MXFP4")
+    data = np.zeros(2 * block_format.nbytes, np.uint8)
+    records = data.view(block_format.layout)
+    records["exponent"] = 127
+    records["exponent"][1] = exponent
+    records["codes"][1] = code
+    weight = GgufBlocks(block_format, data, (2, 32))
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(weight.decode()).all()
+    if finite:
+        check(weight)
+    else:
+        with pytest.raises(FormatError, match="scale d 0 of row 1"):
+            check(weight)
+    assert finite == (exponent == 252 or code in (0, 1) or (code, exponent) == (4, 253))

@@ -30,6 +30,8 @@ _BITS = np.arange(8, dtype=np.uint8)[:, None]
 _EIGHT_PAIRS = np.arange(0, 16, 2, dtype=np.uint16)
 _FOUR_BIT_CODES: Codes = np.array(GGML_VALUES, dtype=np.int8)
 _MXFP4_CODES: Codes = doubled_values()
+_MOST_EXPONENT = 252
+"""Of a block of MXFP4 all of whose values float32 holds."""
 _NO_CODES: Codes = np.empty(0, dtype=np.int8)
 
 
@@ -39,8 +41,8 @@ class BlockFormat:
 
     `scales` names the float fields of the record; if these are finite, so is every value of the block. `codes` maps n
     records to int8 [n, values], what is multiplied with the scale of each value; None for formats of single
-    floats. `widen` maps records and their codes to values. `scattered` gives the scale of each block
-    where no field is it.
+    floats. `widen` maps records and their codes to values. `scattered` gives the scale of each block where no field is
+    it, or what is finite as long as its values are.
     """
 
     name: str
@@ -50,7 +52,7 @@ class BlockFormat:
     scales: tuple[str, ...]
     codes: Callable[[Blocks], Codes] | None
     widen: Callable[[Blocks, Codes], Values]
-    scattered: Callable[[Blocks], NDArray[np.float16]] | None = None
+    scattered: Callable[[Blocks], NDArray[np.floating]] | None = None
 
     @property
     def nbytes(self) -> int:
@@ -188,6 +190,16 @@ def _powers(blocks: Blocks, codes: Codes) -> Values:
     return halved_scales(blocks["exponent"])[:, None] * codes.astype(np.float32)
 
 
+def _largest_of_mxfp4(blocks: Blocks) -> Values:
+    """What no value of a block is over: infinity only where one is. A block of zeros may have any exponent."""
+    most = np.full(len(blocks), 12, np.float32)
+    high = blocks["exponent"] > _MOST_EXPONENT
+    if high.any():
+        most[high] = np.abs(_codes_mxfp4(blocks[high])).max(axis=1)
+    with np.errstate(over="ignore"):
+        return most * halved_scales(blocks["exponent"])
+
+
 def _scaled_plus_minimum(blocks: Blocks, codes: Codes) -> Values:
     return _scaled(blocks, codes) + _column(blocks, "m")
 
@@ -243,10 +255,10 @@ class _Meaning:
 
     codes: Callable[[Blocks], Codes] | None
     widen: Callable[[Blocks, Codes], Values]
-    scattered: Callable[[Blocks], NDArray[np.float16]] | None = None
+    scattered: Callable[[Blocks], NDArray[np.floating]] | None = None
 
 
-def _points(name: str, scattered: Callable[[Blocks], NDArray[np.float16]] | None = None) -> _Meaning:
+def _points(name: str, scattered: Callable[[Blocks], NDArray[np.floating]] | None = None) -> _Meaning:
     """Of a format whose codes are numbers of points."""
     points = POINTS[name]
 
@@ -302,7 +314,7 @@ FORMATS: dict[int, BlockFormat] = {
         _format("IQ2_S", 22, 256, _IQ2_S, _points("IQ2_S")),
         _format("IQ4_XS", 23, 256, _IQ4_XS, _Meaning(_codes_iq4, _groups_of_iq4_xs)),
         _format("IQ1_M", 29, 256, _IQ1_M, _points("IQ1_M", iq1_m_factor)),
-        _format("MXFP4", 39, 32, [("exponent", "u1", 1), _CODES], _Meaning(_codes_mxfp4, _powers)),
+        _format("MXFP4", 39, 32, [("exponent", "u1", 1), _CODES], _Meaning(_codes_mxfp4, _powers, _largest_of_mxfp4)),
         _format("BF16", 30, 1, [("d", "<u2", 1)], _Meaning(None, _bfloat16)),
         _format("TQ1_0", 34, 256, _TQ1_0, _Meaning(tq1_0_codes, _scaled)),
         _format("TQ2_0", 35, 256, [("codes", "u1", 64), _D], _Meaning(tq2_0_codes, _scaled)),

@@ -14,7 +14,7 @@ from honed.errors import UnsupportedError
 from honed.models.base import Config, Dimensions
 from honed.models.config import MAX_CONTEXT, MAX_LAYERS, Fields, read_context, read_layer_types
 from honed.models.encoder_config import read_gate, read_sizes
-from honed.models.family import Family
+from honed.models.family import NO_KV_HEADS, Family
 from honed.models.layers import project
 from honed.models.programs import encode
 from honed.models.recorded import list_weights
@@ -181,6 +181,17 @@ FAMILY = Family(
     model_type="modernbert",
     class_name="ModernBertModel",
     read=ModernBert.from_config,
+    covers="ModernBERT, GTE ModernBERT, nomic ModernBERT",
+    samples=(
+        {**NO_KV_HEADS, "num_hidden_layers": 5, "local_attention": 8},
+        {
+            **NO_KV_HEADS,
+            "num_hidden_layers": 4,
+            "global_attn_every_n_layers": 2,
+            "local_attention": 6,
+            "norm_bias": True,
+        },
+    ),
     layer_prefix=LAYERS,
     table=TABLE,
     stored=_stored,

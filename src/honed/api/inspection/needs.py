@@ -7,12 +7,13 @@ makes, which is a share of what is free (`server/memory.py`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
-from honed.backends.base import PAGE_TOKENS
+from honed.backends.base import PAGE_TOKENS, span_pages
+from honed.backends.capacity import CacheGroups, cache_groups
 from honed.backends.free_memory import free_memory
-from honed.backends.kv_cache import kv_bytes_per_position, kv_dtype
+from honed.backends.kv_cache import kv_bytes, kv_bytes_per_position, kv_dtype
 from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense, DenseType
 from honed.errors import HonedError
@@ -74,8 +75,16 @@ def needs(model: Model, weights: NamedWeights) -> Needs:
     dtype = kv_dtype(stages.plan, "auto")
     position, context = kv_bytes_per_position(stages.plan, dtype), model.dimensions.context
     window = _furthest(graph)
-    kept = context if window is None else min(context, -(-window // PAGE_TOKENS) * PAGE_TOKENS + PAGE_TOKENS)
-    return Needs(packed, dtype, position * THOUSAND, position * kept, window)
+    return Needs(packed, dtype, position * THOUSAND, kv_bytes(stages.plan, _kept(graph, context), dtype), window)
+
+
+def _kept(graph: Graph, context: int) -> CacheGroups:
+    """What one sequence as long as the context holds."""
+    every = -(-context // PAGE_TOKENS)
+    groups = cache_groups(graph, every, 1, 1)
+    kept = (every if one.window is None else min(every, span_pages(one.window)) for one in groups.groups)
+    pages = tuple(replace(one, pages=count) for one, count in zip(groups.groups, kept, strict=True))
+    return CacheGroups(pages, groups.of_cache)
 
 
 def _furthest(graph: Graph) -> int | None:
