@@ -78,6 +78,13 @@ def test_what_does_not_run_is_told_and_is_no_failure(tmp_path: Path) -> None:
     assert "KV cache, full context" not in done.stdout.split("memory")[0]
 
 
+def test_what_is_not_known_of_a_model_is_left_out(tmp_path: Path) -> None:
+    done = run(write(tmp_path, {"model_type": "elsewhere"}, zeros(LLAMA)))
+    assert done.returncode == 0, done.stderr
+    assert "'elsewhere' is not supported" in done.stdout
+    assert "? query" not in done.stdout
+
+
 def test_what_runs_is_told_with_its_memory(tiny_llama: Path) -> None:
     text = run(str(tiny_llama)).stdout
     assert "yes, honed generate" in text

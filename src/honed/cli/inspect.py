@@ -62,9 +62,9 @@ def _facts(report: dict[str, Any]) -> dict[str, str]:
         facts["parameters"] = f"{report['parameters'] / 1e6:.1f} M"
     facts["size"] = f"{report['file_bytes'] / 1e6:.1f} MB"
     facts["layers"] = _shown(report["layers"])
-    facts["heads"] = (
-        f"{_shown(report['heads'])} query, {_shown(report['kv_heads'])} key/value, {_shown(report['head_dim'])} wide"
-    )
+    if report["heads"] is not None:
+        kv, wide = _shown(report["kv_heads"]), _shown(report["head_dim"])
+        facts["heads"] = f"{report['heads']} query, {kv} key/value, {wide} wide"
     facts["vocabulary"] = _shown(report["vocabulary"])
     facts["context"] = _shown(report["context"])
     return {name: value for name, value in facts.items() if value != "?"}
