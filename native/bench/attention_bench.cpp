@@ -89,8 +89,8 @@ struct Bench {
   int64_t page_count() const { return position / kPageTokens + 1; }
 
   static int64_t layers_for(const Options& options, int64_t position, KvType type) {
-    const Cache one({{options.kv_heads, options.head_dim, options.head_dim}}, 1, type);
-    return std::max<int64_t>(1, options.stream_bytes / (one.page_bytes() * (position / kPageTokens + 1)));
+    const Cache one({{options.kv_heads, options.head_dim, options.head_dim}}, {0}, {1}, type);
+    return std::max<int64_t>(1, options.stream_bytes / (one.page_bytes().front() * (position / kPageTokens + 1)));
   }
 
   Bench(const KernelTable& kernels, const Options& shape, int64_t count, int64_t last, KvType type)
@@ -100,7 +100,7 @@ struct Bench {
         position(last),
         layers(std::min<int64_t>(layers_for(shape, last, type), 4096)),
         cache(std::vector<CacheShape>(static_cast<std::size_t>(layers), {shape.kv_heads, shape.head_dim, shape.head_dim}),
-              page_count(), type),
+              std::vector<int64_t>(static_cast<std::size_t>(layers), 0), {page_count()}, type),
         tiles(last + 1) {
     const int64_t tokens = position + 1;
     qkv.resize(static_cast<std::size_t>(tokens * stride()));
@@ -215,7 +215,7 @@ void run(const Options& options) {
         const double seconds = seconds_of(bench.layers, options.seconds, [&](int64_t layer) { bench.attend(layer); });
         const double writing = seconds_of(bench.layers, options.seconds / 4,
                                           [&](int64_t layer) { bench.write(layer, end - rows, end); });
-        const double bytes = static_cast<double>(bench.cache.page_bytes() / bench.layers * bench.page_count());
+        const double bytes = static_cast<double>(bench.cache.page_bytes().front() / bench.layers * bench.page_count());
         const double operations = 4.0 * static_cast<double>(bench.tiles.work() * options.head_dim);
         std::printf("%-5s %4lld %9lld  %10.1f  %6.2f %4.0f%%  %7.2f  %8.1f\n", kTypes[static_cast<int>(type)],
                     static_cast<long long>(rows), static_cast<long long>(end), seconds * 1e6, bytes / seconds * 1e-9,
