@@ -19,9 +19,9 @@ def table(kind: str) -> TensorEntry:
     return TensorEntry("token_embd.weight", BY_NAME[kind], (32000, 4096), 0)
 
 
-@pytest.mark.parametrize("kind", ["IQ1_M", "IQ2_XS", "IQ3_S", "TQ2_0"])
+@pytest.mark.parametrize("kind", ["IQ1_M", "IQ2_XS", "IQ3_S", "TQ2_0", "MXFP4"])
 def test_what_it_takes(kind: str) -> None:
-    stored = 32000 * 4096 // 256 * BY_NAME[kind].nbytes / 1e6
+    stored = 32000 * 4096 // BY_NAME[kind].values * BY_NAME[kind].nbytes / 1e6
     with pytest.warns(HonedWarning, match=f"m.gguf: token_embd.weight: is {kind}, .* its {stored:.1f} MB become 262.1"):
         note_decoded(Path("m.gguf"), table(kind))
 
@@ -30,5 +30,5 @@ def test_nothing_is_said_of_what_is_looked_up_as_it_lies() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for kind in BY_NAME:
-            if not kind.startswith(("IQ1", "IQ2", "IQ3", "TQ")):
+            if not kind.startswith(("IQ1", "IQ2", "IQ3", "TQ", "MXFP4")):
                 note_decoded(Path("m.gguf"), table(kind))

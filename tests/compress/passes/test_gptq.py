@@ -151,8 +151,8 @@ def held() -> tuple[int, int]:
     """Gram matrices of blocks that are alive, and factors."""
     gc.collect()
     found = gc.get_objects()
-    observed = sum(isinstance(one, InputStatistics) and bool(one.gram) for one in found)
-    return observed, sum(isinstance(one, Feedback) for one in found)
+    observed = sum(type(one) is InputStatistics and bool(one.gram) for one in found)
+    return observed, sum(type(one) is Feedback for one in found)
 
 
 def test_of_all_blocks_one_gram_matrix_is_held() -> None:
