@@ -37,6 +37,8 @@ SYMMETRIC = {
     ]
 }
 
+GPTQ: dict[str, Any] = {"passes": [{"pass": "gptq", "weights": {"bits": 4, "group": 32}}]}
+
 
 @pytest.fixture(scope="module")
 def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -359,6 +361,22 @@ def test_int8_is_calibrated_and_says_on_what(llama: Path, tmp_path: Path) -> Non
     assert plain.manifest["calibration"] is None
     norm = "model.layers.0.input_layernorm.weight"
     assert not np.array_equal(smooth.weight(norm).decode(), plain.weight(norm).decode())
+
+
+def test_a_caller_says_what_is_learned_from_and_how_much(llama: Path, tmp_path: Path) -> None:
+    ways: dict[str, dict[str, Any]] = {"recipe": {}, "asked": {"calibration": "sampled", "calibration_tokens": 256}}
+    found = []
+    for name, given in ways.items():
+        recipe = {**GPTQ, "calibration": {"text": "built-in", "tokens": 128, "window": 32}}
+        compress(llama, recipe, out=tmp_path / name, **given)
+        found.append(Artifact(tmp_path / name).manifest["calibration"])
+    assert [(one["text"], one["windows"]) for one in found] == [("built-in", 4), ("sampled", 8)]
+    with pytest.raises(ParameterError, match="calibration = 'sampled': is asked for by no pass"):
+        compress(llama, "int4-zero-point", out=tmp_path / "out", calibration="sampled")
+    with pytest.raises(FormatError, match="row 1: has neither messages nor"):
+        (tmp_path / "mine.jsonl").write_text('{"nothing": 1}\n')
+        compress(llama, GPTQ, out=tmp_path / "out", calibration=tmp_path / "mine.jsonl")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_smoothed_tied_head_has_its_norm_beside_it_and_others_read_the_original(llama: Path, tmp_path: Path) -> None:
