@@ -209,6 +209,19 @@ def test_per_channel_int8_is_declared_with_its_activations(llama: Path, tmp_path
     assert 1e-5 < difference < 0.03
 
 
+def test_a_recipe_that_encodes_nothing_gives_a_dense_model(llama: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    out, recipe = tmp_path / "dense", {"passes": [{"pass": "smooth", "junctions": "layers"}]}
+    assert compress(llama, recipe, out=out, threads=1).tensors == ()
+    found = AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32)
+    assert not hasattr(found.config, "quantization_config")
+    theirs = logits(found)
+    assert (theirs - expected_logits(llama, out)).abs().max() <= 1e-5 * theirs.abs().max()
+    with honed.load(out) as model:
+        assert model.generate([1, 5, 9], max_tokens=4, temperature=0).tokens
+
+
 def test_the_same_input_gives_the_same_bytes(llama: Path, tmp_path: Path) -> None:
     for name, threads in (("a", 1), ("b", 2)):
         compress(llama, "int4", out=tmp_path / name, threads=threads)

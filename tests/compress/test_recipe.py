@@ -59,7 +59,7 @@ def test_an_override_says_whether_the_head_is_encoded() -> None:
         ({"passes": []}, r"recipe\.passes"),
         ({"passes": [{**BASE, "pass": "gptx"}]}, r"passes\[0\]\.pass = 'gptx'.*round_to_nearest"),
         ({"passes": [{}]}, r"passes\[0\]\.pass = None"),
-        ({"passes": [{"pass": "smooth"}]}, "round_to_nearest must be the last pass"),
+        ({"passes": [BASE, {"pass": "smooth"}]}, "round_to_nearest must be the last pass"),
         ({"passes": [BASE, BASE]}, "the last pass, and there once"),
         ({"passes": [{"pass": "smooth", "strength": 1.0}, BASE]}, r"passes\[0\]\.strength = 1\.0"),
         ({"passes": [{"pass": "smooth", "junctions": "heads"}, BASE]}, r"passes\[0\]\.junctions = 'heads'"),

@@ -31,6 +31,8 @@ def without_outliers(
     from honed.compress.layer_settings import Override
 
     last = recipe.encoding
+    if last is None:
+        return recipe, ()
     overrides, notes = [], []
     for name in names:
         module = name.removesuffix(".weight")

@@ -46,7 +46,8 @@ _ENCODING_NAMES = tuple(pass_name(settings) for settings in PASSES if issubclass
 
 
 class Recipe(Settings):
-    """Passes in the order in which they run. The last one encodes, those before it keep weights in full precision."""
+    """Passes in the order in which they run. One that encodes is the last; those before it keep weights in full
+    precision, and a recipe without one gives a dense model."""
 
     passes: Annotated[tuple[AnySettings, ...], Field(min_length=1)]
     calibration: CalibrationSettings = CalibrationSettings()
@@ -54,7 +55,7 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _encodes_last(self) -> Recipe:
         encoding = [isinstance(settings, EncodingSettings) for settings in self.passes]
-        if encoding != [False] * (len(encoding) - 1) + [True]:
+        if any(encoding[:-1]):
             raise ValueError(f"{' or '.join(_ENCODING_NAMES)} must be the last pass, and there once")
         return self
 
@@ -69,15 +70,14 @@ class Recipe(Settings):
         return any(make_pass(settings).needs.statistics - {"mean_square"} for settings in self.passes)
 
     @property
-    def encoding(self) -> EncodingSettings:
-        """Settings of the last pass."""
+    def encoding(self) -> EncodingSettings | None:
+        """Settings of the last pass, if it encodes."""
         last = self.passes[-1]
-        assert isinstance(last, EncodingSettings)  # checked above
-        return last
+        return last if isinstance(last, EncodingSettings) else None
 
     def encodes(self, module: str) -> bool:
         """Whether the last pass encodes a linear layer, named without `.weight`, and does not leave it dense."""
-        return self.encoding.for_module(module) is not None
+        return self.encoding is not None and self.encoding.for_module(module) is not None
 
     def as_json(self) -> dict[str, Any]:
         """Every setting, defaults included."""
