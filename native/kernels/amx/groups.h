@@ -66,7 +66,8 @@ static inline void fold(const Groups& groups, int64_t g, const Dots* dots, int t
 }
 
 // Adds groups [begin, end) of one panel to the sums of tiles [tile, tile + Count). `Groups` says where the weights of a
-// group are (weights), what they are scaled by (terms) and how its dot products enter the sums (add).
+// group are (weights), how far behind them those of the next panel (ahead), what they are scaled by (terms) and how its
+// dot products enter the sums (add).
 //
 // Folding takes longer than the products do and waits for nothing but them, so the products of the next batch are
 // issued in between: those of its group i before the fold of tile i.
@@ -82,7 +83,7 @@ static inline void sum_groups(const MatmulArgs& args, const Groups& groups, int6
     for (int i = 0; i < kBatch; ++i) {
       if (next + i < end) {
         multiply(activations<Count>(args, tiles, tile, groups.first_k(next + i)), groups.depth(),
-                 groups.weights(next + i), dots[batch % 2][i]);
+                 groups.weights(next + i), tile == 0 ? groups.ahead() : 0, dots[batch % 2][i]);
       }
       if (ready < begin || i >= Count) continue;
       if (ready + kBatch <= end) {

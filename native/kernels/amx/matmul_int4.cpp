@@ -38,12 +38,13 @@ void widen_block(const uint8_t* block, __m512i zero, uint8_t* widened) {
   }
 }
 
-// Groups [begin, end) of a panel.
+// Groups [begin, end) of a panel. Those of the panel behind it are asked for.
 void widen(const MatmulArgs& args, const uint8_t* panel, int64_t begin, int64_t end, Widened& widened) {
   const __m512i zero = _mm512_set1_epi8(args.offset == Int4Offset::symmetric ? 8 : 0);
   uint8_t* place = widened.codes;
   for (int64_t g = begin; g < end; ++g) {
     const uint8_t* codes = panel + g * group_bytes(args);
+    prefetch(reinterpret_cast<const char*>(codes) + args.panel_bytes, group_bytes(args));
     for (int64_t block = 0; block < args.group / kBlock; ++block) {
       widen_block(codes + block * kBlockBytes, zero, place);
       place += kBlock * kPanelColumns;
@@ -70,6 +71,7 @@ struct Groups {
   Weights weights(int64_t g) const {
     return {widened.codes + (g - widened_from) * args.group * kPanelColumns, args.group / depth()};
   }
+  static int64_t ahead() { return 0; }
   Terms terms(int64_t g) const {
     const uint8_t* scales = panel + g * group_bytes(args) + args.group / kBlock * kBlockBytes;
     const uint8_t* offsets = scales + kPanelColumns * 2;
@@ -152,7 +154,8 @@ void multiply_with_offset(const MatmulArgs& args) {
 }  // namespace
 
 void matmul_int4(const MatmulArgs& args) {
-  if (args.row_end - args.row_begin < kFewestRows) return __atomic_load_n(&below.matmul_int4, __ATOMIC_RELAXED)(args);
+  const int64_t fewest = args.group == kBlock ? kFewestWidenedRowsInBlocks : kFewestWidenedRows;
+  if (args.row_end - args.row_begin < fewest) return __atomic_load_n(&below.matmul_int4, __ATOMIC_RELAXED)(args);
   if (args.activation_group == 0) return multiply_with_offset<false>(args);
   multiply_with_offset<true>(args);
 }

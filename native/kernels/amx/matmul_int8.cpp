@@ -16,7 +16,7 @@ void column_scaled(const MatmulArgs& args, const RowTiles& tiles, int64_t tile, 
   const __m512 high_scale = _mm512_loadu_ps(column_scales + kVector);
   Dots dots;
   multiply(activations<Count>(args, tiles, tile, 0), kTileDepth,
-           {panel_codes(args, panel), args.k_padded / kTileDepth}, dots);
+           {panel_codes(args, panel), args.k_padded / kTileDepth}, tile == 0 ? args.panel_bytes : 0, dots);
   for (int i = 0; i < Count; ++i) {
     const int64_t first = tiles.first(tile + i);
     for (int64_t r = tiles.shared(tile + i); r < tiles.height; ++r) {
@@ -46,6 +46,7 @@ struct ActivationGroups {
     const int64_t end = begin + args.activation_group < args.k_padded ? begin + args.activation_group : args.k_padded;
     return {codes + begin * kPanelColumns, (end - begin) / depth()};
   }
+  int64_t ahead() const { return args.panel_bytes; }
   Terms terms(int64_t) const { return {}; }
   void add(const Terms&, int64_t row, int64_t g, const PanelResult& dot, PanelResult& sum) const {
     const __m512 scale = _mm512_set1_ps(row_scales(args, row)[g]);
@@ -74,6 +75,7 @@ struct WeightGroups {
   int64_t first_k(int64_t g) const { return g * args.group; }
   const int8_t* group(int64_t g) const { return codes + g * (args.group + 2) * kPanelColumns; }
   Weights weights(int64_t g) const { return {group(g), args.group / depth()}; }
+  int64_t ahead() const { return args.panel_bytes; }
   Terms terms(int64_t g) const {
     const int8_t* scales = group(g) + args.group * kPanelColumns;
     return {f16_to_f32(scales), f16_to_f32(scales + kVector * 2)};
@@ -117,7 +119,8 @@ void multiply_columns(const MatmulArgs& args, const RowTiles& rows) {
 }  // namespace
 
 void matmul_int8(const MatmulArgs& args) {
-  if (args.row_end - args.row_begin < kFewestRows) return __atomic_load_n(&below.matmul_int8, __ATOMIC_RELAXED)(args);
+  const int64_t fewest = args.group == kBlock || args.activation_group == kBlock ? kFewestRowsInBlocks : kFewestRows;
+  if (args.row_end - args.row_begin < fewest) return __atomic_load_n(&below.matmul_int8, __ATOMIC_RELAXED)(args);
   const RowTiles rows = RowTiles::over(args.row_begin, args.row_end);
   if (args.group == 0 && args.activation_group == 0) return multiply_columns(args, rows);
   if (args.group == 0) return multiply_in_groups<ActivationGroups>(args, rows);

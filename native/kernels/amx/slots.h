@@ -10,9 +10,12 @@ void matmul_int8(const MatmulArgs& args);
 void matmul_int4(const MatmulArgs& args);
 int64_t integer_peak(int64_t iterations);
 
-// Rows from which on tiles are used. A tile of fewer rows takes as long to load, store and fold as the set below takes
-// to multiply, and one row has no weight to share with another.
-inline constexpr int64_t kFewestRows = 5;
+// Rows from which on tiles are used: of int8, of int4 that is widened first, and of either in groups of one block. Before
+// that the set below is faster (docs/measurements/kernels-amx.md).
+inline constexpr int64_t kFewestRows = 8;
+inline constexpr int64_t kFewestRowsInBlocks = 16;
+inline constexpr int64_t kFewestWidenedRows = 24;
+inline constexpr int64_t kFewestWidenedRowsInBlocks = 48;
 
 // The kernels that fill_amx found in the table: they take matmuls of fewer rows.
 struct Below {

@@ -108,9 +108,17 @@ static inline Activations<Count> activations(const MatmulArgs& args, const RowTi
   return result;
 }
 
-// dots = activations * weights.
+// Asks for the weights of the panel behind this one. Few rows wait for memory, and a processor does not foresee loads of
+// tiles as it does those of vectors: 6 to 16 rows are up to two thirds faster with it.
+static inline void prefetch(const char* codes, int64_t bytes) {
+  constexpr int64_t kLine = 64;
+  for (int64_t offset = 0; offset < bytes; offset += kLine) _mm_prefetch(codes + offset, _MM_HINT_T0);
+}
+
+// dots = activations * weights. ahead: how far behind its own the weights lie that will be needed next, 0 to ask for none.
 template <int Count>
-static inline void multiply(const Activations<Count>& activations, int64_t depth, const Weights& weights, Dots& dots) {
+static inline void multiply(const Activations<Count>& activations, int64_t depth, const Weights& weights, int64_t ahead,
+                            Dots& dots) {
   _tile_zero(0);
   _tile_zero(1);
   if constexpr (Count == 2) {
@@ -119,6 +127,7 @@ static inline void multiply(const Activations<Count>& activations, int64_t depth
   }
   const char* codes = static_cast<const char*>(weights.codes);
   for (int64_t step = 0; step < weights.steps; ++step, codes += depth * kPanelColumns) {
+    if (ahead != 0) prefetch(codes + ahead, depth * kPanelColumns);
     _tile_loadd(4, activations.x[0] + step * depth, activations.row_bytes);
     _tile_loadd(6, codes, kQuadBytes);
     _tile_dpbssd(0, 4, 6);

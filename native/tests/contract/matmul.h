@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <iterator>
 #include <vector>
 
 #include "tests/contract/check.h"
@@ -14,7 +15,7 @@ namespace honed::contract {
 // copy of.
 inline constexpr int64_t kDepths[] = {1, 31, 32, 33, 63, 64, 65, 576, 896, 1600, 4200};
 inline constexpr int64_t kColumns[] = {1, 15, 16, 17, 31, 33, 100};
-inline constexpr int64_t kRows[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 17, 33, 50};
+inline constexpr int64_t kRows[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 17, 33, 50, 64, 81};
 inline constexpr Epilogue kEpilogues[] = {Epilogue::store, Epilogue::add, Epilogue::gated_silu,
                                           Epilogue::gated_gelu_tanh, Epilogue::gated_gelu,
                                           Epilogue::gated_clamped_silu};
@@ -39,7 +40,7 @@ inline Shape draw_shape(Random& random, int64_t sequence, Epilogue epilogue) {
   Shape shape{};
   shape.k = kDepths[sequence % 11];
   shape.columns = kColumns[(sequence + sequence / 11) % 7];
-  shape.rows = kRows[random.between(0, 12)];
+  shape.rows = kRows[random.between(0, std::size(kRows) - 1)];
   shape.epilogue = epilogue;
   const int64_t per_panel = is_gated(epilogue) ? 16 : 32;
   shape.panels = (shape.columns + per_panel - 1) / per_panel;
