@@ -31,4 +31,8 @@ def open_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
         from honed.checkpoints.compressed_tensors.checkpoint import CompressedCheckpoint
 
         return CompressedCheckpoint(directory)
+    if isinstance(quantization, dict) and quantization.get("quant_method") in ("gptq", "awq"):
+        from honed.checkpoints.gptq_awq.checkpoint import GptqAwqCheckpoint
+
+        return GptqAwqCheckpoint(directory)
     return HuggingFaceCheckpoint(directory)

@@ -14,6 +14,7 @@ from honed.encodings.codebook import TABLES
 from honed.encodings.gguf_blocks import GgufBlocks
 from honed.encodings.int4 import Offset
 from honed.encodings.scheme import CodebookScheme, Group, Int4Scheme, Int8Scheme
+from honed.encodings.weight_only import WeightOnly
 from honed.models.base import Model
 
 LayerScheme = Int8Scheme | Int4Scheme | CodebookScheme
@@ -55,7 +56,7 @@ def _offset(setting: Setting, weight: Encoded) -> Offset:
     """The offset of int4 groups that a setting means for a weight."""
     if setting.weights.offset != "source":
         return setting.weights.offset
-    return weight.int4_offset if isinstance(weight, GgufBlocks) else "zero_point"
+    return weight.int4_offset if isinstance(weight, GgufBlocks | WeightOnly) else "zero_point"
 
 
 def fitting_scheme(setting: Setting, width: int, offset: Offset) -> LayerScheme:

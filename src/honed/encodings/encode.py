@@ -18,6 +18,7 @@ from honed.encodings.int4 import Int4, Int4Scheme
 from honed.encodings.int4_encoder import encode_int4
 from honed.encodings.int8 import Int8, Int8Scheme
 from honed.encodings.int8_encoder import encode_int8
+from honed.encodings.weight_only import WeightOnly
 
 
 def encode(
@@ -30,13 +31,16 @@ def encode(
     threads: int = 1,
 ) -> Storable:
     """The weight in an encoding of integers; `search` for the scale of least error, where there is a choice. An error
-    counts by the `importance` of its input.
+    counts by the `importance` of its input. Codes of a source that the scheme can hold are kept as they are.
 
     Errors name the weight: UnsupportedError for NaN, infinity, magnitudes beyond the scales, and for what is no matrix.
     TypeError for a scheme that nothing is rounded into (dense).
     """
     if scheme.name not in _ENCODERS:
         raise TypeError(f"{name}: nothing is rounded to {scheme}")
+    kept = weight.kept(scheme) if isinstance(weight, WeightOnly) else None
+    if kept is not None:
+        return kept
     return _ENCODERS[scheme.name](weight, scheme, name=name, search=search, importance=importance, threads=threads)
 
 

@@ -19,6 +19,7 @@ from honed.checkpoints.open import open_checkpoint
 from honed.encodings.dense import Dense
 from honed.encodings.int4 import Int4
 from honed.encodings.int8 import Int8
+from honed.encodings.weight_only import WeightOnly
 from honed.errors import FormatError, UnsupportedError
 
 UP = "model.layers.0.mlp.up_proj.weight"
@@ -71,8 +72,8 @@ def save(
 CASES: list[tuple[str, dict[str, Any], str, type[Any]]] = [
     ("w8a8", {"weights": weights(8, None), "input_activations": TOKEN}, "int-quantized", Dense),
     ("w8a16", {"weights": weights(8, 32)}, "pack-quantized", Dense),
-    ("w4a16", {"weights": weights(4, 32)}, "pack-quantized", Dense),
-    ("w4a16 zero point", {"weights": weights(4, 32, symmetric=False)}, "pack-quantized", Dense),
+    ("w4a16", {"weights": weights(4, 32)}, "pack-quantized", WeightOnly),
+    ("w4a16 zero point", {"weights": weights(4, 32, symmetric=False)}, "pack-quantized", WeightOnly),
     ("w4a8", {"weights": weights(4, 32), "input_activations": TOKEN}, "pack-quantized", Int4),
     (
         "w4a8 zero point",

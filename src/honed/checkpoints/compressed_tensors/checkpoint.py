@@ -1,8 +1,9 @@
 """Reads directories that other tools compressed: compressed-tensors, pack-quantized and int-quantized integers.
 
-A layer whose config asks for dynamic int8 activations, as this engine runs them, keeps its codes. Every other layer
-(weight-only ones above all) is decoded to dense weights: running it with int8 activations would be another model
-than its makers measured. Not here: artifacts of this project (`artifact/`), the layouts (`format.py`).
+A layer whose config asks for dynamic int8 activations, as this engine runs them, keeps its codes. Weight-only ones run
+as what they decode to, since int8 activations would make another model than was measured, and keep their codes for who
+compresses them (`encodings/weight_only.py`). Every other layer is decoded. Not here: artifacts of this project
+(`artifact/`), the layouts (`format.py`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense
 from honed.encodings.int4 import Int4
 from honed.encodings.int8 import Int8
+from honed.encodings.weight_only import WeightOnly
 from honed.encodings.words import unpack_zero_points
 from honed.errors import FormatError
 from honed.text.tokenizer import Tokenizer
@@ -150,12 +152,24 @@ class CompressedCheckpoint:
 def _kept(
     codes: Codes, scales: NDArray[np.float32], zeros: NDArray[np.int8] | None, layer: LayerConfig
 ) -> Encoded | None:
-    """The layer in an encoding of this project, if its activations are quantized and nothing is lost."""
+    """The layer in an encoding of this project, if nothing is lost."""
+    if layer.weight_only:
+        held = _held(codes, scales, zeros, layer, ActivationScales())
+        return None if held is None else WeightOnly(held)
     if not layer.quantizes_activations or (
         layer.group is not None and layer.activation_group not in (None, layer.group)
     ):
         return None
-    activation = ActivationScales(layer.activation_group)
+    return _held(codes, scales, zeros, layer, ActivationScales(layer.activation_group))
+
+
+def _held(
+    codes: Codes,
+    scales: NDArray[np.float32],
+    zeros: NDArray[np.int8] | None,
+    layer: LayerConfig,
+    activation: ActivationScales,
+) -> Int4 | Int8 | None:
     if layer.group is None:
         usable = layer.bits == 8 and zeros is None and codes.min() > -128
         return Int8(codes, scales[:, 0].copy(), None, activation) if usable else None

@@ -19,12 +19,16 @@ LINEAR = "Linear"
 
 @dataclass(frozen=True)
 class LayerConfig:
-    """How a layer's weight is coded; `group` None is one scale a channel. Codes are integers of `bits` bits."""
+    """How a layer's weight is coded; `group` None is one scale a channel. Codes are integers of `bits` bits.
+
+    quantizes_activations: as this engine does it. weight_only: not at all.
+    """
 
     bits: int
     group: int | None
     symmetric: bool
     quantizes_activations: bool
+    weight_only: bool
     activation_group: int | None
 
 
@@ -134,6 +138,7 @@ def _layer(group: Mapping[str, Any], default_format: object, path: Path, where: 
         bits=bits,
         group=size if strategy == "group" else None,
         symmetric=weights.get("symmetric", True) is True,
+        weight_only=activations is None,
         quantizes_activations=isinstance(activations, Mapping) and _is_ours(activations),
         activation_group=activation_group if activation_group in GROUPS else None,
     )
