@@ -24,6 +24,7 @@ VERBS = {
     "embed": "embed",
     "run": "run_file",
     "compress": "compress",
+    "recipes": "recipes",
     "eval": "evaluate",
     "bench": "bench",
     "inspect": "inspect",

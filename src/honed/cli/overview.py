@@ -13,6 +13,7 @@ SUMMARIES = {
     "run": "a file of prompts or texts, resumable",
     "models": "what is in the caches, and remove it",
     "compress": "make a smaller, faster artifact of a model",
+    "recipes": "the ways of compressing, and what each did to a model",
     "eval": "measure the quality of a model against its original",
     "bench": "measure speed, also against other systems",
     "inspect": "what a checkpoint holds, and what is missing if it does not run",
