@@ -16,6 +16,7 @@ SUMMARIES = {
     "recipes": "the ways of compressing, and what each did to a model",
     "eval": "measure the quality of a model against its original",
     "bench": "measure speed, also against other systems",
+    "bench-recipes": "what each way of compressing does to a model",
     "inspect": "what a checkpoint holds, and what is missing if it does not run",
     "families": "the kinds of models that run, each one tried",
     "demo": "compress, measure and ask, at once",
