@@ -15,6 +15,7 @@ from honed.api.recipes import Measured
 from honed.bench.recipe_rows import LLAMA, OWN, SOURCE, RecipeResults, read_results
 from honed.bench.workload import Workload
 from honed.checkpoints.artifact.checkpoint import Artifact
+from honed.checkpoints.open import open_checkpoint
 from honed.errors import MachineError, ParameterError
 
 TEXT = (
@@ -92,7 +93,7 @@ def test_every_figure_is_there_and_what_is_known_is_not_measured_again(
 
 
 def test_settings_and_recipes_decide_what_is_known(llama: Path, tmp_path: Path) -> None:
-    checkpoint = bench.open_checkpoint(str(llama))
+    checkpoint = open_checkpoint(str(llama))
 
     def key(system: str, name: str, **changes: Any) -> str:
         return bench._Bench(asked(llama, tmp_path, **changes), checkpoint, quietly).depends_on(system, name)

@@ -55,7 +55,7 @@ def to_yaml(value: Any) -> str:
     """Text that `read_yaml_object` gives back as the same value."""
     import yaml
 
-    class Dumper(yaml.SafeDumper):
+    class Dumper(yaml.SafeDumper):  # type: ignore[misc]
         """Puts texts between quotes that would be numbers here, though in YAML 1.1 they are not."""
 
     Dumper.yaml_implicit_resolvers = dict(yaml.SafeDumper.yaml_implicit_resolvers)
@@ -68,7 +68,7 @@ def to_yaml(value: Any) -> str:
 def _loader(path: Path) -> Any:
     import yaml
 
-    class Loader(yaml.SafeLoader):
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]
         """With the plain values of the core schema."""
 
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def recipes(
     if models:
         print_line(
             f"measured on {', '.join(sorted(models))}: weights in MB and bits, mean KL divergence on text that no "
-            "recipe saw, speeds as multiples of bfloat16 (docs/benchmarks/recipes.md)"
+            "recipe saw, speeds as multiples of bfloat16"
         )
     missing = [recipe.name for recipe in found if recipe.measured is None]
     if missing:

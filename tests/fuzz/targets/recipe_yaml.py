@@ -18,8 +18,7 @@ def read(data: bytes, folder: Path) -> None:
 
 
 def seeds() -> Sequence[bytes]:
-    aliases = b"passes: &a [{pass: smooth}]\ncalibration: *a\n"
-    return [*(recipe_text(name).encode() for name in ("int8", "int4", "nf4")), aliases]
+    return [recipe_text(name).encode() for name in ("int8", "int4", "nf4")]
 
 
 TARGET = Target("recipe_yaml", read, seeds, mutate_bytes)

@@ -1,7 +1,7 @@
 """Arrays and weights that a job keeps for the run that goes on with it: a safetensors file each, whole or not there.
 
-A file says what it holds and has a SHA-256 of its tensors. One that is missing, cut short or changed is as good as not
-kept: what it held is made again. Not here: where the files lie (`folder.py`).
+A file says what it holds and has a SHA-256 of that and of its tensors. One that is missing, cut short or changed is as
+good as not kept: what it held is made again. Not here: where the files lie (`folder.py`).
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ def load_windows(path: Path) -> NDArray[np.int32] | None:
 
 def _write(path: Path, specs: list[TensorSpec], tensors: Mapping[str, NDArray[Any]], about: Mapping[str, Any]) -> None:
     partial = path.with_name(PARTIAL + os.urandom(8).hex())
-    metadata = {_ABOUT: json.dumps(about), _DIGEST: _digest(tensors)}
+    said = json.dumps(about)
+    metadata = {_ABOUT: said, _DIGEST: _digest(said, tensors)}
     try:
         with SafetensorsWriter(partial, specs, metadata) as writer:
             for name, values in tensors.items():
@@ -94,9 +95,10 @@ def _read(path: Path) -> tuple[SafetensorsFile, Mapping[str, Any]] | None:
         return None
     try:
         file = SafetensorsFile(path)
-        about = json.loads(file.metadata[_ABOUT])
+        said = file.metadata[_ABOUT]
+        about = json.loads(said)
         if not isinstance(about, dict) or file.metadata[_DIGEST] != _digest(
-            {name: file.tensor(name) for name in file.entries}
+            said, {name: file.tensor(name) for name in file.entries}
         ):
             _note_damage(path, "its bytes are not those that were written")
             return None
@@ -110,8 +112,8 @@ def _note_damage(path: Path, problem: object) -> None:
     note(f"{path.name} of the unfinished job is damaged ({problem}); what it held is made again")
 
 
-def _digest(tensors: Mapping[str, NDArray[Any]]) -> str:
-    digest = hashlib.sha256()
+def _digest(said: str, tensors: Mapping[str, NDArray[Any]]) -> str:
+    digest = hashlib.sha256(f"{len(said)}:{said}".encode("utf-8", "surrogateescape"))
     for name in sorted(tensors):
         values = np.ascontiguousarray(tensors[name])
         digest.update(f"{len(name)}:{name}{values.dtype.str}{values.shape}".encode())
