@@ -11,7 +11,7 @@ from divisible_models import save_llama
 from honed.api.compress import compress, plan_compress
 from honed.api.compress_plan import check_encodes, kept_bytes, layer_kinds
 from honed.compress.recipe import read_recipe
-from honed.encodings.scheme import DenseScheme, Int8Scheme
+from honed.encodings.scheme import DenseScheme, Int8Scheme, Scheme
 from honed.errors import ArtifactError, MachineError, ParameterError, UnsupportedError
 
 GPTQ: dict[str, Any] = {
@@ -97,7 +97,7 @@ def test_what_is_kept_is_what_passes_by_block_make() -> None:
         "model.norm.weight": (64,),
         "model.embed_tokens.weight": (35, 64),
     }
-    schemes = {
+    schemes: dict[str, Scheme] = {
         UP.format(0): Int8Scheme(32, 32),
         "model.norm.weight": DenseScheme("float32"),
         "model.embed_tokens.weight": DenseScheme("bfloat16"),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from test_recipe_rows import FAILED, FILE, RESULTS, ROW
-
 from honed.bench.recipe_page import HEADER, cells, page, short_table
 from honed.bench.recipe_rows import RecipeResults, RecipeRow
+from recipe_results import FAILED, FILE, RESULTS, ROW
 
 
 def test_cells_are_the_figures() -> None:

@@ -7,10 +7,9 @@ import re
 import xml.etree.ElementTree as ET
 from itertools import pairwise
 
-from test_recipe_rows import FAILED, FILE, QUALITY, ROW
-
 from honed.bench.recipe_plot import svg
 from honed.bench.recipe_rows import RecipeResults
+from recipe_results import FAILED, FILE, QUALITY, ROW
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 

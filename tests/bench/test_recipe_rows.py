@@ -7,15 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from honed.bench.recipe_rows import LLAMA, OWN, Quality, RecipeResults, RecipeRow, Speed, read_results
+from honed.bench.recipe_rows import LLAMA, OWN, RecipeRow, read_results
 from honed.errors import FormatError
-
-QUALITY = Quality((0.003, 0.002, 0.004), (0.97, 0.96, 0.98), (14.8, 14.1, 15.2), 14.7, 4096)
-SPEED = Speed(1000.0, 80.0, 2.0, 2.5, 1.1, 1.2, 3)
-ROW = RecipeRow("int4", OWN, "d", 97_000_000, 5.7, 12.5, 600_000_000, QUALITY, SPEED)
-FILE = RecipeRow("Q4_0", LLAMA, "e", 90_000_000, 5.3, quality=QUALITY)
-FAILED = RecipeRow("nf4", OWN, "f", failed="no memory")
-RESULTS = RecipeResults({"model": "m"}, (ROW, FILE, FAILED))
+from recipe_results import FAILED, FILE, RESULTS, ROW
 
 
 def test_rows_survive_their_file(tmp_path: Path) -> None:

@@ -185,9 +185,9 @@ class _Bench:
         folder, threads = self._asked.folder / "llama.cpp", self._asked.workload.threads
         folder.mkdir(parents=True, exist_ok=True)
         dense = quantizer.dense_file(self._checkpoint, self._announce)
-        matrix = folder / f"{self._fingerprint[:16]}.imatrix"
+        matrix = folder / f"importance-{self._fingerprint[:16]}.gguf"
         if not matrix.exists():
-            text, partial = folder / "importance.txt", folder / "partial.imatrix"
+            text, partial = folder / "importance.txt", folder / "importance-partial.gguf"
             text.write_text(self._own_text(), "utf-8")
             quantizer.importance_matrix(dense, text, partial, threads=threads, announce=self._announce)
             partial.replace(matrix)

@@ -29,7 +29,7 @@ def test_what_is_there_is_refused_and_stays(tmp_path: Path) -> None:
     (tmp_path / "out" / "mine").write_text("x")
     for replaces in ("nothing", "artifact"):
         with pytest.raises(ArtifactError):
-            try_to_write(tmp_path / "out", needed=0, replaces=replaces)  # type: ignore[arg-type]
+            try_to_write(tmp_path / "out", needed=0, replaces=replaces)
     assert (tmp_path / "out" / "mine").read_text() == "x"
 
 

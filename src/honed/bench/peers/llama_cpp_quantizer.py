@@ -68,8 +68,8 @@ def write_in_worker(arguments: Mapping[str, Any], spawned: float) -> None:
 def importance_matrix(dense: Path, text: Path, target: Path, *, threads: int, announce: Announce) -> None:
     """Of the activations on a text, written to `target` by llama-imatrix. PeerError where that fails."""
     announce(f"llama-imatrix on {text.name}")
-    sizes = ["-c", str(_WINDOW), "-b", str(_WINDOW), "-t", str(threads)]
-    _run("llama-imatrix", ["-m", str(dense), "-f", str(text), "-o", str(target), *sizes, "-ngl", "0"], announce)
+    sizes = ["-c", str(_WINDOW), "-b", str(_WINDOW), "-t", str(threads), "--no-ppl"]
+    _run("llama-imatrix", ["-m", str(dense), "-f", str(text), "-o", str(target), *sizes], announce)
 
 
 def quantized(dense: Path, matrix: Path, kind: str, target: Path, *, threads: int, announce: Announce) -> None:
