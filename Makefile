@@ -8,7 +8,7 @@ SOURCES := $(shell find native -name '*.cpp' -o -name '*.h' -o -name '*.def') CM
 .PHONY: demo test test-all test-fast lint commits native-tests sanitize sanitize-native sanitize-python fuzz wheel \
 	wheel-aarch64 test-neon test-avx512 test-amx \
 	soak families bench check-peers bench-minilm bench-smollm2 bench-workloads bench-llama-1.1b bench-granite-moe \
-	bench-kernels clean
+	bench-kernels bench-recipes clean
 
 demo: $(VENV)/installed
 	$(VENV)/bin/python -m honed.cli.main demo --out out/demo
@@ -134,6 +134,15 @@ SOAK_SECONDS ?= 600
 soak: $(DEV)/installed
 	mkdir -p out
 	$(DEV)/bin/python studies/soak.py $(SOAK_MODEL) --seconds $(SOAK_SECONDS) --out out/soak.json
+
+# What each built-in recipe does to the demo model, and llama.cpp's quantizer beside them: hours, goes on where it ended.
+# RECIPES=int8,int4 for some of them, FILES=none without llama.cpp, AGAIN=--again for what was measured before.
+FILES ?= all
+bench-recipes: $(VENV)/installed
+	mkdir -p $(REPORTS) out/bench-recipes
+	$(VENV)/bin/python -m honed.cli.main bench-recipes smollm2 $(if $(RECIPES),--recipes $(RECIPES)) --files $(FILES) \
+		--out $(REPORTS)/recipes.json --page $(REPORTS)/recipes.md --plot $(REPORTS)/recipes.svg --into README.md \
+		--summary src/honed/api/measured_recipes.json $(AGAIN)
 
 bench: bench-smollm2 bench-workloads bench-llama-1.1b
 

@@ -56,3 +56,39 @@ def test_a_wrong_recipe_is_one_line_and_exit_code_two(llama: Path, tmp_path: Pat
     assert done.stderr.count("\n") == 1
     assert message in done.stderr
     assert not any(tmp_path.iterdir())
+
+
+def test_a_dry_run_shows_the_plan_and_leaves_nothing(llama: Path, tmp_path: Path) -> None:
+    done = honed(str(llama), "-r", "int4", "-o", str(tmp_path / "out"), "--threads", "1", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    for text in ("bits a weight", "smooth + round_to_nearest", "at most 1024 tokens, built-in", "layers.*.mlp.up_proj"):
+        assert text in done.stdout
+    assert not any(tmp_path.iterdir())
+    plan = json.loads(honed(str(llama), "-o", str(tmp_path / "out"), "--dry-run", "--json").stdout)
+    assert plan["bytes"] < plan["disk_bytes"] < plan["free_disk_bytes"]
+    both = honed(str(llama), "-o", str(tmp_path / "out"), "--dry-run", "--resume")
+    assert (both.returncode, both.stdout) == (2, "")
+    assert "--resume is for a run" in both.stderr
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0.2, "1 s"), (99, "99 s"), (150, "2 min"), (5000, "83 min"), (9000, "2.5 h")]
+)
+def test_times_are_for_people(seconds: float, shown: str) -> None:
+    from honed.cli.compress import shown_time
+
+    assert shown_time(seconds) == shown
+
+
+def test_a_job_that_was_begun_is_told_of_in_one_line(llama: Path, tmp_path: Path) -> None:
+    from honed.checkpoints.job.folder import create_job
+
+    create_job(tmp_path / "out", {"model": "another"})
+    done = honed(str(llama), "-o", str(tmp_path / "out"))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "--resume" in done.stderr
+    refused = honed(str(llama), "-o", str(tmp_path / "out"), "--resume")
+    assert "begun with another model" in refused.stderr
+    assert honed(str(llama), "-o", str(tmp_path / "out"), "--restart").returncode == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"out"}

@@ -25,7 +25,8 @@ HOMELESS = "import os, pwd; os.environ.pop('HOME', 0); pwd.getpwuid = lambda uid
 TEXT = "the a of to and in is it you that he was for on are with as his they be at one have this from " * 40
 # What verbs say beside their result: how much of how much is done, and remarks about a reply.
 PROGRESS = re.compile(
-    r"[^\x00-\x1f]*: \d+ of \d+( weights)?|note: .*|\(.*\)|honed: (no text in|the model ended|the reply holds) .*"
+    r"[^\x00-\x1f]*: \d+ of \d+( weights(, about [\d.]+ \w+ left)?)?"
+    r"|note: .*|\(.*\)|honed: (no text in|the model ended|the reply holds) .*"
 )
 
 
@@ -54,6 +55,7 @@ def command(verb: str, model: Path, text: Path, out: Path) -> list[str]:
         "compress": ["compress", str(model), "-o", str(out / "int8")],
         "eval": ["eval", str(model), "--text", str(text), "--windows", "1", "--window-tokens", "32"],
         "bench": ["bench", str(model), *small],
+        "recipes": ["recipes"],
         "inspect": ["inspect", str(model), "--tensors"],
         "plan": ["inspect", str(model), "--plan"],
         "doctor": ["doctor"],
@@ -64,7 +66,7 @@ def command(verb: str, model: Path, text: Path, out: Path) -> list[str]:
 
 EACH = (
     *("generate", "json", "chat", "embed", "compress", "eval", "bench", "inspect", "plan", "doctor", "help"),
-    *("run", "verb help"),
+    *("run", "recipes", "verb help"),
 )
 
 
@@ -100,7 +102,7 @@ def check_said(stderr: str, *, told: bool) -> None:
 
 
 def test_every_verb_is_here() -> None:
-    assert set(VERBS) - {"demo", "families"} <= set(EACH) | {"models", "version", "serve"}
+    assert set(VERBS) - {"demo", "families"} <= set(EACH) | {"models", "version", "serve", "bench-recipes"}
 
 
 @pytest.mark.parametrize("verb", EACH)

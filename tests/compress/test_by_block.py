@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -14,6 +15,7 @@ from honed.compress.by_block import apply_by_block
 from honed.compress.linears import HEAD
 from honed.compress.needs import InputStatistics, Needs, Observed
 from honed.compress.observe import observe
+from honed.compress.progress_store import MadeProgress
 from honed.compress.settings import PassSettings
 from honed.compress.weights import ChangedWeights
 from honed.encodings.base import Encoded
@@ -139,3 +141,76 @@ def test_the_table_stays_what_the_head_comes_apart_from() -> None:
     _, source, state = changed()
     np.testing.assert_array_equal(state.weights[TABLE].decode(), source.of_source[TABLE].decode())
     assert not np.array_equal(state.weights[HEAD].decode(), source.of_source[TABLE].decode())
+
+
+class Kept:
+    """A store in memory that remembers what was asked of it."""
+
+    def __init__(self, weights: Mapping[str, Encoded]) -> None:
+        self.weights = dict(weights)
+        self.saved: list[str] = []
+
+    def load(self, name: str) -> Encoded | None:
+        return self.weights.get(name)
+
+    def save(self, name: str, weight: Encoded) -> None:
+        self.saved.append(name)
+        self.weights[name] = weight
+
+    def directory(self) -> Path:
+        return Path("of this pass")
+
+
+def go_on(kept: Kept, progress: MadeProgress | None = None) -> tuple[Nudged, ModelState]:
+    model = read_model({**SIZES, "model_type": "llama", "tie_word_embeddings": True})
+    step, given = Nudged(), ModelState({}, model, Source(model))
+    return step, apply_by_block(step, given, WINDOWS, threads=1, store=kept, progress=progress)
+
+
+def test_what_the_pass_changes_is_kept_and_nothing_else() -> None:
+    kept = Kept({})
+    step, state = go_on(kept)
+    for name in state.weights:
+        assert state.weights[name].kind == "dense"
+    assert len(kept.saved) == len(set(kept.saved)) == 2 * 7 + 1
+    assert set(kept.saved) == {HEAD, *(name for name in state.weights if "_proj" in name)}
+    directory = step.told[0][0].directory
+    assert directory is not None
+    assert directory() == Path("of this pass")
+
+
+@pytest.mark.parametrize("count", range(16))
+def test_a_run_goes_on_from_any_weight_with_the_same_bits_and_observes_no_finished_block(count: int) -> None:
+    whole = Kept({})
+    _, expected = go_on(whole)
+    bits = {name: expected.weights[name].decode().tobytes() for name in expected.weights}
+    kept = Kept({name: whole.weights[name] for name in whole.saved[:count]})
+    reported: list[tuple[str, int, int]] = []
+    step, state = go_on(kept, lambda *made: reported.append(made))
+    assert {name: state.weights[name].decode().tobytes() for name in state.weights} == bits
+    assert kept.saved == whole.saved[count:]
+    layers = [told.linears for told, _ in step.told if TABLE not in told.linears]
+    assert not any(linears <= set(whole.saved[:count]) for linears in layers)
+    assert reported == [("nudged", number, 15) for number in range(1, 16)]
+
+
+@dataclass(frozen=True)
+class Later(Nudged):
+    """The same, with values that are found when they are asked for."""
+
+    def apply(self, state: ModelState, observed: Observed, *, threads: int) -> ModelState:
+        after = super().apply(state, observed, threads=threads)
+        names = {HEAD if name == TABLE else name for name in observed.linears}
+        weights = ChangedWeights.deferred(state.weights, after.weights.__getitem__, frozenset(names))
+        return replace(after, weights=weights)
+
+
+def test_values_that_are_found_later_are_kept_when_they_are_found() -> None:
+    model = read_model({**SIZES, "model_type": "llama", "tie_word_embeddings": True})
+    _, expected = go_on(Kept({}))
+    kept, source = Kept({}), Source(model)
+    state = apply_by_block(Later(), ModelState({}, model, source), WINDOWS, threads=1, store=kept)
+    assert state.weights[LAST].shape == source.of_source[LAST].shape
+    assert kept.saved == []
+    np.testing.assert_array_equal(state.weights[LAST].decode(), expected.weights[LAST].decode())
+    assert LAST in kept.saved

@@ -67,7 +67,7 @@ def find_calibration(
     """
     text = settings.text
     if text is None:
-        text = SAMPLED if in_detail and not is_encoder(checkpoint.config) else BUILT_IN
+        text = usual_text(checkpoint, in_detail=in_detail)
         if text == SAMPLED:
             return _sampled_if_it_fits(checkpoint, model, settings, threads)
     if text == BUILT_IN:
@@ -77,6 +77,16 @@ def find_calibration(
             raise ParameterError("calibration.text", SAMPLED, "needs a model that generates; name a file, or built-in")
         return _sampled(checkpoint, model, settings, threads)
     return _of_file(Path(text), checkpoint, model, settings)
+
+
+def usual_text(checkpoint: Checkpoint, *, in_detail: bool) -> str:
+    """What is calibrated on where settings name nothing."""
+    return SAMPLED if in_detail and not is_encoder(checkpoint.config) else BUILT_IN
+
+
+def expected_tokens(settings: CalibrationSettings, usual: str) -> int:
+    """How many tokens are calibrated on, at most. usual: the text where settings name none."""
+    return settings.tokens or (TOKENS if (settings.text or usual) == BUILT_IN else MANY_TOKENS)
 
 
 def built_in_windows(checkpoint: Checkpoint, model: Model, settings: CalibrationSettings) -> Windows:

@@ -9,54 +9,63 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from honed.api.calibration import find_calibration
+import numpy as np
+
+from honed.api.compress_contents import Prepared, contents_of, prepare
+from honed.api.compress_job import CompressJob, begun_with
+from honed.api.compress_plan import (
+    CompressPlan,
+    bits_per_weight,
+    check_encodes,
+    check_resources,
+    free_disk,
+    kept_bytes,
+    layer_kinds,
+    seconds_of,
+)
 from honed.api.load import check_model
-from honed.api.outliers import without_outliers
+from honed.backends.free_memory import free_memory
 from honed.backends.options import check_threads
 from honed.checkpoints.artifact.checkpoint import Artifact
 from honed.checkpoints.artifact.envelope import Replaces
-from honed.checkpoints.artifact.manifest import FileRecord, Provenance
 from honed.checkpoints.artifact.target import check_apart, check_target, read_output
-from honed.checkpoints.artifact.tokenizer_files import copied_names, tokenizer_files
-from honed.checkpoints.artifact.writer import Contents, DenseForm, layout_of, write_artifact
+from honed.checkpoints.artifact.tokenizer_files import copied_names
+from honed.checkpoints.artifact.writer import Contents, layout_of, needed_bytes, write_artifact
 from honed.checkpoints.base import Checkpoint
-from honed.checkpoints.compressed_tensors.declare import has_minimums
-from honed.checkpoints.content_hash import file_sha256
-from honed.checkpoints.finite_weights import check_finite
 from honed.checkpoints.open import open_checkpoint
-from honed.compress.base import ModelState
-from honed.compress.dense import dense_scheme, to_dense
-from honed.compress.linears import all_linears, find_linears
-from honed.compress.pipeline import Compressed, run_recipe
+from honed.compress.calibration_settings import SAMPLED
 from honed.compress.stored import StoredWeights, TensorReport
-from honed.compress.weights import SourceWeights
-from honed.encodings.base import Encoded
-from honed.encodings.scheme import CodebookScheme, DenseScheme, Int4Scheme, Scheme
-from honed.errors import ArtifactError, ParameterError, UnsupportedError, plain
-from honed.models.registry import family_of, is_encoder, read_any
+from honed.encodings.scheme import DenseScheme
+from honed.errors import ArtifactError, ParameterError, plain
+from honed.notes import note
 from honed.parameters import checks_names, flag, function, location
 
 if TYPE_CHECKING:
+    from honed.compress.memory_needed import MemoryNeeded
     from honed.compress.recipe import Recipe
 
-_COARSER_ELSEWHERE = (
-    "int4 groups have the float minimums of the source, which honed alone reads: other tools see the nearest integer "
-    "zero points, a much coarser model; int4-zero-point is the recipe for them"
-)
+WRITING = "writing"
+_RECENT = 32
+"""Weights whose times tell how long the others take."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """`done` of `total` weights are written, `name` last."""
+    """`done` of `total` weights are written, `name` last. stage: `writing`, or the name of a pass that goes block by
+    block and has made so many. seconds_left: of this stage, once that can be told."""
 
     done: int
     total: int
     name: str
+    stage: str = WRITING
+    seconds_left: float | None = None
 
 
 @dataclass(frozen=True)
@@ -87,70 +96,230 @@ def compress(
     calibration: str | Path | None = None,
     calibration_tokens: int | None = None,
     threads: int | None = None,
+    resume: bool = False,
+    restart: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> CompressReport:
     """Compresses a model into the directory `out`.
 
-    model: a name as `honed.load` takes it, or an open checkpoint. recipe: int8, int4, nf4, a .json file or a mapping
-    (`compress/recipe.py`). portable: every weight is stored once, unless what other tools need shall lie beside it (a
-    dense embedding and head, zero points for float minimums); to honed both are the same model. None: once, but for an
-    untied head that would keep transformers from reading layers with zero points. calibration, calibration_tokens:
-    what text passes learn from (built-in, sampled, or a file) and how many tokens of it, instead of what the recipe
-    says (`compress/calibration_settings.py`). An existing artifact is
-    replaced only with `overwrite`, if it is proved to be honed's own (`checkpoints/artifact/ownership.py`), and then in
-    one step once the new one is complete and was read back; README, licences and the like that are not as honed wrote
-    them are kept. The same model and recipe give the same bytes, whatever the number of threads.
+    model: a name as `honed.load` takes it, or an open checkpoint. recipe: a built-in name (`honed recipes` lists them),
+    a .json or .yaml file, or a mapping (`compress/recipe.py`). portable: every weight is stored once, unless what other
+    tools need shall lie beside it (a dense embedding and head, zero points for float minimums); to honed both are the
+    same model. None: once, but for an untied head that would keep transformers from reading layers with zero points.
+    calibration, calibration_tokens: what text passes learn from (built-in, sampled, or a file) and how many tokens of
+    it, instead of what the recipe says (`compress/calibration_settings.py`). An existing artifact is replaced only with
+    `overwrite`, if it is proved to be honed's own (`checkpoints/artifact/ownership.py`), and then in one step once the
+    new one is complete and was read back; README, licences and the like that are not as honed wrote them are kept. The
+    same model and recipe give the same bytes, whatever the number of threads.
+
+    What passes make block by block, and text that the model writes to be calibrated on, is kept beside `out` until the
+    artifact is complete. After any end, resume goes on with it to the same bytes, where model, recipe, calibration,
+    version and processor are the same; restart discards it.
 
     Errors: ParameterError (recipe, threads, output, portable where the recipe has codebooks), SourceError, FormatError
     (also for NaN and infinity), UnsupportedError, ArtifactError (output exists, holds the model or what honed did not
-    write, cannot be written), MachineError (disk full).
+    write, cannot be written; an unfinished job is there, or was begun with something else), MachineError (memory or
+    disk do not suffice), OutcomeError (a pass made something else than was asked).
     """
-    from honed.compress.recipe import read_recipe
-
     started = time.perf_counter()
-    if isinstance(model, str | Path):
-        check_model("model", model, revision)
-    elif not isinstance(getattr(model, "kind", None), str):
-        raise ParameterError("model", model, "must be a name, a path or an open checkpoint")
-    threads, overwrite = check_threads(threads), flag("overwrite", overwrite)
-    portable = None if portable is None else flag("portable", portable)
     function("progress", progress)
-    location("out", out)
-    target = read_output(out)
-    replaces: Replaces = "artifact" if overwrite else "nothing"
-    chosen = _calibrated(read_recipe(recipe), calibration, calibration_tokens)
-    check_target(target, replaces=replaces)
-    checkpoint = open_checkpoint(str(model), revision) if isinstance(model, str | Path) else model
-    check_apart(target, checkpoint.path, _read_files(checkpoint))
-    name = str(model) if isinstance(model, str) else checkpoint.path.name
-    contents, stored = _plan(checkpoint, _public_name(name), chosen, threads or _cpus(), portable=portable)
-    total, done = len(contents.schemes), 0
+    resume, restart = flag("resume", resume), flag("restart", restart)
+    asked = _Asked(model, recipe, out, overwrite, portable, revision, calibration, calibration_tokens, threads)
+    (prepared, target), replaces = asked.prepared(), asked.replaces
+    job = CompressJob(target, begun_with(prepared.files, prepared.recipe, _isa()), resume=resume, restart=restart)
     of_output: list[str] = []
-    nbytes, source_bytes = layout_of(contents).nbytes, sum(path.stat().st_size for path in checkpoint.files)
-
-    def written(weight: str, _: int) -> None:
-        nonlocal done
-        done += 1
-        if progress is not None:
-            progress(Progress(done, total, weight))
-
-    write_artifact(
-        target,
-        contents,
-        replaces=replaces,
-        check=lambda directory: _check_written(directory, contents),
-        written=written,
-        notes=of_output.append,
-    )
+    with job, _told_where(job):
+        _check(prepared, target, replaces)
+        kept = job.windows()
+        found = prepared.calibration(kept)
+        if found is not None:
+            wrote = found.text == SAMPLED
+            job.calibrated(found.record(), found.windows if wrote and kept is None else None)
+        report = _Reporting(progress)
+        compressed = prepared.run(found.windows if found else (), store=job, progress=report.made)
+        contents, stored = contents_of(prepared, compressed, found)
+        report.total = len(contents.schemes)
+        write_artifact(
+            target,
+            contents,
+            replaces=replaces,
+            check=lambda directory: _check_written(directory, contents),
+            written=report.written,
+            notes=of_output.append,
+        )
+        left = job.finish()
+    nbytes = layout_of(contents).nbytes
+    source_bytes = sum(path.stat().st_size for path in prepared.checkpoint.files)
     return CompressReport(
-        source=name,
+        source=prepared.given_name,
         path=target,
         source_bytes=source_bytes,
         bytes=nbytes,
         seconds=time.perf_counter() - started,
         tensors=stored.reports(),
-        notes=(*contents.provenance.notes, *_larger(nbytes, source_bytes), *of_output),
+        notes=(
+            *contents.provenance.notes,
+            *_larger(nbytes, source_bytes),
+            *of_output,
+            *(() if left is None else (left,)),
+        ),
     )
+
+
+@checks_names
+def plan_compress(
+    model: str | Path | Checkpoint,
+    recipe: str | Path | Mapping[str, Any] | Recipe = "int8",
+    *,
+    out: str | Path,
+    overwrite: bool = False,
+    portable: bool | None = None,
+    revision: str | None = None,
+    calibration: str | Path | None = None,
+    calibration_tokens: int | None = None,
+    threads: int | None = None,
+    timed: bool = True,
+) -> CompressPlan:
+    """What `compress` would do with the same arguments, and what it takes; nothing is left behind.
+
+    timed: two blocks are tried on a few tokens, to tell how long it takes. Errors: those of `compress` that come before
+    its first weight, those of memory and disk included.
+    """
+    asked = _Asked(model, recipe, out, overwrite, portable, revision, calibration, calibration_tokens, threads)
+    prepared, target = asked.prepared()
+    contents, needed, disk = _check(prepared, target, asked.replaces)
+    settings, nbytes = prepared.recipe.calibration, layout_of(contents).nbytes
+    source_bytes = sum(path.stat().st_size for path in prepared.checkpoint.files)
+    seconds = None
+    if flag("timed", timed):
+        seconds = seconds_of(prepared.model, prepared.recipe, list(contents.schemes), prepared.tokens, _trial(prepared))
+    return CompressPlan(
+        source=prepared.given_name,
+        path=target,
+        recipe=prepared.recipe.as_json(),
+        source_bytes=source_bytes,
+        bytes=nbytes,
+        bits_per_weight=bits_per_weight(nbytes, contents.shapes),
+        layers=layer_kinds(contents.schemes, contents.shapes),
+        tokens=prepared.tokens,
+        calibration=None if not prepared.tokens else settings.text or prepared.usual_text,
+        disk_bytes=disk,
+        free_disk_bytes=free_disk(target),
+        memory_bytes=needed.total,
+        memory=dataclasses.asdict(needed),
+        free_memory_bytes=free_memory(),
+        seconds=seconds,
+        notes=(*contents.provenance.notes, *_larger(nbytes, source_bytes)),
+    )
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The arguments that compressing and planning have alike."""
+
+    model: str | Path | Checkpoint
+    recipe: str | Path | Mapping[str, Any] | Recipe
+    out: str | Path
+    overwrite: bool
+    portable: bool | None
+    revision: str | None
+    calibration: str | Path | None
+    calibration_tokens: int | None
+    threads: int | None
+
+    @property
+    def replaces(self) -> Replaces:
+        return "artifact" if flag("overwrite", self.overwrite) else "nothing"
+
+    def prepared(self) -> tuple[Prepared, Path]:
+        """What was asked, as far as it is checked without a weight; and where it goes."""
+        from honed.compress.recipe import read_recipe
+
+        model = self.model
+        if isinstance(model, str | Path):
+            check_model("model", model, self.revision)
+        elif not isinstance(getattr(model, "kind", None), str):
+            raise ParameterError("model", model, "must be a name, a path or an open checkpoint")
+        threads = check_threads(self.threads) or _cpus()
+        portable = None if self.portable is None else flag("portable", self.portable)
+        location("out", self.out)
+        target = read_output(self.out)
+        chosen = _calibrated(read_recipe(self.recipe), self.calibration, self.calibration_tokens)
+        check_target(target, replaces=self.replaces)
+        checkpoint = open_checkpoint(str(model), self.revision) if isinstance(model, str | Path) else model
+        check_apart(target, checkpoint.path, _read_files(checkpoint))
+        name = str(model) if isinstance(model, str) else checkpoint.path.name
+        found = prepare(checkpoint, name, _public_name(name), chosen, portable=portable, threads=threads)
+        return found, target
+
+
+def _check(prepared: Prepared, target: Path, replaces: Replaces) -> tuple[Contents, MemoryNeeded, int]:
+    """What would be written, the memory for it and the bytes of disk, all of which are there."""
+    from honed.compress.memory_needed import memory_needed
+
+    contents, _ = prepared.planned()
+    recipe, schemes, shapes = prepared.recipe, contents.schemes, contents.shapes
+    check_encodes(recipe, schemes, prepared.checkpoint.path)
+    encoded = {name: scheme for name, scheme in schemes.items() if not isinstance(scheme, DenseScheme)}
+    needed = memory_needed(prepared.model, recipe, encoded, tokens=prepared.tokens)
+    disk = needed_bytes(contents) + kept_bytes(recipe, schemes, shapes) + 4 * prepared.tokens
+    check_resources(needed, disk, target, replaces)
+    return contents, needed, disk
+
+
+def _trial(prepared: Prepared) -> Callable[[int], Callable[[str], object]]:
+    def make(tokens: int) -> Callable[[str], object]:
+        length = min(tokens, 256, prepared.model.dimensions.context)
+        ids = np.random.default_rng(0).integers(0, prepared.model.dimensions.vocabulary, (tokens // length, length))
+        windows = [[int(token) for token in window] for window in ids]
+        stored = StoredWeights(prepared.run(windows if prepared.recipe.calibrates else ()))
+        return stored.weight
+
+    return make
+
+
+class _Reporting:
+    """Tells the caller's function of weights that passes made and of those that were written, and how long it will
+    be."""
+
+    def __init__(self, progress: Callable[[Progress], None] | None) -> None:
+        self._progress = progress
+        self._times: deque[tuple[str, float, int]] = deque(maxlen=_RECENT)
+        self._done = 0
+        self.total = 0
+
+    def made(self, step: str, done: int, total: int) -> None:
+        self._tell(done, total, "", step)
+
+    def written(self, name: str, _: int) -> None:
+        self._done += 1
+        self._tell(self._done, self.total, name, WRITING)
+
+    def _tell(self, done: int, total: int, name: str, stage: str) -> None:
+        if self._progress is None:
+            return
+        now = time.perf_counter()
+        self._times.append((stage, now, done))
+        first = next(time for time in self._times if time[0] == stage)
+        left = None if done == first[2] else (now - first[1]) / (done - first[2]) * (total - done)
+        self._progress(Progress(done, total, name, stage, left))
+
+
+@contextmanager
+def _told_where(job: CompressJob) -> Iterator[None]:
+    """After an error or an interruption says that the work is not lost."""
+    try:
+        yield
+    except BaseException:
+        if job.kept is not None:
+            note(f"what was made so far is in {job.kept}: --resume (resume=True) goes on from there")
+        raise
+
+
+def _isa() -> str:
+    from honed.api.evaluate import instruction_set
+
+    return instruction_set(None)
 
 
 def _calibrated(recipe: Recipe, text: str | Path | None, tokens: int | None) -> Recipe:
@@ -174,133 +343,6 @@ def _larger(nbytes: int, source_bytes: int) -> tuple[str, ...]:
     if nbytes <= source_bytes:
         return ()
     return (f"the weights take {nbytes / 1e6:.1f} MB, more than the {source_bytes / 1e6:.1f} MB of the source",)
-
-
-def _plan(
-    checkpoint: Checkpoint, name: str, recipe: Recipe, threads: int, *, portable: bool | None
-) -> tuple[Contents, StoredWeights]:
-    if checkpoint.kind == "artifact":
-        raise UnsupportedError(f"{checkpoint.path}: is compressed already; compress the model that it was made from")
-    model = read_any(checkpoint.config, checkpoint.path)
-    linears = find_linears(model)
-    has_head = linears.head_name is not None and recipe.encodes(linears.head_name.removesuffix(".weight"))
-    source = SourceWeights(model, checkpoint.weight, head_apart=has_head)
-    recipe, left_dense = without_outliers(recipe, [weight.name for weight in linears.layers], source)
-    calibration = None
-    if recipe.calibrates:
-        calibration = find_calibration(
-            checkpoint, model, recipe.calibration, in_detail=recipe.calibrates_in_detail, threads=threads
-        )
-    given = ModelState(checkpoint.config, model, source, notes=left_dense)
-    compressed = run_recipe(given, recipe, threads=threads, calibration=calibration.windows if calibration else ())
-    stored, state = StoredWeights(compressed), compressed.state
-    layers = all_linears(state.model) - {linears.head.name if linears.head else None}
-    of_layers = [scheme for name, scheme in stored.schemes.items() if name in layers]
-    notes = list(state.notes)
-    own_names = family_of(checkpoint.config, checkpoint.path).stored is not None
-    if portable:
-        _check_portable(of_layers, own_names=own_names)
-    elif portable is None:
-        portable = (
-            not own_names and stored.tied_table is None and stored.head is not None and _head_is_in_the_way(of_layers)
-        )
-        if portable:
-            notes.append(
-                f"{stored.head}: lies there dense too, as transformers reads no other head beside layers with "
-                "zero points; --no-portable (portable=False) leaves that out"
-            )
-
-    def weight(name: str) -> Encoded:
-        if isinstance(stored.schemes[name], DenseScheme) or name == stored.tied_table:
-            check_finite(checkpoint.path, name, source[name])
-        return stored.weight(name)
-
-    if portable and any(map(has_minimums, stored.schemes.values())):
-        notes.append(_COARSER_ELSEWHERE)
-    shapes = state.model.weights()
-    contents = Contents(
-        config=_config(state.config),
-        schemes=stored.schemes,
-        shapes={name: shapes[name].shape for name in stored.schemes},
-        linear=layers,
-        head=stored.head,
-        tied=stored.tied_table is not None,
-        dense_forms=_dense_forms(compressed) if portable and stored.head is not None else {},
-        weight=weight,
-        error=stored.error,
-        side_files=tokenizer_files(checkpoint),
-        provenance=Provenance(
-            source=name,
-            source_kind=checkpoint.kind,
-            source_files={
-                plain(path.name): FileRecord(path.stat().st_size, file_sha256(path))
-                for path in _source_files(checkpoint)
-            },
-            recipe=recipe.as_json(),
-            portable=portable,
-            notes=tuple(notes),
-            calibration=None if calibration is None else calibration.record(),
-        ),
-        own_names=own_names,
-    )
-    return contents, stored
-
-
-def _head_is_in_the_way(layers: Sequence[Scheme]) -> bool:
-    """Whether other tools read the layers but not an encoded head: where there are zero points transformers takes one
-    scheme for all that it decodes."""
-    readable = not any(isinstance(scheme, CodebookScheme) or has_minimums(scheme) for scheme in layers)
-    return readable and any(isinstance(scheme, Int4Scheme) and scheme.offset == "zero_point" for scheme in layers)
-
-
-def _check_portable(layers: Sequence[Scheme], *, own_names: bool) -> None:
-    if own_names:
-        raise ParameterError(
-            "portable", True, "other tools hold the weights of this family in other tensors than honed; leave it out"
-        )
-    count = sum(isinstance(scheme, CodebookScheme) for scheme in layers)
-    if count:
-        problem = f"no other tool reads codebooks, which the recipe gives {count} layers; leave it out"
-        raise ParameterError("portable", True, f"{problem}, or take int4-zero-point")
-
-
-def _dense_forms(compressed: Compressed) -> dict[str, DenseForm]:
-    """What other tools read in place of the encoded head and what changed along with it.
-
-    An untied head is smoothed for them as well, since they read the norm before it. An embedding that is their head
-    is not, so what fits the encoded head alone is for them as it was in the source.
-    """
-    source, linears = compressed.states[0].weights, find_linears(compressed.state.model)
-    if linears.head is None:
-        return {}
-    if not linears.tied:
-        name = linears.head.name
-        return {name: _dense_form(source[name], compressed.in_full(name))}
-    names = (linears.embedding.name, *sorted(compressed.state.tied_head.along))
-    return {name: _dense_form(source[name], source[name]) for name in names}
-
-
-def _dense_form(stored: Encoded, weight: Encoded) -> DenseForm:
-    """A weight in the type in which the source has it."""
-    scheme = dense_scheme(stored)
-    return DenseForm(scheme, lambda: to_dense(weight, scheme))
-
-
-def _config(source: Mapping[str, Any]) -> dict[str, Any]:
-    """config.json as transformers needs it, whatever the source left out. Of an encoder there is no head."""
-    config = dict(source)
-    config.pop("auto_map", None)
-    if is_encoder(config) or not config.get("architectures"):
-        config["architectures"] = [family_of(config).class_name]
-    if "dtype" not in config and "torch_dtype" not in config:
-        config["dtype"] = "bfloat16"
-    return config
-
-
-def _source_files(checkpoint: Checkpoint) -> tuple[Path, ...]:
-    if not checkpoint.path.is_dir():
-        return checkpoint.files
-    return (*checkpoint.files, checkpoint.path / "config.json")
 
 
 def _read_files(checkpoint: Checkpoint) -> tuple[Path, ...]:

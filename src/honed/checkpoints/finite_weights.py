@@ -21,14 +21,20 @@ CHUNK_VALUES = 1 << 20
 
 def check_finite(path: Path, name: str, weight: Encoded) -> None:
     """FormatError naming file and tensor if a value of the weight is, or would decode to, NaN or Inf."""
+    problem = not_finite(weight)
+    if problem is not None:
+        raise FormatError(path, name, problem)
+
+
+def not_finite(weight: Encoded) -> str | None:
+    """Where a value of the weight is, or would decode to, NaN or Inf, as a sentence; None where none does."""
     floats = weight.floats() if isinstance(weight, Checkable) else {"value": weight.decode()}
-    for what, values in floats.items():
-        _check(path, name, what, values)
+    return next(filter(None, (_problem(what, values) for what, values in floats.items())), None)
 
 
-def _check(path: Path, name: str, what: str, values: NDArray[Any]) -> None:
+def _problem(what: str, values: NDArray[Any]) -> str | None:
     if not values.size:
-        return
+        return None
     rows = values.reshape(len(values), -1)
     step = max(1, CHUNK_VALUES // max(1, rows.shape[1]))
     for start in range(0, len(rows), step):
@@ -37,4 +43,5 @@ def _check(path: Path, name: str, what: str, values: NDArray[Any]) -> None:
         bad = (part & 0x7F80) == 0x7F80 if part.dtype == np.uint16 else ~np.isfinite(part)
         if bad.any():
             row, column = (int(index) for index in np.argwhere(bad)[0])
-            raise FormatError(path, name, f"{what} {column} of row {start + row} is NaN or infinite")
+            return f"{what} {column} of row {start + row} is NaN or infinite"
+    return None

@@ -24,8 +24,10 @@ VERBS = {
     "embed": "embed",
     "run": "run_file",
     "compress": "compress",
+    "recipes": "recipes",
     "eval": "evaluate",
     "bench": "bench",
+    "bench-recipes": "bench_recipes",
     "inspect": "inspect",
     "families": "families",
     "doctor": "doctor",
@@ -61,7 +63,7 @@ def make_app(verbs: "Iterable[str]" = VERBS) -> "typer.Typer":
 def _function(verb: str) -> "Callable[..., Any]":
     import importlib
 
-    function: Callable[..., Any] = getattr(importlib.import_module(f"honed.cli.{verb}"), VERBS[verb])
+    function: Callable[..., Any] = getattr(importlib.import_module(f"honed.cli.{verb.replace('-', '_')}"), VERBS[verb])
     return function
 
 

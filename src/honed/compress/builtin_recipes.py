@@ -38,3 +38,12 @@ RECIPES: dict[str, dict[str, Any]] = {
     "int4-zero-point": {"passes": [_four_bits(offset="zero_point")]},
     "nf4": {"passes": [_SMOOTH_HEAD, _four_bits(codebook="normal_float")]},
 }
+
+DESCRIPTIONS: dict[str, str] = {
+    "int8": "8-bit weights and activations in groups of 32, outliers smoothed into the weights",
+    "int4": "4-bit weights on the source's own grid, rounded to nearest; the head at 8 bits",
+    "int4-gptq": "4-bit weights with zero points, each error made up for on text that the model writes (GPTQ)",
+    "int4-zero-point": "4-bit weights with integer zero points, which vLLM and transformers read too",
+    "nf4": "4-bit weights that point to the quantiles of a normal distribution",
+}
+"""What each recipe does, in one line."""

@@ -4,42 +4,54 @@ As everywhere, nothing is computed before a weight is asked for. Then the walk g
 each block on the way is observed with its weights as they were, changed, and gone through with those that it now has.
 What is held is one value for all windows, the statistics of one block, and the weights that were made: of a pass that
 encodes those are small, of one that does not they are the model in full.
+
+With a store each weight is kept there once it is made. A run that finds some there reads them instead, and observes no
+block of which all are there: it only goes through it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 
 from honed.compress.base import ModelState, Pass, Weights
 from honed.compress.blocks import Block
 from honed.compress.linears import HEAD, find_linears
 from honed.compress.needs import InputStatistics, Observed
 from honed.compress.observe import Tokens, Walk
-from honed.compress.weights import ChangedWeights
+from honed.compress.outcome import check_outcome
+from honed.compress.progress_store import MadeProgress, PassStore
+from honed.compress.weights import ChangedWeights, DeferredWeight
 from honed.encodings.base import Encoded
+from honed.encodings.scheme import Scheme
 
 
-def apply_by_block(step: Pass, state: ModelState, calibration: Tokens, *, threads: int) -> ModelState:
+def apply_by_block(
+    step: Pass,
+    state: ModelState,
+    calibration: Tokens,
+    *,
+    threads: int,
+    store: PassStore | None = None,
+    progress: MadeProgress | None = None,
+) -> ModelState:
     """The state after the last block. A pass may change the weights of the block that it is told of and nothing else of
     the model; the head that is encoded apart from its table is of the block that multiplies with it.
 
-    Errors: those of the pass and of `Walk`.
+    Errors: those of the pass, of `Walk`, and OutcomeError for a weight that is not what was asked.
     """
-    walk = _ChangingWalk(step, state, calibration, threads=threads)
-    source, made = state.weights, dict[str, Callable[[], Encoded]]()
-    taken: set[str] = set()
-
-    def changed(name: str) -> Encoded:
-        return made[name]()
-
+    made = _MadeWeights(step.settings.kind, store, progress)
+    walk = _ChangingWalk(step, state, calibration, made, threads=threads)
+    source, names_of_all = state.weights, set[str]()
+    directory = None if store is None else store.directory
     for number, block in enumerate(walk.blocks):
-        names = _weights_of(block, state) - taken
-        taken |= names
-        after = step.apply(state, Observed(block.linears, partial(walk.inputs, number)), threads=threads)
-        made |= {name: cache(partial(after.weights.__getitem__, name)) for name in names}
-        weights = ChangedWeights(source, changed, frozenset(made))
+        names = _weights_of(block, state) - names_of_all
+        names_of_all |= names
+        observed = Observed(block.linears, partial(walk.inputs, number), directory)
+        after = step.apply(state, observed, threads=threads)
+        walk.names.append(made.announce(names, state, after))
+        weights = ChangedWeights(source, made.weight, frozenset(names_of_all))
         state = replace(after, weights=weights, inputs=None)
         walk.changed.append(weights)
     return state
@@ -53,18 +65,91 @@ def _weights_of(block: Block, state: ModelState) -> set[str]:
     return names
 
 
+class _MadeWeights:
+    """The weights of all blocks so far. What the pass changes is made once, and kept here and in the store."""
+
+    def __init__(self, step: str, store: PassStore | None, progress: MadeProgress | None) -> None:
+        self._step, self._store, self._progress = step, store, progress
+        self._makes: dict[str, Callable[[], Encoded]] = {}
+        self._checks: dict[str, Callable[[Encoded], None]] = {}
+        self._known: dict[str, Encoded] = {}
+        self._changed: set[str] = set()
+        self._finished: set[str] = set()
+
+    def announce(self, names: set[str], before: ModelState, after: ModelState) -> frozenset[str]:
+        """The weights of the next block. Gives the names of those that the pass changes."""
+        found = after.weights.changed_since(before.weights) if isinstance(after.weights, ChangedWeights) else names
+        changed = frozenset(names & found)
+        self._changed |= changed
+        for name in names:
+            self._makes[name] = partial(after.weights.__getitem__, name)
+        weights = after.model.weights()
+        for name in changed:
+            shape = (weights.get(name) or find_linears(after.model).embedding).shape  # of a head apart from its table
+            self._checks[name] = partial(_check, self._step, name, shape, after.schemes.get(name))
+        return changed
+
+    def weight(self, name: str) -> Encoded:
+        if name not in self._known:
+            kept = self._kept(name) if name in self._changed else None
+            if kept is None:
+                kept = self._makes[name]()
+                if name in self._changed:
+                    kept = self._deferred(name, kept) if isinstance(kept, DeferredWeight) else self._keep(name, kept)
+            self._known[name] = kept
+        return self._known[name]
+
+    def are_finished(self, names: frozenset[str]) -> bool:
+        """Whether all of these are made, or were by an earlier run."""
+        for name in names - self._finished:
+            kept = self._kept(name)
+            if kept is None:
+                return False
+            self._known[name] = kept
+        return True
+
+    def _deferred(self, name: str, made: DeferredWeight) -> DeferredWeight:
+        return DeferredWeight(made.source, lambda: self._keep(name, made.resolve()))
+
+    def _kept(self, name: str) -> Encoded | None:
+        kept = None if self._store is None or name in self._finished else self._store.load(name)
+        if kept is not None:
+            self._checks[name](kept)
+            self._finish(name)
+        return kept
+
+    def _keep(self, name: str, weight: Encoded) -> Encoded:
+        self._checks[name](weight)
+        if self._store is not None:
+            self._store.save(name, weight)
+        self._finish(name)
+        return weight
+
+    def _finish(self, name: str) -> None:
+        self._finished.add(name)
+        if self._progress is not None:
+            self._progress(self._step, len(self._finished), len(self._changed))
+
+
+def _check(step: str, name: str, shape: tuple[int, ...], scheme: Scheme | None, weight: Encoded) -> None:
+    check_outcome(step, name, weight, shape, scheme)
+
+
 class _ChangingWalk:
     """Goes on when a block is asked for that it has not reached."""
 
-    def __init__(self, step: Pass, state: ModelState, calibration: Tokens, *, threads: int) -> None:
+    def __init__(self, step: Pass, state: ModelState, calibration: Tokens, made: _MadeWeights, *, threads: int) -> None:
         self._walk, self._before, self._statistics = (
             Walk(state.model, calibration, threads=threads),
             state.weights,
             step.needs.statistics,
         )
+        self._made = made
         self._reached = 0
         self._found: InputStatistics | None = None
         self.blocks = self._walk.blocks
+        self.names: list[frozenset[str]] = []
+        """Of the weights that each block has changed."""
         self.changed: list[Weights] = []
         """The weights after each block."""
 
@@ -72,7 +157,8 @@ class _ChangingWalk:
         """What enters the linear layers of a block. Known until the next one is asked for: by then every weight of the
         block is made and kept."""
         while self._reached < number:
-            self._look()  # whatever weight of the block is made on the way through asks for it
+            if not self._made.are_finished(self.names[self._reached]):
+                self._look()  # whatever weight of the block is made on the way through asks for it
             self._walk.through(self.blocks[self._reached], self.changed[self._reached])
             self._reached, self._found = self._reached + 1, None
         if self._reached > number:

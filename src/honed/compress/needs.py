@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -66,7 +67,10 @@ Inputs = Callable[[], InputStatistics]
 @dataclass(frozen=True)
 class Observed:
     """What a pass is told. `linears`: the weights of the linear layers that it is about. A tied head is there, and its
-    inputs are, under the name of its table."""
+    inputs are, under the name of its table. `directory`: gives a directory for a state of the pass's own, which an
+    interrupted run left there and the one that goes on with it finds; None where no run can go on.
+    """
 
     linears: frozenset[str]
     inputs: Inputs
+    directory: Callable[[], Path] | None = None

@@ -11,6 +11,7 @@ from honed.compress.by_block import apply_by_block
 from honed.compress.linears import all_linears
 from honed.compress.needs import Inputs, InputStatistics, Observed, Statistic
 from honed.compress.observe import Tokens, observe, slow_blocks
+from honed.compress.progress_store import MadeProgress, ProgressStore
 from honed.compress.recipe import Recipe
 from honed.compress.registry import make_pass
 from honed.encodings.base import Encoded
@@ -19,9 +20,11 @@ from honed.errors import ParameterError
 
 @dataclass(frozen=True)
 class Compressed:
-    """`states`: the model before the first pass and after each. Weights are computed when they are asked for."""
+    """`states`: the model before the first pass and after each. Weights are computed when they are asked for. `passes`:
+    the names of the passes."""
 
     states: tuple[ModelState, ...]
+    passes: tuple[str, ...]
 
     @property
     def state(self) -> ModelState:
@@ -32,18 +35,31 @@ class Compressed:
         """A weight in full precision, after all passes but those that encode it."""
         return next(state for state in reversed(self.states) if name not in state.schemes).weights[name]
 
+    def encoded_by(self, name: str) -> str:
+        """The pass that encodes a weight."""
+        return next(step for step, state in zip(self.passes, self.states[1:], strict=True) if name in state.schemes)
 
-def run_recipe(state: ModelState, recipe: Recipe, *, threads: int, calibration: Tokens = ()) -> Compressed:
+
+def run_recipe(
+    state: ModelState,
+    recipe: Recipe,
+    *,
+    threads: int,
+    calibration: Tokens = (),
+    store: ProgressStore | None = None,
+    progress: MadeProgress | None = None,
+) -> Compressed:
     """Chains the passes of a recipe. Nothing is computed yet.
 
-    ParameterError where a pass needs data and there is no `calibration`, and whatever the passes refuse.
+    store: where what passes make is kept and found again. ParameterError where a pass needs data and there is no
+    `calibration`, and whatever the passes refuse.
     """
     passes = [make_pass(settings) for settings in recipe.passes]
     # One walk serves all passes whose inputs follow from each other's.
     at_once = [step.needs.statistics for step in passes if step.needs.order == "any"]
     statistics: frozenset[Statistic] = frozenset().union(*at_once)
     states = [state]
-    for step in passes:
+    for number, step in enumerate(passes):
         if step.needs.statistics and not calibration:
             problem = f"the pass {step.settings.kind} needs tokens to calibrate on"
             raise ParameterError("calibration", None, problem)
@@ -51,12 +67,14 @@ def run_recipe(state: ModelState, recipe: Recipe, *, threads: int, calibration: 
         if step.needs.statistics:
             slow = slow_blocks(given.model)
             given = replace(given, notes=(*given.notes, *(note for note in slow if note not in given.notes)))
+        kept = None if store is None else store.of_pass(number)
         if step.needs.order == "blocks":
-            states.append(apply_by_block(step, given, calibration, threads=threads))
+            states.append(apply_by_block(step, given, calibration, threads=threads, store=kept, progress=progress))
             continue
         inputs = given.inputs or _measured(given, calibration, statistics, threads)
-        states.append(step.apply(given, Observed(all_linears(given.model), inputs), threads=threads))
-    return Compressed(tuple(states))
+        observed = Observed(all_linears(given.model), inputs, None if kept is None else kept.directory)
+        states.append(step.apply(given, observed, threads=threads))
+    return Compressed(tuple(states), tuple(step.settings.kind for step in passes))
 
 
 def _measured(state: ModelState, calibration: Tokens, statistics: Set[Statistic], threads: int) -> Inputs:

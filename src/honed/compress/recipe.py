@@ -1,4 +1,4 @@
-"""A recipe: an ordered list of passes with their settings, from a built-in name, a JSON file or a mapping.
+"""A recipe: an ordered list of passes with their settings, from a built-in name, a JSON or YAML file or a mapping.
 
     {"passes": [{"pass": "round_to_nearest",
                  "weights": {"bits": 4, "group": 32, "offset": "source", "search": true},
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from honed.checkpoints.json_files import read_object
+from honed.checkpoints.yaml_files import read_yaml_object
 from honed.compress.builtin_recipes import RECIPES
 from honed.compress.calibration_settings import CalibrationSettings
 from honed.compress.layer_settings import EncodingSettings
@@ -85,10 +86,11 @@ class Recipe(Settings):
 
 
 def read_recipe(recipe: str | Path | Mapping[str, Any] | Recipe) -> Recipe:
-    """A recipe from a built-in name (int8, int4, nf4), the path of a .json file, or a mapping of the same form.
+    """A recipe from a built-in name (`builtin_recipes.py`), the path of a .json, .yaml or .yml file, or a mapping of
+    the same form.
 
     Errors: ParameterError for an unknown name or key, or a value out of range; SourceError for a file that cannot be
-    read, FormatError for one that is not a JSON object or far larger than a recipe.
+    read, FormatError for one that is no object of JSON or YAML, or far larger than a recipe.
     """
     if isinstance(recipe, Recipe):
         return recipe
@@ -98,10 +100,12 @@ def read_recipe(recipe: str | Path | Mapping[str, Any] | Recipe) -> Recipe:
     if name in RECIPES:
         return _validated(RECIPES[name], name)
     path = Path(recipe)
+    if path.suffix in (".yaml", ".yml"):
+        return _validated(read_yaml_object(path, values=_MAX_VALUES), str(path))
     if path.suffix != ".json":
         near = difflib.get_close_matches(name, RECIPES, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ParameterError("recipe", name, f"must be {', '.join(RECIPES)} or the path of a .json file{hint}")
+        raise ParameterError("recipe", name, f"must be {', '.join(RECIPES)} or the path of a .json or .yaml file{hint}")
     return _validated(read_object(path, _MAX_BYTES, values=_MAX_VALUES), str(path))
 
 

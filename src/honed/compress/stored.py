@@ -8,6 +8,7 @@ import numpy as np
 
 from honed.compress.dense import dense_scheme, row_chunks, to_dense
 from honed.compress.linears import HEAD, find_linears
+from honed.compress.outcome import check_not_lost, check_outcome
 from honed.compress.pipeline import Compressed
 from honed.encodings.base import Encoded
 from honed.encodings.scheme import DenseScheme, Scheme
@@ -41,13 +42,20 @@ class StoredWeights:
         self.schemes: dict[str, Scheme] = {name: self._scheme(self._origin(name)) for name in names}
 
     def weight(self, name: str) -> Encoded:
-        """Computes one weight, the table as a `TiedTable`. Not kept: a second call computes it again."""
+        """Computes one weight, the table as a `TiedTable`. Not kept: a second call computes it again.
+
+        OutcomeError where it is not what the recipe asks for (`outcome.py`)."""
         origin, scheme, state = self._origin(name), self.schemes[name], self._compressed.state
         weight = state.weights[origin]
+        shape = state.model.weights()[name].shape
         if origin not in state.schemes:
             assert isinstance(scheme, DenseScheme)
-            return to_dense(weight, scheme)
-        source = self._compressed.in_full(origin)
+            dense = to_dense(weight, scheme)
+            check_outcome(self._compressed.passes[-1], name, dense, shape, scheme)
+            return dense
+        step, source = self._compressed.encoded_by(origin), self._compressed.in_full(origin)
+        check_outcome(step, origin, weight, shape, scheme)
+        check_not_lost(step, origin, weight, source)
         error = relative_error(source, weight)
         self._lines[origin] = TensorReport(origin, str(scheme), source.nbytes, weight.nbytes, error)
         if name != self.tied_table:

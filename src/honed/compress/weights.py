@@ -55,6 +55,16 @@ class ChangedWeights(Mapping[str, Encoded]):
         so that the passes behind it can plan; decoding it does."""
         return cls(before, lambda name: DeferredWeight(before[name], lambda: make(name)), changed)
 
+    def changed_since(self, before: Mapping[str, Encoded]) -> frozenset[str]:
+        """Names of the weights that passes make anew of those of `before`. All, where these do not come of it."""
+        found, at = frozenset[str](), self
+        while at._before is not before:
+            found |= at._changed
+            if not isinstance(at._before, ChangedWeights):
+                return frozenset(self)
+            at = at._before
+        return found | at._changed
+
     def __getitem__(self, name: str) -> Encoded:
         return self._make(name) if name in self._changed else self._before[name]
 

@@ -12,11 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from honed.api.families.row import COLUMNS, Row, try_family
-from honed.errors import FormatError, ParameterError
+from honed.api.marked_table import Marks
+from honed.errors import ParameterError
 from honed.models.registry import FAMILIES
 
 BEGIN = "<!-- families: what `honed families --markdown` prints -->"
 END = "<!-- end of families -->"
+_MARKS = Marks("families", BEGIN, END)
 HEADER = ("model_type", "models", *COLUMNS)
 
 
@@ -62,15 +64,9 @@ def markdown(rows: Sequence[Row]) -> str:
 
 def shown_in(document: str, path: Path) -> str:
     """The table that a document shows. FormatError where it has no place for one."""
-    _, begin, rest = document.partition(BEGIN + "\n")
-    table, end, _ = rest.partition(END)
-    if not begin or not end:
-        raise FormatError(path, "families", f"there are no lines {BEGIN} and {END}")
-    return table
+    return _MARKS.shown_in(document, path)
 
 
 def put_into(path: Path, table: str) -> None:
     """Replaces the table that a document shows."""
-    document = path.read_text("utf-8")
-    shown = BEGIN + "\n" + shown_in(document, path) + END
-    path.write_text(document.replace(shown, BEGIN + "\n" + table + END), "utf-8")
+    _MARKS.put_into(path, table)
