@@ -1,0 +1,201 @@
+"""A model some of whose linear layers are products of two: of another model, by rewriting what it records.
+
+Linear(x, W) becomes Linear(Linear(x, B), A), with B [rank, in] and A [out, rank]; or, where W stays and the two make up
+for its error, the sum of both. Layers that read one value may share a B. Which layers, with which rank, stands in
+config.json under a key of our own, so any family has factors without a line in its file. A bias stays behind A.
+Not here: how factors are found (`compress/passes/svd.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+from honed.models.base import Config, DecoderModel, Dimensions, EncoderModel, Model
+from honed.models.config import Fields
+from honed.models.programs import ENCODE, HIDDEN, LOGITS, STEP
+from honed.models.recorded import list_weights, recorded
+from honed.ops.operation import Operation
+from honed.ops.record import Node, Program, Recorder
+from honed.ops.table import Embedding, Linear
+from honed.ops.values import Weight
+from honed.records import dataclass
+
+FACTORS_FIELD = "honed_factors"
+"""Of a config.json: a list of objects with `weights`, `rank` and, where the factors are added to them, `added`."""
+_SUFFIX = ".weight"
+
+
+@dataclass(frozen=True)
+class FactorGroup:
+    """Linear layers, by their weights, that share the factor at their input. `added`: the product is added to what they
+    give, instead of standing in their place."""
+
+    weights: tuple[str, ...]
+    rank: int
+    added: bool = False
+
+    @property
+    def inner(self) -> str:
+        """The name of the factor at the input, [rank, in]: after the first of the layers."""
+        return f"{self.weights[0].removesuffix(_SUFFIX)}.factor_in{_SUFFIX}"
+
+    def outer(self, weight: str) -> str:
+        """The name of the factor at the output of a layer, [out, rank]."""
+        return f"{weight.removesuffix(_SUFFIX)}.factor_out{_SUFFIX}"
+
+    def as_json(self) -> dict[str, Any]:
+        """As in a config.json."""
+        said = {"weights": list(self.weights), "rank": self.rank}
+        return {**said, "added": True} if self.added else said
+
+
+@dataclass(frozen=True)
+class _Factored:
+    """What a decoder and an encoder with factors have in common."""
+
+    model: Model
+    factors: tuple[FactorGroup, ...]
+
+    @property
+    def dimensions(self) -> Dimensions:
+        return self.model.dimensions
+
+    def programs(self) -> Mapping[str, Program]:
+        return {name: self._program(name) for name in self.model.programs()}
+
+    def weights(self) -> Mapping[str, Weight]:
+        return list_weights(self)
+
+    def _program(self, name: str) -> Program:
+        groups = {weight: group for group in self.factors for weight in group.weights}
+
+        def program(ops: Recorder) -> Mapping[str, Node]:
+            graph = recorded(self.model, name)
+            made: dict[int, Node] = {}
+            inner: dict[tuple[int, str], Node] = {}
+            for statement in graph:
+                operation = _reading(statement.operation, made)
+                group = groups.get(operation.weight.name) if isinstance(operation, Linear) else None
+                if group is None:
+                    made[statement.number] = ops.record(operation)
+                else:
+                    assert isinstance(operation, Linear)
+                    made[statement.number] = _product(ops, operation, group, inner)
+            return {result: made[number] for result, number in graph.outputs.items()}
+
+        return program
+
+
+def _reading(operation: Operation, made: Mapping[int, Node]) -> Operation:
+    return replace(operation, inputs=tuple(made[number] for number in operation.inputs))
+
+
+def _product(ops: Recorder, linear: Linear, group: FactorGroup, inner: dict[tuple[int, str], Node]) -> Node:
+    """`inner`: the first products that there are, each of which is computed once for all layers that share it."""
+    (x,), (outputs, inputs) = linear.inputs, linear.weight.shape
+    key = (x, group.inner)
+    if key not in inner:
+        inner[key] = ops.linear(Node(x), Weight(group.inner, (group.rank, inputs)))
+    last = Weight(group.outer(linear.weight.name), (outputs, group.rank))
+    if not group.added:
+        return ops.linear(inner[key], last, linear.bias)
+    return ops.add(ops.record(linear), ops.linear(inner[key], last))
+
+
+@dataclass(frozen=True)
+class FactoredDecoder(_Factored):
+    """See `DecoderModel`."""
+
+    model: DecoderModel
+    factors: tuple[FactorGroup, ...]
+
+    def forward(self, ops: Recorder) -> Node:
+        return self.programs()[STEP](ops)[LOGITS]
+
+
+@dataclass(frozen=True)
+class FactoredEncoder(_Factored):
+    """See `EncoderModel`."""
+
+    model: EncoderModel
+    factors: tuple[FactorGroup, ...]
+
+    def hidden(self, ops: Recorder) -> Node:
+        return self.programs()[ENCODE](ops)[HIDDEN]
+
+    @property
+    def width(self) -> int:
+        return self.model.width
+
+    @property
+    def types(self) -> int:
+        return self.model.types
+
+
+def without_factors(model: Model) -> Model:
+    """The model of the family, which its own file reads and asks."""
+    return model.model if isinstance(model, _Factored) else model
+
+
+def factors_of(model: Model) -> tuple[FactorGroup, ...]:
+    return model.factors if isinstance(model, _Factored) else ()
+
+
+def with_factors(model: Model, factors: tuple[FactorGroup, ...]) -> FactoredDecoder | FactoredEncoder:
+    """The model of a family with these factors. PlanError, once it is recorded, where shapes do not fit."""
+    if STEP in model.programs():
+        return FactoredDecoder(cast("DecoderModel", model), factors)
+    return FactoredEncoder(cast("EncoderModel", model), factors)
+
+
+def read_factors(model: Model, config: Config, source: Path | str) -> tuple[FactorGroup, ...]:
+    """What a config says of factors of that model; nothing where it has no such field.
+
+    FormatError naming the field for anything but a list of groups of its linear layers, each in one group, that have
+    one number of inputs, with a rank from 1 to that.
+    """
+    values = config.get(FACTORS_FIELD)
+    if values is None:
+        return ()
+    fields = Fields(config, source)
+    if not isinstance(values, list) or not values:
+        raise fields.wrong(FACTORS_FIELD, "must be a list of one object or more")
+    layers, known = _layers(model), set[str]()
+    groups = []
+    for number, value in enumerate(values):
+        if not isinstance(value, dict):
+            raise fields.wrong(FACTORS_FIELD, f"entry {number} must be an object")
+        entry = Fields(value, source, f"{FACTORS_FIELD}[{number}].")
+        names = value.get("weights")
+        if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+            raise entry.wrong("weights", "must be a list of one name or more")
+        for name in names:
+            if name not in layers:
+                raise entry.wrong("weights", f"{name:.200} is the weight of no linear layer of this model")
+            if name in known:
+                raise entry.wrong("weights", f"{name:.200} has factors already")
+            known.add(name)
+        inputs = {layers[name].shape[1] for name in names}
+        if len(inputs) != 1:
+            raise entry.wrong("weights", f"they have {len(inputs)} different numbers of inputs, and must have one")
+        for key in value.keys() - {"weights", "rank", "added"}:
+            raise entry.wrong(key, "is not known here")
+        rank, added = entry.integer("rank", 1, inputs.pop()), entry.boolean("added", default=False)
+        groups.append(FactorGroup(tuple(names), rank, added))
+    return tuple(groups)
+
+
+def _layers(model: Model) -> dict[str, Weight]:
+    """The weights of linear layers that are nothing else."""
+    graphs = [recorded(model, name) for name in model.programs()]
+    looked_up = {operation.table.name for graph in graphs for operation in graph.operations(Embedding)}
+    linears = (operation.weight for graph in graphs for operation in graph.operations(Linear))
+    return {weight.name: weight for weight in linears if weight.name not in looked_up}
+
+
+def factors_json(factors: Sequence[FactorGroup]) -> dict[str, Any]:
+    """What stands in a config.json of them."""
+    return {FACTORS_FIELD: [group.as_json() for group in factors]} if factors else {}
