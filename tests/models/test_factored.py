@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from honed.backends.interpreter import InterpreterBackend, InterpreterConfig
-from honed.backends.native import NativeBackend, NativeConfig
+from honed.backends.native import NativeBackend
+from honed.backends.native_config import NativeConfig
 from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense
 from honed.encodings.int8_encoder import encode_int8
