@@ -20,7 +20,8 @@ def compress(
     *,
     output: Annotated[str, typer.Option("--output", "-o", help="Directory to write.")],
     recipe: Annotated[
-        str, typer.Option("--recipe", "-r", help="int8, int4, nf4, int4-gptq, int4-zero-point, or a .json file.")
+        str,
+        typer.Option("--recipe", "-r", help="int8, int4, nf4, int4-gptq, int4-zero-point, svd-20, or a .json file."),
     ] = "int8",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an artifact that is there.")] = False,
     portable: Annotated[

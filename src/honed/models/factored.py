@@ -26,6 +26,7 @@ from honed.records import dataclass
 FACTORS_FIELD = "honed_factors"
 """Of a config.json: a list of objects with `weights`, `rank` and, where the factors are added to them, `added`."""
 _SUFFIX = ".weight"
+_INNER, _OUTER = ".factor_in", ".factor_out"
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,11 @@ class FactorGroup:
     @property
     def inner(self) -> str:
         """The name of the factor at the input, [rank, in]: after the first of the layers."""
-        return f"{self.weights[0].removesuffix(_SUFFIX)}.factor_in{_SUFFIX}"
+        return f"{self.weights[0].removesuffix(_SUFFIX)}{_INNER}{_SUFFIX}"
 
     def outer(self, weight: str) -> str:
         """The name of the factor at the output of a layer, [out, rank]."""
-        return f"{weight.removesuffix(_SUFFIX)}.factor_out{_SUFFIX}"
+        return f"{weight.removesuffix(_SUFFIX)}{_OUTER}{_SUFFIX}"
 
     def as_json(self) -> dict[str, Any]:
         """As in a config.json."""
@@ -194,6 +195,11 @@ def _layers(model: Model) -> dict[str, Weight]:
     looked_up = {operation.table.name for graph in graphs for operation in graph.operations(Embedding)}
     linears = (operation.weight for graph in graphs for operation in graph.operations(Linear))
     return {weight.name: weight for weight in linears if weight.name not in looked_up}
+
+
+def layer_of(module: str) -> str:
+    """The linear layer that a factor is one of, of modules that are named without `.weight`; others are their own."""
+    return module.removesuffix(_INNER).removesuffix(_OUTER)
 
 
 def factors_json(factors: Sequence[FactorGroup]) -> dict[str, Any]:
