@@ -39,11 +39,8 @@ def run_recipe(state: ModelState, recipe: Recipe, *, threads: int, calibration: 
     ParameterError where a pass needs data and there is no `calibration`, and whatever the passes refuse.
     """
     passes = [make_pass(settings) for settings in recipe.passes]
-    # One walk serves all passes whose inputs follow from each other's.
-    at_once = [step.needs.statistics for step in passes if step.needs.order == "any"]
-    statistics: frozenset[Statistic] = frozenset().union(*at_once)
     states = [state]
-    for step in passes:
+    for number, step in enumerate(passes):
         if step.needs.statistics and not calibration:
             problem = f"the pass {step.settings.kind} needs tokens to calibrate on"
             raise ParameterError("calibration", None, problem)
@@ -54,7 +51,9 @@ def run_recipe(state: ModelState, recipe: Recipe, *, threads: int, calibration: 
         if step.needs.order == "blocks":
             states.append(apply_by_block(step, given, calibration, threads=threads))
             continue
-        inputs = given.inputs or _measured(given, calibration, statistics, threads)
+        # One walk serves this pass and all behind it whose inputs follow from each other's.
+        at_once = [later.needs.statistics for later in passes[number:] if later.needs.order == "any"]
+        inputs = given.inputs or _measured(given, calibration, frozenset().union(*at_once), threads)
         states.append(step.apply(given, Observed(all_linears(given.model), inputs), threads=threads))
     return Compressed(tuple(states))
 
