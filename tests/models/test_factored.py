@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from honed.backends.interpreter import InterpreterBackend, InterpreterConfig
 from honed.backends.native import NativeBackend
 from honed.backends.native_config import NativeConfig
+from honed.compress.linears import find_linears
 from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense
 from honed.encodings.int8_encoder import encode_int8
@@ -40,6 +41,7 @@ from tiny_models import FAMILIES, SIZES, TOKENS, Golden, MemoryCheckpoint, golde
 LLAMA = {**SIZES, "model_type": "llama"}
 Q, K, V, OUT = (f"model.layers.0.self_attn.{part}_proj.weight" for part in "qkvo")
 GATE, UP, DOWN = (f"model.layers.1.mlp.{part}_proj.weight" for part in ("gate", "up", "down"))
+TABLE = "model.embed_tokens.weight"
 GROUPS = (FactorGroup((Q, K, V), 48), FactorGroup((GATE, UP), 48), FactorGroup((DOWN,), 88))
 
 
@@ -181,10 +183,17 @@ def test_a_config_without_factors_is_the_model_of_its_family() -> None:
         ([3], r"honed_factors: .*entry 0 must be an object"),
         ([{"rank": 3}], r"honed_factors\[0\].weights: is missing; must be a list of one name or more"),
         ([{"weights": [Q, 3], "rank": 3}], r"honed_factors\[0\].weights: .*must be a list of one name or more"),
-        ([{"weights": ["a"], "rank": 3}], r"honed_factors\[0\].weights: .*a is the weight of no linear layer"),
+        (
+            [{"weights": ["a"], "rank": 3}],
+            r"honed_factors\[0\].weights: .*a is neither the weight of a linear layer nor a table",
+        ),
         (
             [{"weights": ["model.embed_tokens.weight"], "rank": 3}],
-            r"model.embed_tokens.weight is the weight of no linear layer",
+            r"model.embed_tokens.weight is neither the weight of a linear layer nor a table",
+        ),
+        (
+            [{"weights": ["model.layers.0.input_layernorm.weight"], "rank": 3}],
+            r"input_layernorm.weight is neither the weight of a linear layer nor a table",
         ),
         ([{"weights": [Q], "rank": 3}, {"weights": [Q], "rank": 3}], r"\[1\].weights: .*q_proj.weight has factors"),
         ([{"weights": [Q, DOWN], "rank": 3}], r"weights: .*they have 2 different numbers of inputs"),
@@ -200,6 +209,38 @@ def test_what_a_config_says_wrong_is_named(value: Any, message: str) -> None:
     with pytest.raises(FormatError, match=message) as caught:
         read_model(config, "config.json")
     assert str(caught.value).startswith("config.json")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"weights": [TABLE, Q], "rank": 3}, r"weights: .*model.embed_tokens.weight is a table, and must be alone"),
+        ({"weights": [TABLE], "rank": 49}, r"rank: is 49, but must be an integer from 1 to 48"),
+        ({"weights": [TABLE], "rank": 3, "added": True}, r"added: is True, but must be false for a table"),
+    ],
+)
+def test_what_a_config_says_wrong_of_a_table(value: Any, message: str) -> None:
+    with pytest.raises(FormatError, match=message):
+        read_model({**LLAMA, "tie_word_embeddings": False, FACTORS_FIELD: [value]})
+
+
+@pytest.mark.parametrize("family", ["llama3", "gpt2_variants", "opt_variants"])
+def test_a_table_of_narrower_rows_and_a_layer_behind_it(family: str) -> None:
+    made = golden(family)
+    model = read_model(made.checkpoint.config)
+    table = find_linears(model).embedding
+    group = FactorGroup((table.name,), table.shape[1])
+    rotation = np.linalg.qr(np.random.default_rng(5).standard_normal((group.rank, group.rank)))[0]
+    weights: dict[str, Encoded] = {name: made.checkpoint.weight(name) for name in made.checkpoint.names}
+    weights[group.inner] = dense(weights.pop(table.name).decode().astype(np.float64) @ rotation)
+    weights[group.outer(table.name)] = dense(rotation)
+    checkpoint = MemoryCheckpoint({**made.checkpoint.config, **factors_json([group])}, weights)
+    assert find_linears(read_model(checkpoint.config)).embedding.name == group.inner
+    assert made.agrees(reference(checkpoint, made.tokens))
+    interpreted = InterpreterBackend.load(checkpoint, InterpreterConfig(kv_tokens=128))
+    assert made.agrees(interpreted.forward(whole(made.tokens)))
+    native = NativeBackend.load(checkpoint, NativeConfig(kv_tokens=128, kv_dtype="float32"))
+    assert made.agrees(native.forward(whole(made.tokens)))
 
 
 def test_every_family_reads_factors() -> None:

@@ -45,16 +45,17 @@ def low_rank(weight: NDArray[np.float32], gram: Wide | None, *, damping: float) 
     added to the diagonal, so that inputs which the calibration did not have count too."""
     wide = weight.astype(np.float64)
     outputs, inputs = wide.shape
-    damped = np.eye(inputs) if gram is None else _damped(gram, damping)
+    damped = None if gram is None else _damped(gram, damping)
     if outputs <= inputs:
-        energies, left = _descending(wide @ damped @ wide.T)
+        energies, left = _descending((wide if damped is None else wide @ damped) @ wide.T)
         scale = _scale(energies)
         return LowRank(energies, left * scale, (left.T @ wide) / scale[:, None])
-    lower = np.linalg.cholesky(damped)
-    whitened = wide @ lower
+    lower = None if damped is None else np.linalg.cholesky(damped)
+    whitened = wide if lower is None else wide @ lower
     energies, right = _descending(whitened.T @ whitened)
     scale = _scale(energies)
-    return LowRank(energies, (whitened @ right) / scale, np.linalg.solve(lower.T, right).T * scale[:, None])
+    unwhitened = right if lower is None else np.linalg.solve(lower.T, right)
+    return LowRank(energies, (whitened @ right) / scale, unwhitened.T * scale[:, None])
 
 
 def _damped(gram: Wide, damping: float) -> Wide:

@@ -1,8 +1,9 @@
 """A model some of whose linear layers are products of two: of another model, by rewriting what it records.
 
 Linear(x, W) becomes Linear(Linear(x, B), A), with B [rank, in] and A [out, rank]; or, where W stays and the two make up
-for its error, the sum of both. Layers that read one value may share a B. Which layers, with which rank, stands in
-config.json under a key of our own, so any family has factors without a line in its file. A bias stays behind A.
+for its error, the sum of both. Layers that read one value may share a B. A table of embeddings becomes one of narrower
+rows and a linear layer behind it (Lan et al. 2020, "ALBERT"). Which they are, with which rank, stands in config.json
+under a key of our own, so any family has factors without a line in its file. A bias stays behind A.
 Not here: how factors are found (`compress/passes/svd.py`).
 """
 
@@ -31,8 +32,8 @@ _INNER, _OUTER = ".factor_in", ".factor_out"
 
 @dataclass(frozen=True)
 class FactorGroup:
-    """Linear layers, by their weights, that share the factor at their input. `added`: the product is added to what they
-    give, instead of standing in their place."""
+    """Linear layers, by their weights, that share the factor at their input, or one table of embeddings. `added`: the
+    product is added to what the layers give, instead of standing in their place."""
 
     weights: tuple[str, ...]
     rank: int
@@ -40,11 +41,12 @@ class FactorGroup:
 
     @property
     def inner(self) -> str:
-        """The name of the factor at the input, [rank, in]: after the first of the layers."""
+        """The name of the factor at the input, [rank, in]: after the first of the layers. Of a table the narrower one,
+        [ids, rank]."""
         return f"{self.weights[0].removesuffix(_SUFFIX)}{_INNER}{_SUFFIX}"
 
     def outer(self, weight: str) -> str:
-        """The name of the factor at the output of a layer, [out, rank]."""
+        """The name of the factor at the output of a layer or a table, [out, rank]."""
         return f"{weight.removesuffix(_SUFFIX)}{_OUTER}{_SUFFIX}"
 
     def as_json(self) -> dict[str, Any]:
@@ -79,12 +81,13 @@ class _Factored:
             inner: dict[tuple[int, str], Node] = {}
             for statement in graph:
                 operation = _reading(statement.operation, made)
-                group = groups.get(operation.weight.name) if isinstance(operation, Linear) else None
-                if group is None:
-                    made[statement.number] = ops.record(operation)
+                if isinstance(operation, Linear) and operation.weight.name in groups:
+                    node = _product(ops, operation, groups[operation.weight.name], inner)
+                elif isinstance(operation, Embedding) and operation.table.name in groups:
+                    node = _looked_up(ops, operation, groups[operation.table.name])
                 else:
-                    assert isinstance(operation, Linear)
-                    made[statement.number] = _product(ops, operation, group, inner)
+                    node = ops.record(operation)
+                made[statement.number] = node
             return {result: made[number] for result, number in graph.outputs.items()}
 
         return program
@@ -104,6 +107,12 @@ def _product(ops: Recorder, linear: Linear, group: FactorGroup, inner: dict[tupl
     if not group.added:
         return ops.linear(inner[key], last, linear.bias)
     return ops.add(ops.record(linear), ops.linear(inner[key], last))
+
+
+def _looked_up(ops: Recorder, embedding: Embedding, group: FactorGroup) -> Node:
+    rows, width = embedding.table.shape
+    narrow = ops.record(replace(embedding, table=Weight(group.inner, (rows, group.rank))))
+    return ops.linear(narrow, Weight(group.outer(embedding.table.name), (width, group.rank)))
 
 
 @dataclass(frozen=True)
@@ -156,7 +165,7 @@ def read_factors(model: Model, config: Config, source: Path | str) -> tuple[Fact
     """What a config says of factors of that model; nothing where it has no such field.
 
     FormatError naming the field for anything but a list of groups of its linear layers, each in one group, that have
-    one number of inputs, with a rank from 1 to that.
+    one number of inputs, with a rank from 1 to that; or of one table each, with a rank up to its width.
     """
     values = config.get(FACTORS_FIELD)
     if values is None:
@@ -164,7 +173,7 @@ def read_factors(model: Model, config: Config, source: Path | str) -> tuple[Fact
     fields = Fields(config, source)
     if not isinstance(values, list) or not values:
         raise fields.wrong(FACTORS_FIELD, "must be a list of one object or more")
-    layers, known = _layers(model), set[str]()
+    (layers, tables), known = _apart(model), set[str]()
     groups = []
     for number, value in enumerate(values):
         if not isinstance(value, dict):
@@ -174,27 +183,34 @@ def read_factors(model: Model, config: Config, source: Path | str) -> tuple[Fact
         if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
             raise entry.wrong("weights", "must be a list of one name or more")
         for name in names:
-            if name not in layers:
-                raise entry.wrong("weights", f"{name:.200} is the weight of no linear layer of this model")
+            if name not in layers and name not in tables:
+                problem = "is neither the weight of a linear layer nor a table by itself in this model"
+                raise entry.wrong("weights", f"{name:.200} {problem}")
+            if name in tables and len(names) > 1:
+                raise entry.wrong("weights", f"{name:.200} is a table, and must be alone")
             if name in known:
                 raise entry.wrong("weights", f"{name:.200} has factors already")
             known.add(name)
-        inputs = {layers[name].shape[1] for name in names}
+        inputs = {(layers.get(name) or tables[name]).shape[1] for name in names}
         if len(inputs) != 1:
             raise entry.wrong("weights", f"they have {len(inputs)} different numbers of inputs, and must have one")
         for key in value.keys() - {"weights", "rank", "added"}:
             raise entry.wrong(key, "is not known here")
         rank, added = entry.integer("rank", 1, inputs.pop()), entry.boolean("added", default=False)
+        if added and names[0] in tables:
+            raise entry.wrong("added", "must be false for a table")
         groups.append(FactorGroup(tuple(names), rank, added))
     return tuple(groups)
 
 
-def _layers(model: Model) -> dict[str, Weight]:
-    """The weights of linear layers that are nothing else."""
+def _apart(model: Model) -> tuple[dict[str, Weight], dict[str, Weight]]:
+    """The weights of linear layers, and the tables, that are nothing else."""
     graphs = [recorded(model, name) for name in model.programs()]
-    looked_up = {operation.table.name for graph in graphs for operation in graph.operations(Embedding)}
-    linears = (operation.weight for graph in graphs for operation in graph.operations(Linear))
-    return {weight.name: weight for weight in linears if weight.name not in looked_up}
+    tables = {operation.table.name: operation.table for graph in graphs for operation in graph.operations(Embedding)}
+    linears = {operation.weight.name: operation.weight for graph in graphs for operation in graph.operations(Linear)}
+    both = tables.keys() & linears.keys()
+    alone = ({name: weight for name, weight in found.items() if name not in both} for found in (linears, tables))
+    return next(alone), next(alone)
 
 
 def layer_of(module: str) -> str:

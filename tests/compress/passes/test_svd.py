@@ -27,6 +27,7 @@ from honed.models.registry import read_model
 
 WINDOWS = [[int(token) for token in row] for row in np.random.default_rng(9).integers(3, 90, (12, 24))]
 INT8 = {"pass": "round_to_nearest", "weights": {"bits": 8, "group": 32}, "activations": {"group": 32}}
+TABLE = "model.embed_tokens.weight"
 QKV = tuple(f"model.layers.0.self_attn.{part}_proj.weight" for part in "qkv")
 GATE, UP, DOWN = (f"model.layers.1.mlp.{part}_proj.weight" for part in ("gate", "up", "down"))
 
@@ -123,7 +124,7 @@ def test_planning_even_ranks_looks_up_no_layer() -> None:
     decoder = model()
     source = Source(decoder)
     state = compressed(decoder, source, {"pass": "smooth"}, INT8, share=0.3, ranks="even").state
-    assert set(source.looked_up) == {"model.embed_tokens.weight"}  # which the scheme of the head goes by
+    assert set(source.looked_up) == {TABLE}  # which the scheme of the head goes by
     assert state.schemes[FactorGroup((DOWN,), 64).inner] == Int8Scheme(32, 32)
     assert state.weights[FactorGroup((DOWN,), 64).inner].kind == "int8"
 
@@ -155,6 +156,23 @@ def test_only_the_layers_that_are_named_and_a_head_that_is_not_tied() -> None:
     tied = compressed(model(), Source(model()), share=0.3, modules=["lm_head"])
     assert groups(tied) == {}
     assert tied.state.notes == ("svd: no layer is faster as two products; all stay as they are",)
+
+
+def test_a_table_that_is_named_becomes_narrower_and_what_looks_it_up_knows_no_inputs() -> None:
+    untied = model(tied=False)
+    source = Source(untied)
+    found = compressed(untied, source, share=0.3, modules=["*embed_tokens"], ranks="even")
+    group = FactorGroup((TABLE,), 32)
+    assert factors_of(found.state.model) == (group,)
+    table, behind = found.state.weights[group.inner].decode(), found.state.weights[group.outer(TABLE)].decode()
+    assert (table.shape, behind.shape) == ((97, 32), (128, 32))
+    outer, inner = low_rank(source.weights[TABLE].decode(), None, damping=0.01).factors(32)
+    np.testing.assert_array_equal(table, outer)
+    np.testing.assert_array_equal(behind.T, inner)
+    assert find_linears(found.state.model).embedding.name == group.inner
+    everything = compressed(untied, Source(untied), share=0.3, ranks="even")
+    assert not any(TABLE in names for names in groups(everything))
+    assert groups(compressed(model(), Source(model()), share=0.3, modules=["*embed_tokens"])) == {}
 
 
 def test_what_is_not_faster_stays() -> None:
