@@ -82,13 +82,22 @@ def test_one_walk_gives_all_that_is_asked_for_of_the_whole_model(monkeypatch: py
         (observed,) = step.told
         inputs = observed.inputs()
         assert inputs is observed.inputs()
-        assert inputs.gram.keys() == inputs.mean_square.keys() == observed.linears == all_linears(MODEL)
+        assert inputs.gram.keys() == observed.linears == all_linears(MODEL)
+    assert first.told[0].inputs().mean_square.keys() == all_linears(MODEL)
     assert [set(observed.linears) for observed in third.told] == [
         set(b.linears) for b in find_blocks(main_graph(MODEL))
     ]
     inputs = third.told[0].inputs()
     assert inputs.gram.keys() == third.told[0].linears
     assert not inputs.mean_square
+
+
+def test_what_only_a_pass_before_asked_for_is_not_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, _ = listening(monkeypatch, GRAM, MEAN_SQUARE, Needs())
+    run_recipe(given(), read_recipe("int8"), threads=1, calibration=WINDOWS)
+    before, after = (step.told[0].inputs() for step in (first, second))
+    assert before.gram.keys() == before.mean_square.keys() == after.mean_square.keys() == all_linears(MODEL)
+    assert not after.gram
 
 
 def test_nothing_is_observed_for_a_pass_that_asks_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from honed.compress.linears import HEAD, find_linears
+from honed.models.factored import FactorGroup, with_factors
 from honed.models.registry import read_model
 from tiny_encoder import TinyEncoder
 from tiny_models import SIZES
@@ -33,3 +34,15 @@ def test_an_encoder_has_no_head_and_its_pooler_is_no_layer() -> None:
     assert (found.head, found.head_name, found.tied) == (None, None, False)
     assert len(found.layers) == 2 * 6
     assert "pooler.weight" not in {weight.name for weight in found.layers}
+
+
+@pytest.mark.parametrize("added", [False, True])
+def test_a_factored_head_is_what_gives_the_logits(added: bool) -> None:
+    plain = read_model({**SIZES, "model_type": "llama", "tie_word_embeddings": False})
+    group = FactorGroup(("lm_head.weight",), 8, added)
+    found = find_linears(with_factors(plain, (group,)))
+    assert found.head is not None
+    assert found.head.name == found.head_name == ("lm_head.weight" if added else "lm_head.factor_out.weight")
+    layers = {weight.name for weight in found.layers}
+    assert "lm_head.factor_in.weight" in layers
+    assert ("lm_head.factor_out.weight" in layers) is added

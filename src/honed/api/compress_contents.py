@@ -31,6 +31,7 @@ from honed.encodings.base import Encoded
 from honed.encodings.scheme import CodebookScheme, DenseScheme, Int4Scheme, Scheme
 from honed.errors import ParameterError, UnsupportedError, plain
 from honed.models.base import Model
+from honed.models.factored import factors_of
 from honed.models.registry import family_of, is_encoder, read_any
 
 if TYPE_CHECKING:
@@ -142,12 +143,14 @@ def contents_of(
     of_layers = [scheme for name, scheme in stored.schemes.items() if name in layers]
     notes = list(state.notes)
     own_names = family_of(checkpoint.config, checkpoint.path).stored is not None
+    factored = bool(factors_of(state.model))
     portable = prepared.portable
     if portable:
-        _check_portable(of_layers, own_names=own_names)
+        _check_portable(of_layers, own_names=own_names, factored=factored)
     elif portable is None:
+        alone = own_names or factored
         portable = (
-            not own_names and stored.tied_table is None and stored.head is not None and _head_is_in_the_way(of_layers)
+            not alone and stored.tied_table is None and stored.head is not None and _head_is_in_the_way(of_layers)
         )
         if portable:
             notes.append(
@@ -156,7 +159,8 @@ def contents_of(
             )
 
     def weight(name: str) -> Encoded:
-        if isinstance(stored.schemes[name], DenseScheme) or name == stored.tied_table:
+        as_it_was = isinstance(stored.schemes[name], DenseScheme) or name == stored.tied_table
+        if as_it_was and name in source:  # what a pass makes of others is not there
             check_finite(checkpoint.path, name, source[name])
         return stored.weight(name)
 
@@ -195,7 +199,11 @@ def _head_is_in_the_way(layers: Sequence[Scheme]) -> bool:
     return readable and any(isinstance(scheme, Int4Scheme) and scheme.offset == "zero_point" for scheme in layers)
 
 
-def _check_portable(layers: Sequence[Scheme], *, own_names: bool) -> None:
+def _check_portable(layers: Sequence[Scheme], *, own_names: bool, factored: bool) -> None:
+    if factored:
+        raise ParameterError(
+            "portable", True, "no other tool reads layers that are products of two factors; leave it out"
+        )
     if own_names:
         raise ParameterError(
             "portable", True, "other tools hold the weights of this family in other tensors than honed; leave it out"

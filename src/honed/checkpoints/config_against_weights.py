@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from honed.errors import FormatError, UnsupportedError
-from honed.models.registry import FAMILIES, family_of
+from honed.models.registry import FAMILIES, family_of, read_any
 from honed.models.stored import Forms
 
 
@@ -33,7 +33,7 @@ def check_consistency(
     """
     refuse_remote_code(config, config_path)
     family = family_of(config, config_path)
-    needed = family.read(config, config_path).weights()
+    needed = read_any(config, config_path).weights()
     layers = config[family.layers_field]
     of_layer = re.compile(rf"{re.escape(family.layer_prefix)}([0-9]+)\.")
     tensors = [forms[name].tensor if forms and name in forms else weight for name, weight in needed.items()]

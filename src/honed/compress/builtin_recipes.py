@@ -7,6 +7,7 @@ exactly. Smoothing would move its layers off that grid, so there it acts on the 
 nf4 rounds to the quantiles of a normal distribution instead of a grid, for sources that are not 4-bit themselves.
 int4-gptq makes up for each error of rounding with the inputs that are left, on text that the model writes itself.
 int4-zero-point has integer zero points whatever the source, for engines that read nothing else and have a dense head.
+svd-20 is int8 of layers a fifth of whose parameters went away by factorization; it is to be healed, and no default.
 """
 
 from __future__ import annotations
@@ -37,6 +38,14 @@ RECIPES: dict[str, dict[str, Any]] = {
     "int4-gptq": {"passes": [_SMOOTH_HEAD, _made_up_for(offset="zero_point")]},
     "int4-zero-point": {"passes": [_four_bits(offset="zero_point")]},
     "nf4": {"passes": [_SMOOTH_HEAD, _four_bits(codebook="normal_float")]},
+    "svd-20": {
+        "passes": [
+            {"pass": "svd", "share": 0.2},
+            _SMOOTH_LAYERS,
+            _SMOOTH_HEAD,
+            {"pass": "round_to_nearest", **_GROUPED_INT8},
+        ]
+    },
 }
 
 DESCRIPTIONS: dict[str, str] = {

@@ -15,6 +15,7 @@ from honed.compress.settings import PassSettings, Settings
 from honed.encodings.codebook import TableName
 from honed.encodings.int4 import Offset
 from honed.encodings.scheme import Group
+from honed.models.factored import layer_of
 
 
 class WeightSettings(Settings):
@@ -66,7 +67,8 @@ class Setting(Settings):
 
 
 class Override(Settings):
-    """A setting for the modules whose name (without `.weight`) matches a shell pattern; the first match wins."""
+    """A setting for the modules whose name (without `.weight`) matches a shell pattern; the first match wins. A factor
+    goes by the name of its layer too."""
 
     modules: Annotated[str, Field(min_length=1)]
     setting: Setting | Literal["dense"]
@@ -80,6 +82,6 @@ class EncodingSettings(PassSettings, Setting):
     def for_module(self, name: str) -> Setting | None:
         """The setting of a module, or None where it stays dense."""
         for override in self.overrides:
-            if fnmatchcase(name, override.modules):
+            if any(fnmatchcase(called, override.modules) for called in (name, layer_of(name))):
                 return None if override.setting == "dense" else override.setting
         return self

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from honed.models.base import Model
 from honed.models.recorded import main_graph
-from honed.ops.table import Embedding, Linear, Route
+from honed.ops.table import Embedding, Route
 from honed.ops.values import Weight
+from honed.plan.source import head_weight
 
 HEAD = "lm_head.weight"
 """Name that the head has in a recipe and a report, also where it is tied to the embedding."""
@@ -18,9 +19,9 @@ HEAD = "lm_head.weight"
 
 @dataclass(frozen=True)
 class Linears:
-    """`layers` are the matrices of linear ops over all rows, those of experts among them; `head` the one over those
-    that are selected; None of an encoder. What works on one row of a text, as a pooler does, is neither, and nor is
-    what scores experts: it weighs little, and an error of it sends rows elsewhere."""
+    """`head` is the matrix that gives the logits; None of an encoder. `layers` are those of the other linear ops over
+    tokens, all or selected, those of experts among them. What works on one row of a text, as a pooler does, is neither,
+    and nor is what scores experts: it weighs little, and an error of it sends rows elsewhere."""
 
     layers: tuple[Weight, ...]
     head: Weight | None
@@ -39,15 +40,15 @@ def find_linears(model: Model) -> Linears:
     """Takes no memory for weights."""
     graph = main_graph(model)
     scores = {number for route in graph.operations(Route) for number in route.inputs}
-    layers = {
+    found = {
         weight.name: weight
         for statement in graph
-        if statement.value.rows == "tokens" and statement.number not in scores
+        if statement.value.rows != "sequences" and statement.number not in scores
         for weight in statement.operation.multiplied
     }
-    selected = (one.operation for one in graph if one.value.rows == "selected")
-    head = next((operation.weight for operation in selected if isinstance(operation, Linear)), None)
-    return Linears(tuple(layers.values()), head, next(graph.operations(Embedding)).table)
+    name = head_weight(graph)
+    layers = tuple(weight for weight in found.values() if weight.name != name)
+    return Linears(layers, None if name is None else found[name], next(graph.operations(Embedding)).table)
 
 
 def all_linears(model: Model) -> frozenset[str]:

@@ -55,9 +55,6 @@ def run_recipe(
     `calibration`, and whatever the passes refuse.
     """
     passes = [make_pass(settings) for settings in recipe.passes]
-    # One walk serves all passes whose inputs follow from each other's.
-    at_once = [step.needs.statistics for step in passes if step.needs.order == "any"]
-    statistics: frozenset[Statistic] = frozenset().union(*at_once)
     states = [state]
     for number, step in enumerate(passes):
         if step.needs.statistics and not calibration:
@@ -71,7 +68,9 @@ def run_recipe(
         if step.needs.order == "blocks":
             states.append(apply_by_block(step, given, calibration, threads=threads, store=kept, progress=progress))
             continue
-        inputs = given.inputs or _measured(given, calibration, statistics, threads)
+        # One walk serves this pass and all behind it whose inputs follow from each other's.
+        at_once = [later.needs.statistics for later in passes[number:] if later.needs.order == "any"]
+        inputs = given.inputs or _measured(given, calibration, frozenset().union(*at_once), threads)
         observed = Observed(all_linears(given.model), inputs, None if kept is None else kept.directory)
         states.append(step.apply(given, observed, threads=threads))
     return Compressed(tuple(states), tuple(step.settings.kind for step in passes))

@@ -12,12 +12,14 @@ from honed.compress.base import Pass
 from honed.compress.passes.gptq import Gptq, GptqSettings
 from honed.compress.passes.round_to_nearest import RoundToNearest, RoundToNearestSettings
 from honed.compress.passes.smooth import Smooth, SmoothSettings
+from honed.compress.passes.svd import Svd, SvdSettings
 from honed.compress.settings import PassSettings
 
 PASSES: Mapping[type[PassSettings], Callable[[Any], Pass]] = {
     GptqSettings: Gptq,
     RoundToNearestSettings: RoundToNearest,
     SmoothSettings: Smooth,
+    SvdSettings: Svd,
 }
 
 

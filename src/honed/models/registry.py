@@ -39,6 +39,7 @@ from honed.models import (
 )
 from honed.models.base import Config, DecoderModel, EncoderModel
 from honed.models.config import Fields
+from honed.models.factored import FACTORS_FIELD, FactoredDecoder, FactoredEncoder, read_factors
 from honed.models.family import Family
 from honed.models.foreign_fields import refuse_foreign_fields
 
@@ -97,7 +98,7 @@ def read_model(config: Config, source: Path | str = "config") -> DecoderModel:
             f"{source}: model_type {kind} is an encoder, which gives texts vectors and has no next token: honed embed "
             "runs it, and honed eval measures it"
         )
-    return cast("DecoderModel", DECODERS[kind].read(config, source))
+    return _decoder(DECODERS[kind], config, source)
 
 
 def read_encoder(config: Config, source: Path | str = "config") -> EncoderModel:
@@ -108,12 +109,25 @@ def read_encoder(config: Config, source: Path | str = "config") -> EncoderModel:
             f"{source}: model_type {kind} generates text, and vectors of texts are not had from it yet: honed embed "
             f"runs encoders ({', '.join(sorted(ENCODERS))})"
         )
-    return cast("EncoderModel", ENCODERS[kind].read(config, source))
+    return _encoder(ENCODERS[kind], config, source)
 
 
 def read_any(config: Config, source: Path | str = "config") -> DecoderModel | EncoderModel:
     """The model of either kind that a config describes. Errors as of `read_model`."""
-    return family_of(config, source).read(config, source)
+    family = family_of(config, source)
+    read = _decoder if family.model_type in DECODERS else _encoder
+    return read(family, config, source)
+
+
+def _decoder(family: Family, config: Config, source: Path | str) -> DecoderModel:
+    """With the factors that a config gives it."""
+    model = cast("DecoderModel", family.read(config, source))
+    return model if config.get(FACTORS_FIELD) is None else FactoredDecoder(model, read_factors(model, config, source))
+
+
+def _encoder(family: Family, config: Config, source: Path | str) -> EncoderModel:
+    model = cast("EncoderModel", family.read(config, source))
+    return model if config.get(FACTORS_FIELD) is None else FactoredEncoder(model, read_factors(model, config, source))
 
 
 def is_encoder(config: Config) -> bool:

@@ -18,7 +18,7 @@ from honed.encodings.tied_table import TiedTable
 from honed.errors import PlanError
 from honed.models.programs import LOGITS
 from honed.ops.graph import Graph
-from honed.ops.table import Activate, Embedding, Linear, Scale
+from honed.ops.table import Activate, Add, Embedding, Linear, Scale
 from honed.plan.formats import DensePolicy, Format, format_of
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class PlanSource:
         self._tables = frozenset(
             statement.operation.table.name for statement in recorded if isinstance(statement.operation, Embedding)
         )
-        self._head_name = _head(recorded)
+        self._head_name = head_weight(recorded)
 
     @cached_property
     def _head(self) -> Encoded | None:
@@ -128,12 +128,13 @@ class PlanSource:
         return formats
 
 
-def _head(recorded: Graph) -> str | None:
-    """The weight that gives logits, whatever is done to each of them then; None where none are asked for."""
+def head_weight(recorded: Graph) -> str | None:
+    """The weight that gives logits, whatever is done to each of them then; None where none are asked for. Of a sum it
+    is that of the first operand: the second makes up for its error."""
     if LOGITS not in recorded.outputs:
         return None
     output = recorded.output(LOGITS).operation
-    while isinstance(output, Scale | Activate):
+    while isinstance(output, Scale | Activate | Add):
         output = recorded.by_number()[output.inputs[0]].operation
     if not isinstance(output, Linear):
         raise PlanError(f"graph: {output.name} gives the logits, must be a linear layer")

@@ -52,6 +52,13 @@ def test_what_others_cannot_read_they_refuse(scheme: Scheme, tied_table: str | N
         QuantizationConfig.model_validate(written)
 
 
+def test_dense_weights_that_others_do_not_look_for_are_refused() -> None:
+    assert quantization_config({}, dense_modules=("a",), tied_table=None)["config_groups"] == {}
+    written = quantization_config({}, dense_modules=("a",), tied_table=None, own_names=True)
+    with pytest.raises(ValueError, match=r"(?s)honed alone"):
+        QuantizationConfig.model_validate(written)
+
+
 def test_every_encoding_is_declared_but_dense() -> None:
     schemes: list[Scheme] = [Int8Scheme(None), Int4Scheme(32, "minimum"), CodebookScheme(32, TABLES["linear"])]
     assert {scheme.name for scheme in schemes} == set(SCHEMES) - {"dense"}

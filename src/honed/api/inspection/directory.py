@@ -37,6 +37,7 @@ from honed.checkpoints.members import find_member
 from honed.checkpoints.safetensors.reader import SafetensorsFile
 from honed.errors import FormatError, HonedError, quoted
 from honed.models.encoder_layers import POOLER, POOLER_FIELD, TABLE
+from honed.models.factored import without_factors
 from honed.models.layers import HEAD
 from honed.models.registry import FAMILIES, family_of, read_any
 from honed.models.samples import sample_configs
@@ -154,14 +155,14 @@ def _of_config(looked: Looked, path: Path, config: Mapping[str, Any]) -> Looked:
     faults += fields.faults
     if not fields.sizes_hold:
         return looked
-    model = family.read(fields.values, path / CONFIG)
+    model = read_any(fields.values, path / CONFIG)
     looked = replace(looked, model=model)
     if is_too_many(model):
         faults.append(Fault("field", "num_hidden_layers", "describes more weights than files can hold"))
         return replace(looked, model=None)
     if not looked.tensors:
         return looked
-    forms = family.stored(model) if family.stored is not None else {}
+    forms = family.stored(without_factors(model)) if family.stored is not None else {}
     needed, there = needed_shapes(model, forms), logical_shapes(by_name, quantized=method is not None)
     faults += compare(needed, there, {name: names[name] for name in needed if name in names})
     if method is None:

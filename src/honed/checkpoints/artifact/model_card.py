@@ -18,13 +18,23 @@ _OWN_NAMES = (
     "- no other tool: others hold several of these weights in one tensor, transposed or without what is added to",
     "  them, and config.json declares a type that they refuse.",
 )
+_FACTORED = (
+    "- no other tool: {count} linear layers are products of two factors (`factor_in`, `factor_out`; `honed_factors` in",
+    "  config.json says which), and config.json declares a type that others refuse.",
+)
 
 
 def model_card(
-    provenance: Provenance, layers: Mapping[str, Scheme], head: Scheme | None, *, tied: bool, own_names: bool = False
+    provenance: Provenance,
+    layers: Mapping[str, Scheme],
+    head: Scheme | None,
+    *,
+    tied: bool,
+    own_names: bool = False,
+    factored: int = 0,
 ) -> str:
     """`layers` are the encoded ones, and `head` the head if it is; `tied`: which is the embedding table at once.
-    `own_names`: other tools have other weights in place of these."""
+    `own_names`: other tools have other weights in place of these. `factored`: of how many layers there are factors."""
     name = "head and embedding table, one weight" if tied else "head"
     lines = [
         f"# {provenance.source}, compressed by honed",
@@ -39,9 +49,26 @@ def model_card(
         "Read by:",
         "",
         "- honed: everything, with the activation scales that honed.json describes.",
-        *(_OWN_NAMES if own_names else _others(provenance.portable, layers, head, tied=tied)),
+        *_readers(provenance, layers, head, tied=tied, own_names=own_names, factored=factored),
     ]
     return "\n".join([*lines, *_LAST])
+
+
+def _readers(
+    provenance: Provenance,
+    layers: Mapping[str, Scheme],
+    head: Scheme | None,
+    *,
+    tied: bool,
+    own_names: bool,
+    factored: int,
+) -> Iterator[str]:
+    if factored:
+        yield from (line.format(count=factored) for line in _FACTORED)
+    elif own_names:
+        yield from _OWN_NAMES
+    else:
+        yield from _others(provenance.portable, layers, head, tied=tied)
 
 
 def _kind(portable: bool, head: Scheme | None, *, tied: bool) -> str:

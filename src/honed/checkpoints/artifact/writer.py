@@ -25,6 +25,7 @@ from honed.checkpoints.safetensors.writer import SafetensorsWriter
 from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense
 from honed.encodings.scheme import DenseScheme, Scheme, scheme_of
+from honed.models.factored import FACTORS_FIELD
 
 SMALL_FILES_BYTES = 4 << 20
 """Room for the JSON files that are written beside weights and tokenizer."""
@@ -62,6 +63,11 @@ class Contents:
     provenance: Provenance
     own_names: bool = False
     """Whether other tools hold the weights of this family otherwise, so that none of them finds these."""
+
+    @property
+    def factored(self) -> int:
+        """How many linear layers are products of two, which no other tool looks for either."""
+        return sum(len(group["weights"]) for group in self.config.get(FACTORS_FIELD, ()))
 
     @property
     def tied_table(self) -> str | None:
@@ -163,15 +169,23 @@ def _json_files(contents: Contents, layout: Layout) -> dict[str, bytes]:
     elif contents.head is not None and head is not None:
         declared = {**encoded, contents.head: head}
     config = dict(contents.config)
-    if declared:
+    alone = contents.own_names or contents.factored > 0
+    if declared or alone:
         ignored = dense if contents.head in declared and not contents.tied else [*dense, "lm_head"]
         config["quantization_config"] = quantization_config(
             declared,
             dense_modules=tuple(ignored),
             tied_table=contents.tied_table,
-            own_names=contents.own_names,
+            own_names=alone,
         )
-    card = model_card(contents.provenance, encoded, head, tied=contents.tied, own_names=contents.own_names)
+    card = model_card(
+        contents.provenance,
+        encoded,
+        head,
+        tied=contents.tied,
+        own_names=contents.own_names,
+        factored=contents.factored,
+    )
     files = {"config.json": to_text(config), "README.md": card}
     index = layout.index()
     if index is not None:

@@ -28,8 +28,10 @@ def quantization_config(
 
     The scheme of most modules targets the class Linear, the others name theirs; `dense_modules` are ignored.
     `tied_table`: the table among the weights that lies there as the head that it is tied to, and nowhere else.
-    `own_names`: other tools have other weights in their place.
+    `own_names`: other tools have other weights in their place; then something is declared also where there are none.
     """
+    if own_names and not schemes:
+        return _unread()
     members: dict[tuple[str, str], list[str]] = {}
     declared: dict[tuple[str, str], dict[str, Any]] = {}
     for name, scheme in schemes.items():
@@ -55,6 +57,18 @@ def quantization_config(
         "ignore": list(dense_modules),
         "kv_cache_scheme": None,
         "global_compression_ratio": None,
+    }
+
+
+def _unread() -> dict[str, Any]:
+    """Of dense weights whose names other tools do not look for."""
+    weights = {"num_bits": 16, "type": OURS_ALONE, "symmetric": True, "strategy": "channel", "dynamic": False}
+    return {
+        "quant_method": "compressed-tensors",
+        "quantization_status": "compressed",
+        "format": "dense",
+        "config_groups": {"group_0": {"weights": weights, "targets": ["Linear"]}},
+        "ignore": [],
     }
 
 

@@ -1,0 +1,213 @@
+"""What is factored, with which ranks, and that the factors are those of what enters each layer; how a matrix is
+decomposed is tested with `low_rank.py`, how ranks are chosen with `rank_budget.py`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from honed.compress.base import ModelState
+from honed.compress.linears import HEAD, find_linears
+from honed.compress.low_rank import low_rank
+from honed.compress.needs import InputStatistics, Observed
+from honed.compress.observe import observe
+from honed.compress.passes.svd import Svd, SvdSettings
+from honed.compress.pipeline import Compressed, run_recipe
+from honed.compress.recipe import read_recipe
+from honed.compress.weights import SourceWeights
+from honed.encodings.base import Encoded
+from honed.encodings.dense import Dense
+from honed.encodings.scheme import Int8Scheme
+from honed.errors import ParameterError
+from honed.models.base import DecoderModel
+from honed.models.factored import FactorGroup, factors_of
+from honed.models.registry import read_model
+
+WINDOWS = [[int(token) for token in row] for row in np.random.default_rng(9).integers(3, 90, (12, 24))]
+INT8 = {"pass": "round_to_nearest", "weights": {"bits": 8, "group": 32}, "activations": {"group": 32}}
+TABLE = "model.embed_tokens.weight"
+QKV = tuple(f"model.layers.0.self_attn.{part}_proj.weight" for part in "qkv")
+GATE, UP, DOWN = (f"model.layers.1.mlp.{part}_proj.weight" for part in ("gate", "up", "down"))
+
+
+def model(*, tied: bool = True) -> DecoderModel:
+    return read_model(
+        {
+            "model_type": "llama",
+            "vocab_size": 97,
+            "hidden_size": 128,
+            "intermediate_size": 256,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "max_position_embeddings": 64,
+            "tie_word_embeddings": tied,
+        }
+    )
+
+
+class Source:
+    """Random weights, and which were asked for."""
+
+    def __init__(self, of: DecoderModel) -> None:
+        random = np.random.default_rng(2)
+        self.weights = {
+            name: Dense((random.standard_normal(weight.shape) / 8).astype(np.float32), "float32")
+            for name, weight in of.weights().items()
+        }
+        self.looked_up: list[str] = []
+
+    def __call__(self, name: str) -> Encoded:
+        self.looked_up.append(name)
+        return self.weights[name]
+
+
+def compressed(of: DecoderModel, read: Source, *behind: Any, **settings: Any) -> Compressed:
+    recipe = read_recipe({"passes": [{"pass": "svd", **settings}, *behind]})
+    return run_recipe(ModelState({}, of, SourceWeights(of, read)), recipe, threads=1, calibration=WINDOWS)
+
+
+def groups(found: Compressed) -> dict[tuple[str, ...], int]:
+    return {group.weights: group.rank for group in factors_of(found.state.model)}
+
+
+def test_layers_of_one_input_have_the_factors_of_their_decomposition() -> None:
+    decoder = model()
+    source = Source(decoder)
+    found = compressed(decoder, source, share=0.4, ranks="even")
+    assert groups(found)[QKV] == 32
+    assert groups(found)[GATE, UP] == groups(found)[(DOWN,)] == 32
+    grams = observe(decoder, source.weights, WINDOWS, {"gram"}, threads=1).gram
+    for names in (QKV, (GATE, UP), (DOWN,)):
+        group = FactorGroup(names, 32)
+        stacked = np.concatenate([source.weights[name].decode() for name in names])
+        outer, inner = low_rank(stacked, grams[names[0]], damping=0.01).factors(32)
+        np.testing.assert_array_equal(found.state.weights[group.inner].decode(), inner)
+        parts = [found.state.weights[group.outer(name)].decode() for name in names]
+        np.testing.assert_array_equal(np.concatenate(parts), outer)
+    total = sum(weight.shape[0] * weight.shape[1] for weight in find_linears(decoder).layers)
+    kept = sum(weight.shape[0] * weight.shape[1] for weight in find_linears(found.state.model).layers)
+    assert kept <= 0.6 * total
+    assert found.state.notes == (
+        f"svd: 14 of 14 linear layers are products of two; {kept / 1e6:.1f} of {total / 1e6:.1f} million parameters "
+        "of them are kept",
+    )
+
+
+def test_each_layer_may_have_a_first_factor_of_its_own_and_ranks_are_multiples() -> None:
+    own = groups(compressed(model(), Source(model()), share=0.3, ranks="even", first="own"))
+    assert own[(GATE,)] == own[(UP,)] == own[(DOWN,)] == 32
+    assert own[(QKV[0],)] == 32
+    assert groups(compressed(model(), Source(model()), share=0.3, ranks="even"))[GATE, UP] == 64
+    wide = groups(compressed(model(), Source(model()), share=0.3, ranks="even", multiple=64))
+    assert set(wide.values()) == {64}
+    assert (DOWN,) not in wide
+
+
+def test_ranks_by_energy_spend_the_same_budget_where_it_counts() -> None:
+    decoder = model()
+    source = Source(decoder)
+    # A layer that is of rank 20 loses nothing at rank 32.
+    random = np.random.default_rng(4)
+    low = random.standard_normal((128, 20)) @ random.standard_normal((20, 256))
+    source.weights[DOWN] = Dense(low.astype(np.float32), "float32")
+    found = compressed(decoder, source, share=0.1)
+    assert groups(found)[(DOWN,)] == 32
+    total = sum(weight.shape[0] * weight.shape[1] for weight in find_linears(decoder).layers)
+    assert sum(weight.shape[0] * weight.shape[1] for weight in find_linears(found.state.model).layers) <= 0.9 * total
+    assert len(groups(found)) < 8
+
+
+def test_planning_even_ranks_looks_up_no_layer() -> None:
+    decoder = model()
+    source = Source(decoder)
+    state = compressed(decoder, source, {"pass": "smooth"}, INT8, share=0.3, ranks="even").state
+    assert set(source.looked_up) == {TABLE}  # which the scheme of the head goes by
+    assert state.schemes[FactorGroup((DOWN,), 64).inner] == Int8Scheme(32, 32)
+    assert state.weights[FactorGroup((DOWN,), 64).inner].kind == "int8"
+
+
+@pytest.mark.parametrize("behind", ["round_to_nearest", "gptq"])
+def test_both_factors_are_encoded_behind_it(behind: str) -> None:
+    found = compressed(model(), Source(model()), {**INT8, "pass": behind}, share=0.3)
+    assert set(found.state.schemes) == {HEAD, *(weight.name for weight in find_linears(found.state.model).layers)}
+    for name in found.state.schemes:
+        weight = found.state.weights[name]
+        assert weight.kind == "int8"
+        full = found.in_full(name).decode()
+        assert np.linalg.norm(weight.decode() - full) < 0.05 * np.linalg.norm(full)
+
+
+def test_only_the_layers_that_are_named_and_a_head_that_is_not_tied() -> None:
+    named = groups(compressed(model(), Source(model()), share=0.3, modules=["*.mlp.*"]))
+    assert {name.split(".")[3] for names in named for name in names} == {"mlp"}
+    untied = model(tied=False)
+    with_head = compressed(untied, Source(untied), INT8, share=0.3, modules=["lm_head"], ranks="even")
+    assert groups(with_head) == {("lm_head.weight",): 32}
+    linears = find_linears(with_head.state.model)
+    assert linears.head is not None
+    assert linears.head.name == "lm_head.factor_out.weight"
+    assert "lm_head.factor_in.weight" in {weight.name for weight in linears.layers}
+    assert {linears.head.name, "lm_head.factor_in.weight"} <= set(with_head.state.schemes)
+    for of in (untied, model()):
+        assert not any("head" in name for names in groups(compressed(of, Source(of), share=0.3)) for name in names)
+    tied = compressed(model(), Source(model()), share=0.3, modules=["lm_head"])
+    assert groups(tied) == {}
+    assert tied.state.notes == ("svd: no layer is faster as two products; all stay as they are",)
+
+
+def test_a_table_that_is_named_becomes_narrower_and_what_looks_it_up_knows_no_inputs() -> None:
+    untied = model(tied=False)
+    source = Source(untied)
+    found = compressed(untied, source, share=0.3, modules=["*embed_tokens"], ranks="even")
+    group = FactorGroup((TABLE,), 32)
+    assert factors_of(found.state.model) == (group,)
+    table, behind = found.state.weights[group.inner].decode(), found.state.weights[group.outer(TABLE)].decode()
+    assert (table.shape, behind.shape) == ((97, 32), (128, 32))
+    outer, inner = low_rank(source.weights[TABLE].decode(), None, damping=0.01).factors(32)
+    np.testing.assert_array_equal(table, outer)
+    np.testing.assert_array_equal(behind.T, inner)
+    assert find_linears(found.state.model).embedding.name == group.inner
+    everything = compressed(untied, Source(untied), share=0.3, ranks="even")
+    assert not any(TABLE in names for names in groups(everything))
+    assert groups(compressed(model(), Source(model()), share=0.3, modules=["*embed_tokens"])) == {}
+
+
+def test_what_is_not_faster_stays() -> None:
+    decoder = model()
+    state = ModelState({}, decoder, SourceWeights(decoder, Source(decoder)))
+    settings = SvdSettings.model_validate({"pass": "svd", "ranks": "even", "share": 0.3})
+
+    def inputs() -> InputStatistics:
+        raise AssertionError("nothing is to be measured yet")
+
+    observed = Observed(frozenset(), inputs)
+    found = Svd(settings, faster=lambda outputs, inputs, rank: outputs > inputs).apply(state, observed, threads=1)
+    assert {group.weights[0] for group in factors_of(found.model)} == {
+        *(f"model.layers.{layer}.{name}_proj.weight" for layer in (0, 1) for name in ("self_attn.q", "mlp.gate"))
+    }
+
+
+def test_a_second_pass_leaves_factors_alone() -> None:
+    once = compressed(model(), Source(model()), share=0.3, modules=["*.mlp.*"])
+    both = compressed(model(), Source(model()), {"pass": "svd", "share": 0.3}, share=0.3, modules=["*.mlp.*"])
+    assert groups(once).items() <= groups(both).items()
+    assert {name.split(".")[3] for names in groups(both) for name in names} == {"mlp", "self_attn"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"share": 0}, r"passes\[0\].share = 0: .*greater than 0"),
+        ({"share": 1}, r"passes\[0\].share = 1: .*less than 1"),
+        ({"ranks": "all"}, r"passes\[0\].ranks = 'all': .*'even' or 'energy'"),
+        ({"modules": []}, r"passes\[0\].modules"),
+        ({"multiple": 48}, r"passes\[0\].multiple = 48"),
+        ({"shares": 0.2}, r"unknown key; did you mean 'share'"),
+    ],
+)
+def test_settings_out_of_range(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        read_recipe({"passes": [{"pass": "svd", **settings}]})
