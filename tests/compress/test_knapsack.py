@@ -26,13 +26,12 @@ def random_items(seed: int) -> Items:
     """Of few weights, as layers of one shape have, or of any; options that are no use among them."""
     rng = np.random.default_rng(seed)
     most = int(rng.choice([4, 1000]))
-    return [
-        [
-            Option(int(rng.integers(0, most)), float(rng.random() if rng.integers(2) else rng.integers(0, 4)))
-            for _ in range(n)
-        ]
-        for n in rng.integers(1, 5, rng.integers(1, 8))
-    ]
+
+    def option() -> Option:
+        cost = rng.random() if rng.integers(2) else rng.integers(0, 4)
+        return Option(int(rng.integers(0, most)), float(cost))
+
+    return [[option() for _ in range(count)] for count in rng.integers(1, 5, rng.integers(1, 8))]
 
 
 @pytest.mark.parametrize("seed", range(150))

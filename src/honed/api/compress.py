@@ -228,7 +228,7 @@ def _plan(
         dense_forms=_dense_forms(compressed) if portable and stored.head is not None else {},
         weight=weight,
         error=stored.error,
-        side_files=tokenizer_files(checkpoint),
+        side_files={**tokenizer_files(checkpoint), **state.files},
         provenance=Provenance(
             source=name,
             source_kind=checkpoint.kind,

@@ -5,7 +5,7 @@ Not here: how it is found, which is `observe.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 Columns = NDArray[np.float32]
 """A factor for each input feature."""
 
-Statistic = Literal["mean_square", "gram"]
-"""Of the inputs of each linear layer: a value for each feature, or for each pair of features."""
+Statistic = Literal["mean_square", "gram", "windows"]
+"""Of the inputs of each linear layer: a value for each feature, or for each pair of features. Of the text: the windows
+of token ids themselves."""
 
 
 Order = Literal["any", "blocks"]
@@ -66,7 +67,9 @@ Inputs = Callable[[], InputStatistics]
 @dataclass(frozen=True)
 class Observed:
     """What a pass is told. `linears`: the weights of the linear layers that it is about. A tied head is there, and its
-    inputs are, under the name of its table."""
+    inputs are, under the name of its table. `windows`: the calibration text, of one length each, for passes that ask
+    for it and do not go block by block."""
 
     linears: frozenset[str]
     inputs: Inputs
+    windows: Sequence[Sequence[int]] = ()

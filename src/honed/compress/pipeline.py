@@ -6,8 +6,9 @@ from collections.abc import Set
 from dataclasses import dataclass, replace
 from functools import cache
 
-from honed.compress.base import ModelState
+from honed.compress.base import ModelState, Pass
 from honed.compress.by_block import apply_by_block
+from honed.compress.layer_settings import EncodingSettings
 from honed.compress.linears import all_linears
 from honed.compress.needs import Inputs, InputStatistics, Observed, Statistic
 from honed.compress.observe import Tokens, observe, slow_blocks
@@ -48,15 +49,24 @@ def run_recipe(state: ModelState, recipe: Recipe, *, threads: int, calibration: 
             problem = f"the pass {step.settings.kind} needs tokens to calibrate on"
             raise ParameterError("calibration", None, problem)
         given = states[-1]
-        if step.needs.statistics:
+        if step.needs.statistics - {"windows"}:
             slow = slow_blocks(given.model)
             given = replace(given, notes=(*given.notes, *(note for note in slow if note not in given.notes)))
         if step.needs.order == "blocks":
-            states.append(apply_by_block(step, given, calibration, threads=threads))
+            states.append(apply_by_block(_as_assigned(step, given), given, calibration, threads=threads))
             continue
         inputs = given.inputs or _measured(given, calibration, statistics, threads)
-        states.append(step.apply(given, Observed(all_linears(given.model), inputs), threads=threads))
+        observed = Observed(all_linears(given.model), inputs, calibration if "windows" in step.needs.statistics else ())
+        states.append(_as_assigned(step, given).apply(given, observed, threads=threads))
     return Compressed(tuple(states))
+
+
+def _as_assigned(step: Pass, state: ModelState) -> Pass:
+    """The pass, storing weights as one before it chose where it encodes."""
+    settings = step.settings
+    if not state.assigned or not isinstance(settings, EncodingSettings):
+        return step
+    return make_pass(settings.with_assigned(state.assigned))
 
 
 def _measured(state: ModelState, calibration: Tokens, statistics: Set[Statistic], threads: int) -> Inputs:
