@@ -13,12 +13,14 @@ SUMMARIES = {
     "run": "a file of prompts or texts, resumable",
     "models": "what is in the caches, and remove it",
     "compress": "make a smaller, faster artifact of a model",
+    "sensitivity": "what each layer costs a model when stored otherwise",
     "eval": "measure the quality of a model against its original",
     "bench": "measure speed, also against other systems",
     "inspect": "what a checkpoint holds, and what is missing if it does not run",
     "families": "the kinds of models that run, each one tried",
     "demo": "compress, measure and ask, at once",
     "doctor": "what this machine and installation offer",
+    "costs": "what a layer takes here in each way to store it",
     "version": "the version of honed",
 }
 _FIRST = (

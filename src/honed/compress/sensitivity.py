@@ -26,8 +26,8 @@ from honed.encodings.scheme import DenseScheme, Scheme
 from honed.models.base import Model
 
 Candidate = Setting | Literal["dense"]
-TOKENS = 2048
-"""Of the calibration text, at most: SmolLM2 needs about a second for each candidate of a group."""
+TOKENS = 1024
+"""Of the calibration text, at most. More tell neighbours in the order of layers apart, and take as much longer."""
 
 
 @dataclass(frozen=True)
