@@ -67,7 +67,7 @@ def test_it_is_the_table_that_compressing_keeps(llama: Path, tmp_path: Path) -> 
     assert {"sensitivity.json", "sensitivity.svg"} <= set(listed["files"])
     assert any("sensitivity.json" in note for note in listed["notes"])
     with honed.load(tmp_path / "out") as model:
-        assert model.generate("the a of", max_tokens=2)
+        assert model.generate("the a of", max_tokens=2).text
 
 
 def test_passes_before_are_applied(llama: Path) -> None:

@@ -37,6 +37,21 @@ def test_every_form_has_a_time(form: Format, rows: int, few_copies: None) -> Non
     assert 0 < time_linear(SMALL, form, rows, threads=1) < 1
 
 
+def test_a_call_that_was_interrupted_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until two are about as quick as each other."""
+    taken = iter([9.0, 8.0, 7.0, 9.0, 9.0, 9.0, 9.0, 9.0, 2.0, 9.0, 2.05, 1.0])
+    monkeypatch.setattr(Piece, "profile", lambda piece, batch: [("quantize", 0.5), ("matmul", next(taken))])
+    assert time_linear(SMALL, Int8Scheme(32, 32), 100, threads=1) == 2.5
+    assert next(taken) == 1.0
+
+
+def test_a_machine_that_is_never_quiet_is_given_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native_timing, "_MOST_SECONDS", 0.0)
+    taken = iter(range(100, 0, -9))
+    monkeypatch.setattr(Piece, "profile", lambda piece, batch: [("matmul", float(next(taken)))])
+    assert time_linear(SMALL, DenseFormat("float32"), 100, threads=1) == 100 - 9 * 6
+
+
 def test_more_work_takes_longer(few_copies: None) -> None:
     few, many = (time_linear((1024, 512), Int8Scheme(32, 32), rows, threads=1) for rows in (65, 1300))
     assert many > 4 * few

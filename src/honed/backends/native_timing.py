@@ -7,6 +7,8 @@ by. Not here: what is kept of the times (`native_costs.py`).
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 
 from honed.backends.native_piece import Piece, RowBatch
@@ -24,17 +26,18 @@ STREAMED_BYTES = 64 << 20
 """Of all copies together: many times what a core has for itself."""
 FEW_ROWS = 64
 """Up to so many rows, reading the weights is what takes the time."""
-_CALLS, _FEWER_CALLS = 15, 5
+_CALLS = 7
+_AGREEMENT = 1.05
+_MOST_SECONDS = 4.0
 _MOST_RESULTS = 1 << 26
 """Bytes of the results of all copies together, which are all kept."""
-_LONG = 0.5
-"""Seconds of a call, beyond which fewer are enough."""
 
 
 def time_linear(shape: tuple[int, int], form: Format, rows: int, *, threads: int, isa: str | None = None) -> float:
     """Seconds of a layer `shape` (out, in) whose weight kernels read in that form, over a batch of `rows`.
 
     Of each copy the quickest of several calls counts: what else the machine does makes others slower and none faster.
+    On a busy machine calls are repeated, for seconds at most, until two are about as quick.
     UnsupportedError for a form that nothing is rounded into; NativeError and MachineError as of `Piece`.
     """
     copies = _copies(shape, form, rows)
@@ -55,14 +58,19 @@ def time_linear(shape: tuple[int, int], form: Format, rows: int, *, threads: int
     batch = RowBatch({"x": given}, np.zeros(rows, np.int32), np.arange(rows, dtype=np.int32))
     calls: list[list[float]] = []
     quantized: list[float] = []
-    wanted = _CALLS
-    while len(calls) < wanted:
+    started = time.perf_counter()
+    while True:
         spent = piece.profile(batch)
         calls.append([seconds for name, seconds in spent if name == "matmul"])
         quantized.append(sum(seconds for name, seconds in spent if name.startswith("quantize")))
-        if sum(calls[-1]) > _LONG:
-            wanted = _FEWER_CALLS
-    return float(np.min(calls, axis=0).mean() + min(quantized))
+        if len(calls) >= _CALLS and (_settled(calls) or time.perf_counter() - started > _MOST_SECONDS):
+            return float(np.min(calls, axis=0).mean() + min(quantized))
+
+
+def _settled(calls: list[list[float]]) -> bool:
+    """Whether the quickest is no stroke of luck: the second of each copy is hardly slower."""
+    first, second = np.partition(calls, 1, axis=0)[:2].mean(axis=1)
+    return bool(second <= _AGREEMENT * first)
 
 
 def _copies(shape: tuple[int, int], form: Format, rows: int) -> int:
