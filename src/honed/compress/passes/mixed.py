@@ -33,23 +33,26 @@ from honed.models.recorded import main_graph
 from honed.ops.table import ExpertLinear
 
 TABLE, PICTURE = "sensitivity.json", "sensitivity.svg"
+PROMPT_ROWS = 512
 _NANOSECONDS = 1e9
 
 
 class Budget(Settings):
     """Exactly one of them. bits: of a weight on average, scales and all, over the layers that are chosen for. bytes: of
-    all of those. decode_us: microseconds of this machine for their products with one row, by measured times
-    (`backends/native_costs.py`)."""
+    all of those. decode_us, prefill_us: microseconds of this machine for their products with one row, or with the 512
+    of a prompt, by measured times (`backends/native_costs.py`)."""
 
     bits: Annotated[float, Field(gt=0, le=32)] | None = None
     bytes: Annotated[int, Field(gt=0)] | None = None
     decode_us: Annotated[float, Field(gt=0)] | None = None
+    prefill_us: Annotated[float, Field(gt=0)] | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Budget:
         given = [name for name in type(self).model_fields if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"exactly one of bits, bytes and decode_us must be given, not {given or 'none'}")
+            names = ", ".join(type(self).model_fields)
+            raise ValueError(f"exactly one of {names} must be given, not {', '.join(given) or 'none'}")
         return self
 
 
@@ -113,15 +116,20 @@ class Mixed:
 
     def _chosen(self, state: ModelState, table: Sensitivity) -> tuple[int, ...]:
         budget = self.settings.budget
-        if budget.decode_us is not None:
+        for name, microseconds, rows in (
+            ("budget.decode_us", budget.decode_us, 1),
+            ("budget.prefill_us", budget.prefill_us, PROMPT_ROWS),
+        ):
+            if microseconds is None:
+                continue
             if any(isinstance(statement.operation, ExpertLinear) for statement in main_graph(state.model)):
-                raise UnsupportedError("a budget of decoding time is for models without experts; give bits or bytes")
+                raise UnsupportedError("a budget of time is for models without experts; give bits or bytes")
             costs = self.costs()
             times = [
-                [_nanoseconds(costs, group, choice) for choice in choices]
+                [_nanoseconds(costs, group, choice, rows) for choice in choices]
                 for group, choices in zip(table.groups, table.choices, strict=True)
             ]
-            return _within(table, times, round(budget.decode_us * 1e3), "budget.decode_us", 1e3)
+            return _within(table, times, round(microseconds * 1e3), name, 1e3)
         sizes = [[choice.bytes for choice in choices] for choices in table.choices]
         if budget.bytes is not None:
             return _within(table, sizes, budget.bytes, "budget.bytes", 1)
@@ -141,12 +149,12 @@ def _within(table: Sensitivity, taken: Sequence[Sequence[int]], budget: int, nam
     return least_cost(items, budget)
 
 
-def _nanoseconds(costs: Costs, group: LayerGroup, choice: Choice) -> int:
-    """Of one row through a group, which is one matrix where its weights are stored alike."""
+def _nanoseconds(costs: Costs, group: LayerGroup, choice: Choice, rows: int) -> int:
+    """Of rows through a group, which is one matrix where its weights are stored alike."""
     (form, *others) = {scheme.run_as("auto") for scheme in choice.schemes.values()}
     if others:
         raise UnsupportedError(f"{group.label}: is stored as {choice.label}, and has no time of one kind")
-    return round(costs.of(group.shape, form, 1) * _NANOSECONDS)
+    return round(costs.of(group.shape, form, rows) * _NANOSECONDS)
 
 
 def _told(table: Sensitivity, chosen: Sequence[int]) -> str:
