@@ -161,6 +161,11 @@ def test_budgets_that_make_no_sense_are_refused(budget: dict[str, Any], problem:
         compressed(mixed(budget), NEAREST)
 
 
+def test_a_choice_that_nothing_stores_is_refused() -> None:
+    with pytest.raises(ParameterError, match="mixed needs .* behind it"):
+        read_recipe({"passes": [mixed({"bits": 6})]})
+
+
 def test_no_module_that_matches_is_refused() -> None:
     with pytest.raises(ParameterError, match="matches no group"):
         compressed(mixed({"bits": 6}, modules="*.nothing"), NEAREST)

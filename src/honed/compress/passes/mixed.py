@@ -64,6 +64,8 @@ class MixedSettings(PassSettings):
     text that KL is measured on, at most.
     """
 
+    needs_encoding: ClassVar[bool] = True
+
     kind: Annotated[Literal["mixed"], Field(alias="pass")]
     candidates: Annotated[tuple[Setting | Literal["dense"], ...], Field(min_length=2, max_length=16)]
     budget: Budget
