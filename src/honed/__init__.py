@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from honed.api.load import load as load
     from honed.api.pipeline import pipeline as pipeline
     from honed.api.pipeline import set_seed as set_seed
+    from honed.api.sensitivity import sensitivity as sensitivity
     from honed.backends.options import RunOptions as RunOptions
     from honed.runtime.options import SamplingOptions as SamplingOptions
     from honed.runtime.request import Sampling as Sampling
@@ -42,6 +43,7 @@ _HOMES = {
     "evaluate_encoder": "honed.api.evaluate_encoder",
     "load": "honed.api.load",
     "pipeline": "honed.api.pipeline",
+    "sensitivity": "honed.api.sensitivity",
     "set_seed": "honed.api.pipeline",
 }
 
@@ -59,6 +61,7 @@ __all__ = [
     "evaluate_encoder",
     "load",
     "pipeline",
+    "sensitivity",
     "set_seed",
 ]
 

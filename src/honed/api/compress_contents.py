@@ -94,15 +94,26 @@ class Prepared:
         *,
         store: ProgressStore | None = None,
         progress: MadeProgress | None = None,
+        planning: bool = False,
     ) -> Compressed:
-        """The passes, one after the other; nothing is computed yet."""
+        """The passes, one after the other; nothing is computed yet but by those that ask for the text itself, and not
+        by those while `planning`."""
         given = ModelState(self.checkpoint.config, self.model, self.source, notes=self.notes)
-        return run_recipe(given, self.recipe, threads=self.threads, calibration=windows, store=store, progress=progress)
+        return run_recipe(
+            given,
+            self.recipe,
+            threads=self.threads,
+            calibration=windows,
+            store=store,
+            progress=progress,
+            planning=planning,
+        )
 
     def planned(self) -> tuple[Contents, StoredWeights]:
         """What would be written, with sizes that are exact; no weight of it is to be asked for."""
         length = min(_STAND_IN, self.model.dimensions.context)
-        return contents_of(self, self.run([[0] * length] if self.recipe.calibrates else ()), None)
+        windows = [[0] * length] if self.recipe.calibrates else ()
+        return contents_of(self, self.run(windows, planning=True), None)
 
 
 def prepare(
@@ -177,7 +188,7 @@ def contents_of(
         dense_forms=_dense_forms(compressed) if portable and stored.head is not None else {},
         weight=weight,
         error=stored.error,
-        side_files=prepared.side_files,
+        side_files={**prepared.side_files, **state.files},
         provenance=Provenance(
             source=prepared.name,
             source_kind=checkpoint.kind,

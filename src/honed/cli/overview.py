@@ -14,6 +14,7 @@ SUMMARIES = {
     "models": "what is in the caches, and remove it",
     "compress": "make a smaller, faster artifact of a model",
     "recipes": "the ways of compressing, and what each did to a model",
+    "sensitivity": "what each layer costs a model when stored otherwise",
     "eval": "measure the quality of a model against its original",
     "bench": "measure speed, also against other systems",
     "bench-recipes": "what each way of compressing does to a model",
@@ -21,6 +22,7 @@ SUMMARIES = {
     "families": "the kinds of models that run, each one tried",
     "demo": "compress, measure and ask, at once",
     "doctor": "what this machine and installation offer",
+    "costs": "what a layer takes here in each way to store it",
     "version": "the version of honed",
 }
 _FIRST = (

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
+from honed.compress.layer_settings import Setting
 from honed.compress.needs import Columns, Inputs, Needs, Observed
 from honed.compress.settings import PassSettings
 from honed.encodings.base import Encoded
@@ -47,7 +48,9 @@ class ModelState:
     config: as in config.json; `model` is what reading it gives, and a pass that changes the one changes the other.
     schemes: what the weights that are encoded are, known at once and exact; the others are in full precision.
     inputs: what enters the linear layers with these weights, where a pass knows it of those before it; else it is
-    measured for whoever asks. notes: what a user should know of what was done.
+    measured for whoever asks. assigned: how weights are to be stored, by their names, where a pass chose that for the
+    one that encodes; what a recipe overrides goes before it. files: what an artifact has beside its weights, by name.
+    notes: what a user should know of what was done.
     """
 
     config: Config
@@ -56,6 +59,8 @@ class ModelState:
     schemes: Mapping[str, Scheme] = field(default_factory=dict)
     tied_head: TiedHead = TiedHead()
     inputs: Inputs | None = None
+    assigned: Mapping[str, Setting | Literal["dense"]] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 

@@ -6,6 +6,7 @@ logits undamped. int4 keeps the grid of a source that is 4-bit itself: a file wi
 exactly. Smoothing would move its layers off that grid, so there it acts on the input of the head only.
 nf4 rounds to the quantiles of a normal distribution instead of a grid, for sources that are not 4-bit themselves.
 int4-gptq makes up for each error of rounding with the inputs that are left, on text that the model writes itself.
+mixed-4.5bit has 4.5 bits a weight on average, the head among them: layers that bear it get larger groups for it.
 int4-zero-point has integer zero points whatever the source, for engines that read nothing else and have a dense head.
 svd-20 is int8 of layers a fifth of whose parameters went away by factorization; it is to be healed, and no default.
 """
@@ -32,11 +33,28 @@ def _made_up_for(**kind: str) -> dict[str, Any]:
     return {**_four_bits(**kind), "pass": "gptq"}
 
 
+def _grouped(group: int, **weights: Any) -> dict[str, Any]:
+    """Weights and activations in groups of one size."""
+    return {"weights": {"group": group, **weights}, "activations": {"group": group}}
+
+
+_CODES: dict[str, Any] = {"bits": 4, "codebook": "normal_float", "search": True}
+_MIXED: dict[str, Any] = {
+    "pass": "mixed",
+    "candidates": [
+        _GROUPED_INT8,
+        _grouped(32, bits=4, offset="zero_point", search=True),
+        *(_grouped(group, **_CODES) for group in (32, 64, 128)),
+    ],
+    "budget": {"bits": 4.5},
+}
+
 RECIPES: dict[str, dict[str, Any]] = {
     "int8": {"passes": [_SMOOTH_LAYERS, _SMOOTH_HEAD, {"pass": "round_to_nearest", **_GROUPED_INT8}]},
     "int4": {"passes": [_SMOOTH_HEAD, _four_bits(offset="source")]},
     "int4-gptq": {"passes": [_SMOOTH_HEAD, _made_up_for(offset="zero_point")]},
     "int4-zero-point": {"passes": [_four_bits(offset="zero_point")]},
+    "mixed-4.5bit": {"passes": [_SMOOTH_HEAD, _MIXED, {"pass": "gptq", **_grouped(32, **_CODES)}]},
     "nf4": {"passes": [_SMOOTH_HEAD, _four_bits(codebook="normal_float")]},
     "svd-20": {
         "passes": [

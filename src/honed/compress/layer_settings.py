@@ -6,8 +6,10 @@ passes differ in.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import Annotated, Literal
+from glob import escape
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -78,6 +80,14 @@ class EncodingSettings(PassSettings, Setting):
     """Those of a pass that encodes linear layers, which is the last of a recipe."""
 
     overrides: tuple[Override, ...] = ()
+
+    def with_assigned(self, assigned: Mapping[str, Setting | Literal["dense"]]) -> Self:
+        """The same with settings of single weights, by name, behind the overrides that it has."""
+        own = tuple(
+            Override(modules=escape(name.removesuffix(".weight")), setting=setting)
+            for name, setting in assigned.items()
+        )
+        return self.model_copy(update={"overrides": (*self.overrides, *own)})
 
     def for_module(self, name: str) -> Setting | None:
         """The setting of a module, or None where it stays dense."""

@@ -5,7 +5,7 @@ Not here: how it is found, which is `observe.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 Columns = NDArray[np.float32]
 """A factor for each input feature."""
 
-Statistic = Literal["mean_square", "gram"]
-"""Of the inputs of each linear layer: a value for each feature, or for each pair of features."""
+Statistic = Literal["mean_square", "gram", "windows"]
+"""Of the inputs of each linear layer: a value for each feature, or for each pair of features. Of the text: the windows
+of token ids themselves."""
 
 
 Order = Literal["any", "blocks"]
@@ -68,9 +69,12 @@ Inputs = Callable[[], InputStatistics]
 class Observed:
     """What a pass is told. `linears`: the weights of the linear layers that it is about. A tied head is there, and its
     inputs are, under the name of its table. `directory`: gives a directory for a state of the pass's own, which an
-    interrupted run left there and the one that goes on with it finds; None where no run can go on.
+    interrupted run left there and the one that goes on with it finds; None where no run can go on. `windows`: the
+    calibration text, of one length each, for passes that ask for it and do not go block by block; none of them while a
+    run is only planned.
     """
 
     linears: frozenset[str]
     inputs: Inputs
     directory: Callable[[], Path] | None = None
+    windows: Sequence[Sequence[int]] = ()

@@ -71,7 +71,7 @@ class Walk:
 
     def __init__(self, model: Model, windows: Tokens, *, threads: int, part_rows: int = PART_ROWS) -> None:
         """`part_rows`: so many rows at most go through a block together, but a window at least."""
-        tokens = _checked(windows, model.dimensions.vocabulary)
+        tokens = check_windows(windows, model.dimensions.vocabulary)
         count, length = tokens.shape
         self._tokens, self._length = tokens.size, length
         self._placed = {one.block: one for one in place_blocks(model)}
@@ -194,7 +194,8 @@ def _means(sums: Mapping[tuple[str, ...], _Sum]) -> dict[str, NDArray[np.float64
     return {name: mean for names, total in sums.items() for mean in (total.mean,) for name in names}
 
 
-def _checked(windows: Tokens, vocabulary: int) -> NDArray[np.int64]:
+def check_windows(windows: Tokens, vocabulary: int) -> NDArray[np.int64]:
+    """As an array [windows, tokens]. ParameterError where they are empty, ragged or out of vocabulary."""
     lengths = {len(window) for window in windows}
     if len(lengths) != 1 or lengths == {0}:
         raise ParameterError("calibration windows", sorted(lengths), "must be at least one, all of one length over 0")

@@ -6,8 +6,9 @@ from collections.abc import Set
 from dataclasses import dataclass, replace
 from functools import cache
 
-from honed.compress.base import ModelState
+from honed.compress.base import ModelState, Pass
 from honed.compress.by_block import apply_by_block
+from honed.compress.layer_settings import EncodingSettings
 from honed.compress.linears import all_linears
 from honed.compress.needs import Inputs, InputStatistics, Observed, Statistic
 from honed.compress.observe import Tokens, observe, slow_blocks
@@ -48,8 +49,10 @@ def run_recipe(
     calibration: Tokens = (),
     store: ProgressStore | None = None,
     progress: MadeProgress | None = None,
+    planning: bool = False,
 ) -> Compressed:
-    """Chains the passes of a recipe. Nothing is computed yet.
+    """Chains the passes of a recipe. Nothing is computed yet, but by passes that ask for the text itself; with
+    `planning`, where `calibration` stands for a text that is not known yet, they are not told of it.
 
     store: where what passes make is kept and found again. ParameterError where a pass needs data and there is no
     `calibration`, and whatever the passes refuse.
@@ -61,19 +64,33 @@ def run_recipe(
             problem = f"the pass {step.settings.kind} needs tokens to calibrate on"
             raise ParameterError("calibration", None, problem)
         given = states[-1]
-        if step.needs.statistics:
+        if step.needs.statistics - {"windows"}:
             slow = slow_blocks(given.model)
             given = replace(given, notes=(*given.notes, *(note for note in slow if note not in given.notes)))
         kept = None if store is None else store.of_pass(number)
         if step.needs.order == "blocks":
+            step = _as_assigned(step, given)
             states.append(apply_by_block(step, given, calibration, threads=threads, store=kept, progress=progress))
             continue
         # One walk serves this pass and all behind it whose inputs follow from each other's.
         at_once = [later.needs.statistics for later in passes[number:] if later.needs.order == "any"]
         inputs = given.inputs or _measured(given, calibration, frozenset().union(*at_once), threads)
-        observed = Observed(all_linears(given.model), inputs, None if kept is None else kept.directory)
-        states.append(step.apply(given, observed, threads=threads))
+        observed = Observed(
+            all_linears(given.model),
+            inputs,
+            directory=None if kept is None else kept.directory,
+            windows=calibration if "windows" in step.needs.statistics and not planning else (),
+        )
+        states.append(_as_assigned(step, given).apply(given, observed, threads=threads))
     return Compressed(tuple(states), tuple(step.settings.kind for step in passes))
+
+
+def _as_assigned(step: Pass, state: ModelState) -> Pass:
+    """The pass, storing weights as one before it chose where it encodes."""
+    settings = step.settings
+    if not state.assigned or not isinstance(settings, EncodingSettings):
+        return step
+    return make_pass(settings.with_assigned(state.assigned))
 
 
 def _measured(state: ModelState, calibration: Tokens, statistics: Set[Statistic], threads: int) -> Inputs:

@@ -58,6 +58,9 @@ class Recipe(Settings):
         encoding = [isinstance(settings, EncodingSettings) for settings in self.passes]
         if any(encoding[:-1]):
             raise ValueError(f"{' or '.join(_ENCODING_NAMES)} must be the last pass, and there once")
+        idle = [settings.kind for settings in self.passes if settings.needs_encoding and not encoding[-1]]
+        if idle:
+            raise ValueError(f"{idle[0]} needs {' or '.join(_ENCODING_NAMES)} behind it")
         return self
 
     @property

@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 from honed.compress.base import Pass
 from honed.compress.passes.gptq import Gptq, GptqSettings
+from honed.compress.passes.mixed import Mixed, MixedSettings
 from honed.compress.passes.round_to_nearest import RoundToNearest, RoundToNearestSettings
 from honed.compress.passes.smooth import Smooth, SmoothSettings
 from honed.compress.passes.svd import Svd, SvdSettings
@@ -17,6 +18,7 @@ from honed.compress.settings import PassSettings
 
 PASSES: Mapping[type[PassSettings], Callable[[Any], Pass]] = {
     GptqSettings: Gptq,
+    MixedSettings: Mixed,
     RoundToNearestSettings: RoundToNearest,
     SmoothSettings: Smooth,
     SvdSettings: Svd,

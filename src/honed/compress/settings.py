@@ -5,7 +5,7 @@ Not here: the settings of any pass, which stand in its file with their ranges an
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,6 +17,9 @@ class Settings(BaseModel):
 
 
 class PassSettings(Settings):
-    """Those of one pass. Each pass narrows `kind` to its own name."""
+    """Those of one pass. Each pass narrows `kind` to its own name. needs_encoding: it says how layers are to be stored,
+    and means nothing without a pass behind it that stores them."""
+
+    needs_encoding: ClassVar[bool] = False
 
     kind: Annotated[str, Field(alias="pass")]
