@@ -211,7 +211,8 @@ def _plan(
             )
 
     def weight(name: str) -> Encoded:
-        if isinstance(stored.schemes[name], DenseScheme) or name == stored.tied_table:
+        # A head that came apart from its table is made of what is checked as the table.
+        if name in source and (isinstance(stored.schemes[name], DenseScheme) or name == stored.tied_table):
             check_finite(checkpoint.path, name, source[name])
         return stored.weight(name)
 

@@ -40,6 +40,26 @@ class SourceWeights(Mapping[str, Encoded]):
         return len(self._origin)
 
 
+class WithHead(Mapping[str, Encoded]):
+    """Weights of a model with a tied head, which is there under `lm_head.weight` too: behind them, as the table is."""
+
+    def __init__(self, before: Mapping[str, Encoded], table: str) -> None:
+        self._before, self._table = before, table
+
+    def __getitem__(self, name: str) -> Encoded:
+        return self._before[self._table if name == HEAD else name]
+
+    def __contains__(self, name: object) -> bool:
+        return name == HEAD or name in self._before
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._before
+        yield HEAD
+
+    def __len__(self) -> int:
+        return len(self._before) + 1
+
+
 class ChangedWeights(Mapping[str, Encoded]):
     """Weights of which a pass makes some anew. Names and their order stay."""
 
