@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 import honed
+from divisible_models import save_llama
+from honed.checkpoints.base import Checkpoint
 from honed.checkpoints.open import open_checkpoint
 from honed.compress.base import ModelState
 from honed.compress.linears import HEAD
@@ -51,9 +53,9 @@ def rotated(family: str, **settings: Any) -> ModelState:
     return compressed(family, {"pass": "rotate", **settings}).state
 
 
-def logits(model: Model, weights: Mapping[str, Encoded], family: str) -> NDArray[np.float32]:
+def logits(model: Model, weights: Mapping[str, Encoded], tokens: NDArray[np.integer]) -> NDArray[np.float32]:
     tensors = {name: torch.from_numpy(weights[name].decode().copy()) for name in model.weights()}
-    rows = Rows.single(torch.from_numpy(golden(family).tokens))
+    rows = Rows.single(torch.from_numpy(tokens))
     with torch.inference_mode():
         found: NDArray[np.float32] = run(recorded(model), Step(tensors, rows, GrowingStore()))["logits"].numpy()
     return found
@@ -63,7 +65,7 @@ def logits(model: Model, weights: Mapping[str, Encoded], family: str) -> NDArray
 @pytest.mark.parametrize("matrix", ["hadamard", "orthogonal"])
 def test_the_model_computes_what_it_did(family: str, matrix: str) -> None:
     state = rotated(family, matrix=matrix)
-    assert golden(family).agrees(logits(state.model, state.weights, family))
+    assert golden(family).agrees(logits(state.model, state.weights, golden(family).tokens))
     source = golden(family).checkpoint
     matrices = [name for name in source.names if len(source.weight(name).shape) == 2 and "norm" not in name]
     assert matrices
@@ -76,7 +78,7 @@ def test_the_model_computes_what_it_did(family: str, matrix: str) -> None:
 @pytest.mark.parametrize("family", ["gemma2", "olmo2", "glm4", "opt_350m", "smollm2"])
 def test_values_alone_are_turned_where_the_stream_stays(family: str) -> None:
     state = rotated(family, residual=False)
-    assert golden(family).agrees(logits(state.model, state.weights, family))
+    assert golden(family).agrees(logits(state.model, state.weights, golden(family).tokens))
     source = golden(family).checkpoint
     changed = {
         name.removesuffix(".weight").rsplit(".", 1)[-1]
@@ -111,7 +113,7 @@ def test_a_head_that_was_smoothed_comes_apart_as_it_is() -> None:
     done = compressed("smollm2", smooth, {"pass": "rotate"}, head_apart=True)
     assert done.states[1].tied_head.along
     assert not done.state.tied_head.along
-    assert golden("smollm2").agrees(logits(done.state.model, done.state.weights, "smollm2"))
+    assert golden("smollm2").agrees(logits(done.state.model, done.state.weights, golden("smollm2").tokens))
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not() -> None:
@@ -146,7 +148,7 @@ def test_a_recipe_rounds_behind_it_what_it_made() -> None:
     assert stored.tied_table is None
     assert stored.head == HEAD
     assert isinstance(stored.schemes[TABLE], DenseScheme)
-    found = logits(done.state.model, {name: stored.weight(name) for name in stored.schemes}, "smollm2")
+    found = logits(done.state.model, {name: stored.weight(name) for name in stored.schemes}, golden("smollm2").tokens)
     expected = golden("smollm2").logits
     assert np.abs(found - expected).max() < 0.05 * np.ptp(expected)
 
@@ -174,17 +176,19 @@ def test_nothing_is_read_before_the_first_weight() -> None:
 
 @pytest.mark.parametrize("passes", [[{"pass": "rotate"}], [{"pass": "rotate"}, ROUNDED]])
 def test_an_artifact_of_a_tied_model_has_a_head_of_its_own(passes: list[dict[str, Any]], tmp_path: Path) -> None:
-    checkpoint = golden("smollm2").checkpoint
-    report = honed.compress(checkpoint, {"passes": passes}, out=tmp_path / "out", threads=1)
+    source = open_checkpoint(str(save_llama(tmp_path / "tied")))
+    report = honed.compress(source, {"passes": passes}, out=tmp_path / "out", threads=1)
     assert any("no longer tied" in note for note in report.notes)
     artifact = open_checkpoint(str(tmp_path / "out"))
-    assert artifact.config["tie_word_embeddings"] is False
-    model = read_model(artifact.config)
-    head = artifact.weight(HEAD)
-    assert head.kind == ("dense" if len(passes) == 1 else "int8")
-    found = logits(model, {name: artifact.weight(name) for name in model.weights()}, "smollm2")
-    expected = golden("smollm2").logits
+    assert (source.config["tie_word_embeddings"], artifact.config["tie_word_embeddings"]) == (True, False)
+    assert artifact.weight(HEAD).kind == ("dense" if len(passes) == 1 else "int8")
+    found, expected = (_logits_of(checkpoint) for checkpoint in (artifact, source))
     assert np.abs(found - expected).max() < 0.05 * np.ptp(expected)
+
+
+def _logits_of(checkpoint: Checkpoint) -> NDArray[np.float32]:
+    model = read_model(checkpoint.config)
+    return logits(model, {name: checkpoint.weight(name) for name in model.weights()}, np.arange(3, 30))
 
 
 def test_what_a_norm_adds_where_it_multiplies_with_nothing_is_refused() -> None:
