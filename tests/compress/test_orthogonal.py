@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
-from honed.compress.orthogonal import hadamard, keeping_mean, random_hadamard, random_orthogonal
+from honed.compress.orthogonal import Wide, hadamard, keeping_mean, random_hadamard, random_orthogonal
 
 # Hidden widths of models that there are, and orders of each construction: 12 and 20 (Paley I), 36 and 28 (II).
 ORDERS = (1, 2, 4, 8, 12, 20, 28, 36, 44, 60, 64, 128, 576, 768, 896, 960, 1536, 2048, 2304, 3072, 3584, 5120)
@@ -32,9 +34,10 @@ def test_an_order_that_is_not_known_is_refused(order: int) -> None:
 
 @pytest.mark.parametrize("width", [1, 3, 54, 92, 96, 576])
 @pytest.mark.parametrize("make", [random_hadamard, random_orthogonal])
-def test_random_ones_are_orthogonal_and_go_by_the_seed(width: int, make: type[object]) -> None:
-    first, again, other = (make(width, np.random.default_rng(seed)) for seed in (1, 1, 2))  # type: ignore[call-arg]
-    assert isinstance(first, np.ndarray)
+def test_random_ones_are_orthogonal_and_go_by_the_seed(
+    width: int, make: Callable[[int, np.random.Generator], Wide]
+) -> None:
+    first, again, other = (make(width, np.random.default_rng(seed)) for seed in (1, 1, 2))
     np.testing.assert_allclose(first @ first.T, np.eye(width), atol=1e-13)
     np.testing.assert_array_equal(first, again)
     assert width == 1 or not np.array_equal(first, other)

@@ -131,7 +131,7 @@ def _centered(candidate: Wide, live: NDArray[np.bool_]) -> Floats:
     if live.any():
         logs -= np.where(live, logs[live].mean(), 0.0)
     bound = np.log(_SPREAD)
-    return np.exp(np.clip(logs, -bound, bound)).astype(np.float32)
+    return np.asarray(np.exp(np.clip(logs, -bound, bound)), np.float32)
 
 
 def _scaled(gram: Wide) -> Floats:

@@ -27,9 +27,9 @@ def random_hadamard(width: int, random: np.random.Generator) -> Wide:
     "QuaRot"). Of a width that none is known of here, that of the largest factor that there is one of, times a random
     orthogonal matrix of the rest: features then spread over blocks evenly, and within blocks at random."""
     order = max(factor for factor in range(1, width + 1) if width % factor == 0 and _parts(factor) is not None)
-    turn: Wide = hadamard(order) / np.sqrt(order)
+    turn: Wide = np.asarray(hadamard(order) / np.sqrt(order), np.float64)
     if order != width:
-        turn = np.kron(turn, random_orthogonal(width // order, random))
+        turn = np.asarray(np.kron(turn, random_orthogonal(width // order, random)), np.float64)
     signs: Wide = random.choice(np.array([-1.0, 1.0]), width)
     turn *= signs[:, None]
     return turn
@@ -53,7 +53,7 @@ def hadamard(order: int) -> Wide:
         raise ValueError(f"no Hadamard matrix of order {order} is known here")
     made: Wide = np.ones((1, 1))
     for part in parts:
-        made = np.kron(made, _prime(part))
+        made = np.asarray(np.kron(made, _prime(part)), np.float64)
     return made
 
 

@@ -59,8 +59,9 @@ class AwqSettings(PassSettings, Setting):
     @property
     def rounding(self) -> EncodingSettings:
         """Those of a pass that would round so."""
-        given = {"pass": self.kind, "weights": self.weights, "activations": self.activations}
-        return EncodingSettings(**given, overrides=self.overrides)
+        return EncodingSettings(
+            **{"pass": self.kind}, weights=self.weights, activations=self.activations, overrides=self.overrides
+        )
 
 
 class _Last:
