@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 from honed.compress.linears import HEAD
-from honed.compress.weights import ChangedWeights, DeferredWeight, SourceWeights
+from honed.compress.weights import ChangedWeights, DeferredWeight, SourceWeights, WithHead
 from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense
 from honed.models.registry import read_model
@@ -80,3 +82,21 @@ def test_weights_of_a_pass_in_full_precision_are_made_when_they_are_decoded() ->
     assert made == []
     np.testing.assert_array_equal(changed["a"].decode(), [3, 4])
     assert made == ["a"]
+
+
+def test_a_head_is_added_behind_the_others_and_is_the_table() -> None:
+    before = {"table": dense(1, 2), "norm": dense(3)}
+    weights = WithHead(before, "table")
+    assert list(weights) == ["table", "norm", HEAD]
+    assert len(weights) == 3
+    assert HEAD in weights
+    assert "other" not in weights
+    assert weights[HEAD] is before["table"]
+    assert weights["norm"] is before["norm"]
+
+
+def test_a_deferred_weight_may_wait_for_another_in_another_thread() -> None:
+    other = DeferredWeight(dense(1), lambda: dense(5))
+    with ThreadPoolExecutor(1) as pool:
+        weight = DeferredWeight(dense(1), lambda: dense(float(pool.submit(other.decode).result(timeout=30)[0]) + 1))
+        assert weight.decode() == 6

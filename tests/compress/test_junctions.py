@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from honed.compress.junctions import find_junctions
@@ -105,3 +106,19 @@ def test_no_factor_moves_into_what_is_bounded() -> None:
     found = {j.producer.name for j in find_junctions(Clamped.from_config(config("llama"), "config"), head_apart=True)}
     assert len(found) == 5
     assert not any("up" in name for name in found)
+
+
+def test_junctions_across_attention_are_shown_to_whoever_asks() -> None:
+    model = read_model(config("qwen2", tie_word_embeddings=False))
+    without, with_values = (find_junctions(model, head_apart=True, values=values) for values in (False, True))
+    assert with_values[: len(without)] == without
+    across = with_values[len(without) :]
+    assert [at.producer.name for at in across] == [f"model.layers.{layer}.self_attn.v_proj.weight" for layer in "01"]
+    assert across[0].bias == Weight("model.layers.0.self_attn.v_proj.bias", (16,))
+    assert [weight.name for weight in across[0].consumers] == ["model.layers.0.self_attn.o_proj.weight"]
+    # Two heads of eight features, each read by two heads of queries.
+    factors = np.arange(16.0)
+    spread = across[0].at_consumers(factors)
+    np.testing.assert_array_equal(spread, np.concatenate([factors[:8], factors[:8], factors[8:], factors[8:]]))
+    np.testing.assert_array_equal(across[0].at_producer(spread), factors)
+    np.testing.assert_array_equal(without[0].at_consumers(factors), factors)

@@ -171,7 +171,7 @@ def contents_of(
 
     def weight(name: str) -> Encoded:
         as_it_was = isinstance(stored.schemes[name], DenseScheme) or name == stored.tied_table
-        if as_it_was and name in source:  # what a pass makes of others is not there
+        if as_it_was and name in source:  # not what a pass makes of others, as a head that comes apart from its table
             check_finite(checkpoint.path, name, source[name])
         return stored.weight(name)
 

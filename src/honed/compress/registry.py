@@ -9,16 +9,20 @@ from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 from honed.compress.base import Pass
+from honed.compress.passes.awq import Awq, AwqSettings
 from honed.compress.passes.gptq import Gptq, GptqSettings
 from honed.compress.passes.mixed import Mixed, MixedSettings
+from honed.compress.passes.rotate import Rotate, RotateSettings
 from honed.compress.passes.round_to_nearest import RoundToNearest, RoundToNearestSettings
 from honed.compress.passes.smooth import Smooth, SmoothSettings
 from honed.compress.passes.svd import Svd, SvdSettings
 from honed.compress.settings import PassSettings
 
 PASSES: Mapping[type[PassSettings], Callable[[Any], Pass]] = {
+    AwqSettings: Awq,
     GptqSettings: Gptq,
     MixedSettings: Mixed,
+    RotateSettings: Rotate,
     RoundToNearestSettings: RoundToNearest,
     SmoothSettings: Smooth,
     SvdSettings: Svd,

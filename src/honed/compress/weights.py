@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from threading import RLock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,26 @@ class SourceWeights(Mapping[str, Encoded]):
 
     def __len__(self) -> int:
         return len(self._origin)
+
+
+class WithHead(Mapping[str, Encoded]):
+    """Weights of a model with a tied head, which is there under `lm_head.weight` too: behind them, as the table is."""
+
+    def __init__(self, before: Mapping[str, Encoded], table: str) -> None:
+        self._before, self._table = before, table
+
+    def __getitem__(self, name: str) -> Encoded:
+        return self._before[self._table if name == HEAD else name]
+
+    def __contains__(self, name: object) -> bool:
+        return name == HEAD or name in self._before
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._before
+        yield HEAD
+
+    def __len__(self) -> int:
+        return len(self._before) + 1
 
 
 class ChangedWeights(Mapping[str, Encoded]):
@@ -80,10 +101,16 @@ class ChangedWeights(Mapping[str, Encoded]):
 
 @dataclass(frozen=True)
 class DeferredWeight:
-    """A weight as large as `source`, whose values are found when they are asked for, and kept as long as it is."""
+    """A weight as large as `source`, whose values are found when they are asked for, and kept as long as it is.
+
+    Finding them may take other threads, which ask for other weights: so the lock is its own, where that of a
+    `cached_property` of Python 3.11 is one for all.
+    """
 
     source: Encoded
     resolve: Callable[[], Encoded]
+    _lock: AbstractContextManager[bool] = field(default_factory=RLock, repr=False, compare=False)
+    _found: list[Encoded] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -98,8 +125,7 @@ class DeferredWeight:
         return "deferred"
 
     def decode(self, rows: slice = slice(None)) -> NDArray[np.float32]:
-        return self._resolved.decode(rows)
-
-    @cached_property
-    def _resolved(self) -> Encoded:
-        return self.resolve()
+        with self._lock:
+            if not self._found:
+                self._found.append(self.resolve())
+        return self._found[0].decode(rows)

@@ -12,8 +12,9 @@ Powers of two change what enters linear layers by just that, so several smoothin
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from threading import RLock
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -71,6 +72,9 @@ class _Smoothing:
     source: Weights
     source_inputs: Inputs
     strength: float
+    _lock: AbstractContextManager[bool] = field(default_factory=RLock, repr=False, compare=False)
+    """Its own: finding the factors may take threads that ask for weights which another smoothing made."""
+    _found: dict[str, Scaled] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def changed(self) -> frozenset[str]:
@@ -98,9 +102,13 @@ class _Smoothing:
         assert columns is not None  # a junction that is apart has the head as its one consumer
         return columns
 
-    @cached_property
+    @property
     def _smoothed(self) -> Mapping[str, Scaled]:
-        return smoothed(self.junctions, self.source, self.source_inputs(), strength=self.strength)
+        with self._lock:
+            if not self._found:
+                found = smoothed(self.junctions, self.source, self.source_inputs(), strength=self.strength)
+                self._found.update(found)
+        return self._found
 
 
 @dataclass(frozen=True)
