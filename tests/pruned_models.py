@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from honed.compress.base import ModelState
-from honed.compress.linears import HEAD
 from honed.compress.weights import SourceWeights
 from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense
@@ -44,14 +43,23 @@ def random_state(config: dict[str, Any], seed: int = 1, *, head_apart: bool = Fa
     return ModelState(config, model, SourceWeights(model, weights.__getitem__, head_apart=head_apart))
 
 
-def results(state: ModelState, weights: Mapping[str, Encoded] | None = None) -> dict[str, torch.Tensor]:
-    """All that the main program gives for the first window, with the weights of the state or with others."""
-    tensors = {name: torch.from_numpy(weight.decode()) for name, weight in (weights or state.weights).items()}
+def tensors_of(state: ModelState, weights: Mapping[str, Encoded] | None = None) -> dict[str, torch.Tensor]:
+    """The weights of the state, or others, for torch."""
+    own = state.weights if weights is None else weights
+    return {name: torch.from_numpy(own[name].decode()) for name in own if name in state.model.weights()}
+
+
+def rows_of_first() -> Rows:
+    """The first window."""
     tokens = torch.tensor(WINDOWS[0])
     rows = Rows.single(tokens)
-    whole = Rows({TOKENS: tokens, TOKEN_TYPES: torch.zeros_like(tokens)}, rows.positions, rows.sequences, rows.selected)
-    tensors.pop(HEAD, None) if HEAD not in state.model.weights() else None
-    return run(main_graph(state.model), Step(tensors, whole, GrowingStore()))
+    given = {TOKENS: tokens, TOKEN_TYPES: torch.zeros_like(tokens)}
+    return Rows(given, rows.positions, rows.sequences, rows.selected)
+
+
+def results(state: ModelState, weights: Mapping[str, Encoded] | None = None) -> dict[str, torch.Tensor]:
+    """All that the main program gives for the first window, with the weights of the state or with others."""
+    return run(main_graph(state.model), Step(tensors_of(state, weights), rows_of_first(), GrowingStore()))
 
 
 def assert_same(found: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> None:

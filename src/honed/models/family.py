@@ -76,14 +76,15 @@ class GgufNames:
 class Family:
     """model_type: in config.json. class_name: that of the model in transformers. read: a config and the file to name in
     errors to a model. layer_prefix: what stands before the number of a layer in the names of its weights. layers_field:
-    the field of the config that counts them. sizes: those of other counts. gguf: None where no GGUF file of it is read.
-    stored: which weights of a model lie otherwise in the files of transformers (`stored.py`). base: what stands before
-    every name but that of the head, and is left out in the files of a base model. table: the embedding of the tokens.
-    ties: whether a config that does not say it ties the head to the table. buffers: ends of names of tensors that files
-    hold and no model needs. own_fields: those of `foreign_fields.py` that it has. renamed: beginnings of names in
-    files, and what the model has in their place. covers: the names under which people know its models. samples: what
-    tiny configs of it have beside the sizes of `samples.py`, the most usual first, then its variations. sample_keys:
-    what a GGUF file of the first one says beyond what all files do."""
+    the field of the config that counts them. sizes: those of other counts. by_layer: lists of the config that say
+    something of each layer. gguf: None where no GGUF file of it is read. stored: which weights of a model lie otherwise
+    in the files of transformers (`stored.py`). base: what stands before every name but that of the head, and is left
+    out in the files of a base model. table: the embedding of the tokens. ties: whether a config that does not say it
+    ties the head to the table. buffers: ends of names of tensors that files hold and no model needs. own_fields: those
+    of `foreign_fields.py` that it has. renamed: beginnings of names in files, and what the model has in their place.
+    covers: the names under which people know its models. samples: what tiny configs of it have beside the sizes of
+    `samples.py`, the most usual first, then its variations. sample_keys: what a GGUF file of the first one says beyond
+    what all files do."""
 
     model_type: str
     class_name: str
@@ -91,6 +92,7 @@ class Family:
     layer_prefix: str = "model.layers."
     layers_field: str = "num_hidden_layers"
     sizes: SizeFields = SizeFields()
+    by_layer: tuple[str, ...] = ("layer_types", "no_rope_layers")
     gguf: GgufNames | None = None
     own_fields: frozenset[str] = frozenset()
     stored: Callable[[Any], Forms] | None = None
