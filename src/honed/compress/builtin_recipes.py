@@ -6,6 +6,7 @@ logits undamped. int4 keeps the grid of a source that is 4-bit itself: a file wi
 exactly. Smoothing would move its layers off that grid, so there it acts on the input of the head only.
 nf4 rounds to the quantiles of a normal distribution instead of a grid, for sources that are not 4-bit themselves.
 int4-gptq makes up for each error of rounding with the inputs that are left, on text that the model writes itself.
+prune-25 and layers-20 give dense models that are smaller, for fine-tuning or for a pass that encodes behind them.
 int4-zero-point has integer zero points whatever the source, for engines that read nothing else and have a dense head.
 """
 
@@ -36,5 +37,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "int4": {"passes": [_SMOOTH_HEAD, _four_bits(offset="source")]},
     "int4-gptq": {"passes": [_SMOOTH_HEAD, _made_up_for(offset="zero_point")]},
     "int4-zero-point": {"passes": [_four_bits(offset="zero_point")]},
+    "layers-20": {"passes": [{"pass": "prune_layers", "share": 0.2}]},
     "nf4": {"passes": [_SMOOTH_HEAD, _four_bits(codebook="normal_float")]},
+    "prune-25": {"passes": [{"pass": "prune_neurons", "share": 0.25}]},
 }
