@@ -7,6 +7,7 @@ exactly. Smoothing would move its layers off that grid, so there it acts on the 
 nf4 rounds to the quantiles of a normal distribution instead of a grid, for sources that are not 4-bit themselves.
 int4-gptq makes up for each error of rounding with the inputs that are left, on text that the model writes itself.
 mixed-4.5bit has 4.5 bits a weight on average, the head among them: layers that bear it get larger groups for it.
+prune-25 and layers-20 give dense models that are smaller, for fine-tuning or for a pass that encodes behind them.
 int4-zero-point has integer zero points whatever the source, for engines that read nothing else and have a dense head.
 svd-20 is int8 of layers a fifth of whose parameters went away by factorization; it is to be healed, and no default.
 """
@@ -54,8 +55,10 @@ RECIPES: dict[str, dict[str, Any]] = {
     "int4": {"passes": [_SMOOTH_HEAD, _four_bits(offset="source")]},
     "int4-gptq": {"passes": [_SMOOTH_HEAD, _made_up_for(offset="zero_point")]},
     "int4-zero-point": {"passes": [_four_bits(offset="zero_point")]},
+    "layers-20": {"passes": [{"pass": "prune_layers", "share": 0.2}]},
     "mixed-4.5bit": {"passes": [_SMOOTH_HEAD, _MIXED, {"pass": "gptq", **_grouped(32, **_CODES)}]},
     "nf4": {"passes": [_SMOOTH_HEAD, _four_bits(codebook="normal_float")]},
+    "prune-25": {"passes": [{"pass": "prune_neurons", "share": 0.25}]},
     "svd-20": {
         "passes": [
             {"pass": "svd", "share": 0.2},
@@ -71,6 +74,10 @@ DESCRIPTIONS: dict[str, str] = {
     "int4": "4-bit weights on the source's own grid, rounded to nearest; the head at 8 bits",
     "int4-gptq": "4-bit weights with zero points, each error made up for on text that the model writes (GPTQ)",
     "int4-zero-point": "4-bit weights with integer zero points, which vLLM and transformers read too",
+    "layers-20": "the fifth of the layers that changes least taken out, dense; to be healed",
+    "mixed-4.5bit": "8, 4 and coarser 4 bits by layer, 4.5 on average, each chosen by what it costs the model",
     "nf4": "4-bit weights that point to the quantiles of a normal distribution",
+    "prune-25": "a quarter of the MLP's neurons taken out, dense; the others make up for them",
+    "svd-20": "layers as products of two factors, a fifth of their parameters gone, at 8 bits; to be healed",
 }
 """What each recipe does, in one line."""

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from honed.compress.base import ModelState, Pass, Weights
+from honed.compress.base import ModelState, Pass, Reshaping, Weights
 from honed.compress.blocks import Block
 from honed.compress.linears import HEAD, find_linears
 from honed.compress.needs import InputStatistics, Observed
@@ -37,7 +37,8 @@ def apply_by_block(
     progress: MadeProgress | None = None,
 ) -> ModelState:
     """The state after the last block. A pass may change the weights of the block that it is told of and nothing else of
-    the model; the head that is encoded apart from its table is of the block that multiplies with it.
+    the model, and shapes only at the end (`Reshaping`); the head that is encoded apart from its table is of the block
+    that multiplies with it.
 
     Errors: those of the pass, of `Walk`, and OutcomeError for a weight that is not what was asked.
     """
@@ -54,7 +55,7 @@ def apply_by_block(
         weights = ChangedWeights(source, made.weight, frozenset(names_of_all))
         state = replace(after, weights=weights, inputs=None)
         walk.changed.append(weights)
-    return state
+    return step.finish(state) if isinstance(step, Reshaping) else state
 
 
 def _weights_of(block: Block, state: ModelState) -> set[str]:

@@ -70,8 +70,8 @@ class Recipe(Settings):
 
     @property
     def calibrates_in_detail(self) -> bool:
-        """Whether a pass needs more of them than mean squares, for which a short text does."""
-        return any(make_pass(settings).needs.statistics - {"mean_square"} for settings in self.passes)
+        """Whether a pass needs more of them than means of single values, for which a short text does."""
+        return any(make_pass(settings).needs.statistics - {"cosine", "mean_square"} for settings in self.passes)
 
     @property
     def encoding(self) -> EncodingSettings | None:

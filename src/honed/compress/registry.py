@@ -12,6 +12,9 @@ from honed.compress.base import Pass
 from honed.compress.passes.awq import Awq, AwqSettings
 from honed.compress.passes.gptq import Gptq, GptqSettings
 from honed.compress.passes.mixed import Mixed, MixedSettings
+from honed.compress.passes.prune_heads import PruneHeads, PruneHeadsSettings
+from honed.compress.passes.prune_layers import PruneLayers, PruneLayersSettings
+from honed.compress.passes.prune_neurons import PruneNeurons, PruneNeuronsSettings
 from honed.compress.passes.rotate import Rotate, RotateSettings
 from honed.compress.passes.round_to_nearest import RoundToNearest, RoundToNearestSettings
 from honed.compress.passes.smooth import Smooth, SmoothSettings
@@ -22,6 +25,9 @@ PASSES: Mapping[type[PassSettings], Callable[[Any], Pass]] = {
     AwqSettings: Awq,
     GptqSettings: Gptq,
     MixedSettings: Mixed,
+    PruneHeadsSettings: PruneHeads,
+    PruneLayersSettings: PruneLayers,
+    PruneNeuronsSettings: PruneNeurons,
     RotateSettings: Rotate,
     RoundToNearestSettings: RoundToNearest,
     SmoothSettings: Smooth,

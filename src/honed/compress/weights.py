@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from threading import RLock
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from honed.compress.linears import HEAD, find_linears
+from honed.compress.once import Once
 from honed.encodings.base import Encoded
 from honed.models.base import Model
 
@@ -109,8 +108,9 @@ class DeferredWeight:
 
     source: Encoded
     resolve: Callable[[], Encoded]
-    _lock: AbstractContextManager[bool] = field(default_factory=RLock, repr=False, compare=False)
-    _found: list[Encoded] = field(default_factory=list, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "resolve", Once(self.resolve))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -125,7 +125,4 @@ class DeferredWeight:
         return "deferred"
 
     def decode(self, rows: slice = slice(None)) -> NDArray[np.float32]:
-        with self._lock:
-            if not self._found:
-                self._found.append(self.resolve())
-        return self._found[0].decode(rows)
+        return self.resolve().decode(rows)

@@ -12,9 +12,7 @@ Powers of two change what enters linear layers by just that, so several smoothin
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from threading import RLock
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -25,6 +23,7 @@ from honed.compress.base import ModelState, TiedHead, Weights
 from honed.compress.junctions import Junction, find_junctions
 from honed.compress.linears import HEAD, find_linears
 from honed.compress.needs import Columns, Inputs, InputStatistics, Needs, Observed
+from honed.compress.once import Once
 from honed.compress.settings import PassSettings
 from honed.compress.weights import ChangedWeights
 from honed.encodings.base import Encoded
@@ -72,9 +71,13 @@ class _Smoothing:
     source: Weights
     source_inputs: Inputs
     strength: float
-    _lock: AbstractContextManager[bool] = field(default_factory=RLock, repr=False, compare=False)
-    """Its own: finding the factors may take threads that ask for weights which another smoothing made."""
-    _found: dict[str, Scaled] = field(default_factory=dict, repr=False, compare=False)
+    _once: Once[Mapping[str, Scaled]] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        def find() -> Mapping[str, Scaled]:
+            return smoothed(self.junctions, self.source, self.source_inputs(), strength=self.strength)
+
+        object.__setattr__(self, "_once", Once(find))
 
     @property
     def changed(self) -> frozenset[str]:
@@ -104,11 +107,7 @@ class _Smoothing:
 
     @property
     def _smoothed(self) -> Mapping[str, Scaled]:
-        with self._lock:
-            if not self._found:
-                found = smoothed(self.junctions, self.source, self.source_inputs(), strength=self.strength)
-                self._found.update(found)
-        return self._found
+        return self._once()
 
 
 @dataclass(frozen=True)
