@@ -10,14 +10,20 @@ from typing import Any, get_args
 
 from honed.compress.base import Pass
 from honed.compress.passes.gptq import Gptq, GptqSettings
+from honed.compress.passes.magnitude import Magnitude, MagnitudeSettings
 from honed.compress.passes.round_to_nearest import RoundToNearest, RoundToNearestSettings
 from honed.compress.passes.smooth import Smooth, SmoothSettings
+from honed.compress.passes.sparse_gpt import SparseGpt, SparseGptSettings
+from honed.compress.passes.wanda import Wanda, WandaSettings
 from honed.compress.settings import PassSettings
 
 PASSES: Mapping[type[PassSettings], Callable[[Any], Pass]] = {
     GptqSettings: Gptq,
+    MagnitudeSettings: Magnitude,
     RoundToNearestSettings: RoundToNearest,
     SmoothSettings: Smooth,
+    SparseGptSettings: SparseGpt,
+    WandaSettings: Wanda,
 }
 
 
