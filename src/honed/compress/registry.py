@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 from honed.compress.base import Pass
 from honed.compress.passes.gptq import Gptq, GptqSettings
+from honed.compress.passes.l1 import L1, L1Settings
 from honed.compress.passes.magnitude import Magnitude, MagnitudeSettings
 from honed.compress.passes.round_to_nearest import RoundToNearest, RoundToNearestSettings
 from honed.compress.passes.smooth import Smooth, SmoothSettings
@@ -19,6 +20,7 @@ from honed.compress.settings import PassSettings
 
 PASSES: Mapping[type[PassSettings], Callable[[Any], Pass]] = {
     GptqSettings: Gptq,
+    L1Settings: L1,
     MagnitudeSettings: Magnitude,
     RoundToNearestSettings: RoundToNearest,
     SmoothSettings: Smooth,
