@@ -16,9 +16,13 @@ def test_there_and_back(width: int) -> None:
     bits = pack_bits(kept)
     assert bits.shape == (7, -(-width // 8))
     np.testing.assert_array_equal(unpack_bits(bits, width), kept)
-    np.testing.assert_array_equal(count_bits(bits), kept.sum(axis=1))
-    assert row_starts(bits).tolist() == [0, *np.cumsum(kept.sum(axis=1)).tolist()]
+    np.testing.assert_array_equal(count_bits(bits, width), kept.sum(axis=1))
+    assert row_starts(bits, width).tolist() == [0, *np.cumsum(kept.sum(axis=1)).tolist()]
     np.testing.assert_array_equal(spread(bits, values[kept], width), np.where(kept, values, 0))
+
+
+def test_bits_beyond_the_width_do_not_count() -> None:
+    assert count_bits(np.full((3, 2), 255, np.uint8), 11).tolist() == [11, 11, 11]
 
 
 def test_the_first_value_of_a_byte_is_its_lowest_bit() -> None:

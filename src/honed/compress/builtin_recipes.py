@@ -6,6 +6,8 @@ logits undamped. int4 keeps the grid of a source that is 4-bit itself: a file wi
 exactly. Smoothing would move its layers off that grid, so there it acts on the input of the head only.
 nf4 rounds to the quantiles of a normal distribution instead of a grid, for sources that are not 4-bit themselves.
 int4-gptq makes up for each error of rounding with the inputs that are left, on text that the model writes itself.
+sparse-2-4 leaves two of four weights of each layer, made up for on text that the model writes itself, rounded to int8
+and stored without their zeros: 5.5 bits a weight, and far from as good as int4 (docs/measurements/sparsity.md).
 int4-zero-point has integer zero points whatever the source, for engines that read nothing else and have a dense head.
 """
 
@@ -36,5 +38,18 @@ RECIPES: dict[str, dict[str, Any]] = {
     "int4": {"passes": [_SMOOTH_HEAD, _four_bits(offset="source")]},
     "int4-gptq": {"passes": [_SMOOTH_HEAD, _made_up_for(offset="zero_point")]},
     "int4-zero-point": {"passes": [_four_bits(offset="zero_point")]},
+    "sparse-2-4": {
+        "passes": [
+            {"pass": "sparse_gpt", "pattern": "2:4"},
+            _SMOOTH_LAYERS,
+            _SMOOTH_HEAD,
+            {
+                "pass": "round_to_nearest",
+                "weights": {"bits": 8, "group": 32, "sparse": 0.5},
+                "activations": {"group": 32},
+                "overrides": [{"modules": "lm_head", "setting": _GROUPED_INT8}],
+            },
+        ]
+    },
     "nf4": {"passes": [_SMOOTH_HEAD, _four_bits(codebook="normal_float")]},
 }

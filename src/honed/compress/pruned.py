@@ -167,7 +167,6 @@ class Remaining:
         return "remaining"
 
     def decode(self, rows: slice = slice(None)) -> NDArray[np.float32]:
-        chosen = range(len(self.bits))[rows]
-        starts = row_starts(self.bits)
-        values = self.values[starts[chosen.start] : starts[max(chosen.stop, chosen.start)]]
-        return spread(self.bits[chosen.start : chosen.stop], values, self.width)
+        first, stop, _ = rows.indices(len(self.bits))
+        starts = row_starts(self.bits, self.width)
+        return spread(self.bits[first:stop], self.values[starts[first] : starts[max(first, stop)]], self.width)

@@ -6,6 +6,7 @@ are, integers (`sparse.py`) or floats.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
 from honed.lazy_imports import numpy as np
@@ -27,15 +28,17 @@ def unpack_bits(bits: Bits, width: int) -> NDArray[np.bool_]:
     return np.unpackbits(bits, axis=1, count=width, bitorder="little").view(np.bool_)
 
 
-def count_bits(bits: Bits) -> NDArray[np.int64]:
-    """Bits that are set in each row, [rows]."""
-    counts: NDArray[np.int64] = _SET[bits].sum(axis=1, dtype=np.int64)
+def count_bits(bits: Bits, width: int) -> NDArray[np.int64]:
+    """Bits that are set in each row, [rows]; those beyond the width do not count."""
+    counts: NDArray[np.int64] = _bits_of_bytes()[bits[:, : width // 8]].sum(axis=1, dtype=np.int64)
+    if width % 8:
+        counts += _bits_of_bytes()[bits[:, width // 8] & np.uint8((1 << width % 8) - 1)]
     return counts
 
 
-def row_starts(bits: Bits) -> NDArray[np.int64]:
+def row_starts(bits: Bits, width: int) -> NDArray[np.int64]:
     """Where the values of each row begin, and behind the last one where all end: [rows + 1]."""
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(count_bits(bits))])
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(count_bits(bits, width))])
 
 
 def spread(bits: Bits, values: NDArray[Value], width: int) -> NDArray[Value]:
@@ -45,4 +48,6 @@ def spread(bits: Bits, values: NDArray[Value], width: int) -> NDArray[Value]:
     return dense
 
 
-_SET = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
+@cache
+def _bits_of_bytes() -> NDArray[np.uint8]:
+    return np.array([byte.bit_count() for byte in range(256)], np.uint8)
