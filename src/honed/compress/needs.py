@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 Columns = NDArray[np.float32]
 """A factor for each input feature."""
 
-Statistic = Literal["mean_square", "gram"]
-"""Of the inputs of each linear layer: a value for each feature, or for each pair of features."""
+Statistic = Literal["gradient", "mean_square", "gram"]
+"""Of the inputs of each linear layer: a value for each feature, or for each pair of features. `gradient`: of each
+weight, which is told apart from those (`Observed.gradients`)."""
+GradientMean = Literal["rms", "plain"]
+"""Over windows of text: the root of the mean of the squares of gradients, or the mean of gradients."""
 
 
 Order = Literal["any", "blocks"]
@@ -61,12 +64,20 @@ class InputStatistics:
 
 Inputs = Callable[[], InputStatistics]
 """What enters linear layers: measured at the first call, kept from then on."""
+Gradients = Callable[[frozenset[str], GradientMean], Mapping[str, NDArray[np.float32]]]
+"""Of the weights of linear layers by name, [out, in]: what the loss on calibration windows changes by with each."""
+
+
+def no_gradients(names: frozenset[str], mean: GradientMean) -> Mapping[str, NDArray[np.float32]]:
+    """Where a pass has not said that it needs them, or goes block by block. RuntimeError."""
+    raise RuntimeError("gradients are for passes that need them, and take the model as a whole")
 
 
 @dataclass(frozen=True)
 class Observed:
     """What a pass is told. `linears`: the weights of the linear layers that it is about. A tied head is there, and its
-    inputs are, under the name of its table."""
+    inputs and its gradient are, under the name of its table."""
 
     linears: frozenset[str]
     inputs: Inputs
+    gradients: Gradients = no_gradients

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
 
 from honed.compress.base import ModelState
 from honed.compress.by_block import apply_by_block
 from honed.compress.linears import all_linears
-from honed.compress.needs import Inputs, InputStatistics, Observed, Statistic
+from honed.compress.needs import GradientMean, Gradients, Inputs, InputStatistics, Observed, Statistic, no_gradients
 from honed.compress.observe import Tokens, observe, slow_blocks
 from honed.compress.recipe import Recipe
 from honed.compress.registry import make_pass
@@ -55,7 +58,8 @@ def run_recipe(state: ModelState, recipe: Recipe, *, threads: int, calibration: 
             states.append(apply_by_block(step, given, calibration, threads=threads))
             continue
         inputs = given.inputs or _measured(given, calibration, statistics, threads)
-        states.append(step.apply(given, Observed(all_linears(given.model), inputs), threads=threads))
+        gradients = _gradients(given, calibration, threads) if "gradient" in step.needs.statistics else no_gradients
+        states.append(step.apply(given, Observed(all_linears(given.model), inputs, gradients), threads=threads))
     return Compressed(tuple(states))
 
 
@@ -63,5 +67,14 @@ def _measured(state: ModelState, calibration: Tokens, statistics: Set[Statistic]
     @cache
     def measure() -> InputStatistics:
         return observe(state.model, state.weights, calibration, statistics, threads=threads)
+
+    return measure
+
+
+def _gradients(state: ModelState, calibration: Tokens, threads: int) -> Gradients:
+    def measure(names: frozenset[str], mean: GradientMean) -> Mapping[str, NDArray[np.float32]]:
+        from honed.compress.gradients import weight_gradients  # torch, which a compression may do without
+
+        return weight_gradients(state.model, state.weights, calibration, names, mean, threads=threads)
 
     return measure

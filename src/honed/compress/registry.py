@@ -15,6 +15,7 @@ from honed.compress.passes.magnitude import Magnitude, MagnitudeSettings
 from honed.compress.passes.round_to_nearest import RoundToNearest, RoundToNearestSettings
 from honed.compress.passes.smooth import Smooth, SmoothSettings
 from honed.compress.passes.sparse_gpt import SparseGpt, SparseGptSettings
+from honed.compress.passes.taylor import Taylor, TaylorSettings
 from honed.compress.passes.wanda import Wanda, WandaSettings
 from honed.compress.settings import PassSettings
 
@@ -25,6 +26,7 @@ PASSES: Mapping[type[PassSettings], Callable[[Any], Pass]] = {
     RoundToNearestSettings: RoundToNearest,
     SmoothSettings: Smooth,
     SparseGptSettings: SparseGpt,
+    TaylorSettings: Taylor,
     WandaSettings: Wanda,
 }
 
