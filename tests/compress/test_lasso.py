@@ -43,7 +43,7 @@ def test_at_the_penalty_that_was_found_coordinate_descent_gives_the_same(share: 
     counts = inputs.size if by_size else np.ones(12, np.float32)
     found = solve(weight, inputs, counts, share=share, steps=5000)
     assert found.pruned.sum() == round(share * 48)
-    expected = by_coordinates(weight, damped(gram), found.penalty * counts)
+    expected = by_coordinates(weight, damped(gram), found.penalty * counts.astype(np.float64))
     np.testing.assert_allclose(found.values, expected, atol=2e-3 * np.abs(weight).max())
     assert np.count_nonzero((found.values == 0) != found.pruned) <= 2
     assert np.abs(found.values[found.pruned]).max() < 0.1

@@ -40,7 +40,8 @@ def pruned(given: ModelState, choose: Choose, **how: object) -> ModelState:
 
 
 def half(measured: str, values: NDArray[np.float32], share: float) -> Mask:
-    return np.arange(values.size).reshape(values.shape) % 2 == 0
+    chosen: Mask = np.arange(values.size).reshape(values.shape) % 2 == 0
+    return chosen
 
 
 def test_linear_layers_are_pruned_and_nothing_is_decoded_before() -> None:
@@ -80,14 +81,16 @@ def test_rows_that_are_no_whole_runs_are_refused_before_a_weight_is_read() -> No
 
 def test_what_is_less_sparse_than_asked_or_not_finite_fails() -> None:
     def too_few(measured: str, values: NDArray[np.float32], share: float) -> Mask:
-        return np.arange(values.size).reshape(values.shape) % 3 == 0
+        chosen: Mask = np.arange(values.size).reshape(values.shape) % 3 == 0
+        return chosen
 
     def infinite(measured: str, values: NDArray[np.float32], share: float) -> Remaining:
         chosen = half(measured, values, share)
         return Remaining.of(np.where(chosen, values, np.float32(np.inf)), chosen)
 
     def in_one_place(measured: str, values: NDArray[np.float32], share: float) -> Mask:
-        return np.arange(values.shape[1]) % 8 + np.zeros((len(values), 1)) >= 4
+        chosen: Mask = np.arange(values.shape[1]) % 8 + np.zeros((len(values), 1)) >= 4
+        return chosen
 
     with pytest.raises(HonedError, match=rf"{UP}: wanda made 0\.33\d* of it zero instead of 0\.5"):
         pruned(state(Source(decoder())), too_few).weights[UP].decode()

@@ -121,13 +121,11 @@ class _Backwards:
             [values[number] for number in leaving],
             asked,
             [slopes.pop(number) for number in leaving],
-            allow_unused=True,
+            materialize_grads=True,  # zeros where nothing depends on it
         )
         for number, gradient in zip(inputs, gradients, strict=False):
-            if gradient is not None:
-                slopes[number] = slopes[number] + gradient if number in slopes else gradient
-        of_weights = zip(own, gradients[len(inputs) :], strict=True)
-        return {name: gradient for name, gradient in of_weights if gradient is not None}
+            slopes[number] = slopes[number] + gradient if number in slopes else gradient
+        return dict(zip(own, gradients[len(inputs) :], strict=True))
 
     def _advance(self, block: Block, weights: Mapping[str, Tensor], rows: Rows, values: dict[int, Tensor]) -> None:
         step = Step(weights, rows, GrowingStore(), self._tables)

@@ -103,7 +103,8 @@ def refit(weight: Matrix, inputs: Scaled, start: Matrix, pruned: Mask, *, steps:
 
 def _squares(rows: Matrix) -> Matrix:
     """Sums of squares of each row, [rows, 1]."""
-    return np.square(rows).sum(axis=1, keepdims=True)
+    sums: Matrix = np.square(rows).sum(axis=1, keepdims=True)
+    return sums
 
 
 def _ahead(before: Matrix, after: Matrix, ahead: Matrix, momentum: float) -> tuple[Matrix, float, bool]:

@@ -102,8 +102,9 @@ class Sparse:
 
     def __post_init__(self) -> None:
         shape = (len(self.bits), self.width)
-        parts = zip(self.scheme.tensors(shape), (self.bits, self.stored, self.scales), strict=True)
-        for (part, given), dtype in zip(parts, (np.uint8, np.int8, np.float16), strict=True):
+        arrays: tuple[NDArray[Any], ...] = (self.bits, self.stored, self.scales)
+        types: tuple[type, ...] = (np.uint8, np.int8, np.float16)
+        for part, given, dtype in zip(self.scheme.tensors(shape), arrays, types, strict=True):
             if given.dtype != dtype or given.shape != part.shape:
                 raise TypeError(
                     f"sparse {part.suffix} must be {part.dtype} {part.shape}, not {given.dtype} {given.shape}"

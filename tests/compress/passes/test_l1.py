@@ -46,6 +46,7 @@ def test_settings_reach_the_solution() -> None:
     model, source = decoder(), Source(decoder())
     gram = observe(model, source.weights, WINDOWS, {"gram"}, threads=1).gram[Q]
     values = source.weights[Q].decode()
+    ways: tuple[dict[str, Any], ...]
     ways = ({}, {"penalty": "weight"}, {"refit": False}, {"steps": 5}, {"damping": 0.5}, {"pattern": "2:4"})
     found = [pruned(source, **settings)[Q].decode() for settings in ways]
     assert len({one.tobytes() for one in found}) == len(ways)

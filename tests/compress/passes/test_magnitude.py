@@ -43,7 +43,7 @@ def test_two_of_four_by_hand() -> None:
 
 def test_one_threshold_for_the_whole_model() -> None:
     source = Source(decoder())
-    source.weights[DOWN] = Dense(source.weights[DOWN].decode() / 3, "float32")
+    source.weights[DOWN] = Dense(source.weights[DOWN].decode() / np.float32(3), "float32")
     names = [name for name in source.weights if name.endswith("_proj.weight") and "q_proj" not in name]
     together = np.concatenate([np.abs(source.weights[name].decode()).ravel() for name in names])
     border = np.sort(together)[round(0.4 * together.size)]
