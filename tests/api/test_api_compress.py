@@ -22,6 +22,7 @@ from honed.checkpoints.artifact.checkpoint import Artifact
 from honed.checkpoints.huggingface.checkpoint import dense_weight
 from honed.checkpoints.huggingface.directory import Directory
 from honed.encodings.codebook import TABLES, Codebook
+from honed.encodings.sparse import Sparse
 from honed.errors import ArtifactError, FormatError, ParameterError, UnsupportedError
 
 TOKENS = torch.tensor([[1, 5, 9, 3, 20, 14, 7, 30, 2, 11]])
@@ -96,6 +97,35 @@ def test_a_codebook_is_ours_alone(llama: Path, tmp_path: Path) -> None:
         AutoModelForCausalLM.from_pretrained(out)
     with honed.load(out) as model:
         assert model.generate([1, 5, 9], max_tokens=4, temperature=0).tokens
+
+
+def test_pruned_layers_are_stored_without_their_zeros_and_run(llama: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    int8: dict[str, Any] = {"weights": {"bits": 8, "group": 32}, "activations": {"group": 32}}
+    head = {"modules": "lm_head", "setting": int8}
+    sparse = {**int8, "weights": {**int8["weights"], "sparse": 0.5}}
+    pruned = {"pass": "magnitude", "pattern": "2:4"}
+    for name, setting in (("dense", int8), ("sparse", sparse)):
+        rounded = {"pass": "round_to_nearest", **setting, "overrides": [head]}
+        compress(llama, {"passes": [pruned, rounded]}, out=tmp_path / name, threads=1)
+    dense, stored = Artifact(tmp_path / "dense"), Artifact(tmp_path / "sparse")
+    layer = "model.layers.0.mlp.up_proj.weight"
+    assert isinstance(stored.weight(layer), Sparse)
+    assert stored.weight(layer).nbytes < 0.7 * dense.weight(layer).nbytes
+    for name in dense.names:
+        np.testing.assert_array_equal(stored.weight(name).decode(), dense.weight(name).decode())
+    replies = []
+    for name in ("dense", "sparse"):
+        with honed.load(tmp_path / name) as model:
+            replies.append(model.generate([1, 5, 9], max_tokens=8, temperature=0).tokens)
+    assert replies[0] == replies[1]
+    assert "no other tool" in (tmp_path / "sparse" / "README.md").read_text()
+    with pytest.raises(ValueError, match="sparse"):
+        AutoModelForCausalLM.from_pretrained(tmp_path / "sparse")
+    with pytest.raises(ParameterError, match=r"portable = True: .*weights without their zeros"):
+        recipe = {"passes": [pruned, {"pass": "round_to_nearest", **sparse, "overrides": [head]}]}
+        compress(llama, recipe, out=tmp_path / "portable", portable=True, threads=1)
 
 
 @pytest.mark.parametrize("recipe", ["int8", "int4", SYMMETRIC], ids=["int8", "int4", "mixed"])

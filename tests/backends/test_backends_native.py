@@ -18,8 +18,10 @@ from honed.encodings.base import Encoded
 from honed.encodings.codebook import TABLES
 from honed.encodings.codebook_encoder import encode_codebook
 from honed.encodings.dense import Dense
+from honed.encodings.encode import encode
 from honed.encodings.int4_encoder import encode_int4
 from honed.encodings.int8_encoder import encode_int8
+from honed.encodings.sparse import SparseScheme
 from honed.errors import FormatError, MachineError, NativeError, ParameterError
 from honed.native import extension
 from honed.plan.build import ALL_FUSIONS
@@ -80,6 +82,12 @@ def codebook(name: str, weight: Encoded) -> Encoded:
     return encode_codebook(weight, name=name, table=table, search=False, activation=activation)
 
 
+def sparse(name: str, weight: Encoded) -> Encoded:
+    values = weight.decode().copy()
+    values[:, ::2] = 0
+    return encode(Dense(values, "float32"), SparseScheme(0.4, 32, 32 if "mlp" in name else None), name=name)
+
+
 def half(name: str, weight: Encoded) -> Encoded:
     return Dense(weight.decode().astype(np.float16), "float16")
 
@@ -93,6 +101,7 @@ STORED = ["gpt2", "gpt_neox", "opt_350m", "phi3"]
 FUSED = ["qwen2", "smollm2", "mistral", *NORMED_AND_SCALED, *STORED, "qwen2_moe"]
 RAGGED = ["qwen2", "mistral", *NORMED_AND_SCALED, *STORED, "starcoder2_variants", "qwen2_moe", "qwen3_moe_mixed"]
 ENCODINGS = {"int8": int8, "int4": int4, "minimums": minimums, "mixed": mixed, "codebook": codebook, "half": half}
+ENCODINGS |= {"sparse": sparse}
 
 
 def encoded(name: str, family: str = "qwen2") -> MemoryCheckpoint:

@@ -6,11 +6,14 @@ import pytest
 
 from honed.compress.layer_schemes import fitting_scheme
 from honed.compress.layer_settings import Setting
-from honed.encodings.scheme import Int4Scheme, Int8Scheme
+from honed.encodings.scheme import Int4Scheme, Int8Scheme, SparseScheme
 
 
 def weight_setting(bits: int, group: int | None, activation: int | None = None) -> Setting:
     return Setting.model_validate({"weights": {"bits": bits, "group": group}, "activations": {"group": activation}})
+
+
+SPARSE = Setting.model_validate({"weights": {"bits": 8, "group": 128, "sparse": 0.5}, "activations": {"group": 128}})
 
 
 @pytest.mark.parametrize(
@@ -23,6 +26,8 @@ def weight_setting(bits: int, group: int | None, activation: int | None = None) 
         (weight_setting(8, 32, 32), 100, Int8Scheme(None, None)),
         (weight_setting(8, None, 128), 160, Int8Scheme(None, 32)),
         (weight_setting(8, None), 7, Int8Scheme(None, None)),
+        (SPARSE, 576, SparseScheme(0.5, 64, 64)),
+        (SPARSE, 100, Int8Scheme(None, None)),
     ],
 )
 def test_groups_give_way_to_the_width(setting: Setting, width: int, expected: object) -> None:

@@ -50,6 +50,13 @@ def test_an_override_says_whether_the_head_is_encoded() -> None:
         (recipe(weights={"bits": 4, "group": None}), "need a group"),
         (recipe(weights={"bits": 8, "offset": "minimum"}), "8-bit weights are symmetric"),
         (recipe(weights={"bits": 8, "search": True}), "search is for 4 bits"),
+        (recipe(weights={"bits": 4, "sparse": 0.5}), "sparse is for 8 bits in groups"),
+        (recipe(weights={"bits": 8, "group": None, "sparse": 0.5}), "sparse is for 8 bits in groups"),
+        (recipe(weights={"bits": 8, "sparse": 1.5}), r"weights\.sparse = 1.5"),
+        (
+            {"passes": [{"pass": "gptq", "weights": {"bits": 8, "sparse": 0.5}}]},
+            r"weights\.sparse needs round_to_nearest",
+        ),
         (recipe(weights={"bits": 8, "codebook": "linear"}), "a codebook is for 4 bits"),
         (recipe(weights={"bits": 4, "codebook": "linear", "offset": "minimum"}), "takes no offset"),
         (recipe(weights={"bits": 4, "codebook": "nf4"}), r"weights\.codebook = 'nf4'.*normal_float"),

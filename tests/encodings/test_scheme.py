@@ -22,6 +22,7 @@ from honed.encodings.scheme import (
     Int4Scheme,
     Int8Scheme,
     Scheme,
+    SparseScheme,
     from_json,
     scheme_of,
     storable,
@@ -41,6 +42,8 @@ SCHEMES: list[Scheme] = [
     Int4Scheme(32, offset="minimum", activation_group=32),
     CodebookScheme(32, TABLES["normal_float"], 32),
     CodebookScheme(64, TABLES["power_of_two"]),
+    SparseScheme(0.5, 32, 32),
+    SparseScheme(0.25, 64),
 ]
 
 
@@ -64,6 +67,7 @@ def test_the_size_is_that_of_the_encoded_weight(width: int) -> None:
         encode_int4(source, name="w", offset="minimum"),
         encode_int4(source, name="w", group=64),
         encode_codebook(source, name="w", table=TABLES["linear"]),
+        encode(half_zero(9, width), SparseScheme(0.5, 32), name="w"),
     ):
         assert scheme_of(encoded).nbytes(source.shape) == encoded.nbytes
 
@@ -83,6 +87,10 @@ def test_the_size_is_that_of_the_encoded_weight(width: int) -> None:
         ({"encoding": "codebook", "group": 32, "table": [1, 2, 3]}, "table"),
         ({"encoding": "codebook", "group": 32, "table": [*range(15), "x"]}, "table"),
         ({"encoding": "codebook", "group": None, "table": list(range(16))}, "group"),
+        ({"encoding": "sparse", "group": 32}, "share"),
+        ({"encoding": "sparse", "group": 32, "share": 1.0}, "share"),
+        ({"encoding": "sparse", "group": 32, "share": "0.5"}, "share"),
+        ({"encoding": "sparse", "group": None, "share": 0.5}, "group"),
     ],
 )
 def test_wrong_fields_are_named(value: dict[str, object], field: str) -> None:
@@ -92,6 +100,12 @@ def test_wrong_fields_are_named(value: dict[str, object], field: str) -> None:
 
 def source(rows: int, width: int) -> Dense:
     return Dense(np.random.default_rng(rows * width).standard_normal((rows, width)).astype(np.float32), "float32")
+
+
+def half_zero(rows: int, width: int) -> Dense:
+    values = source(rows, width).values.copy()
+    values[:, ::2] = 0
+    return Dense(values, "float32")
 
 
 def encoded_weights() -> list[Encoded]:
@@ -109,6 +123,8 @@ def encoded_weights() -> list[Encoded]:
         encode_int4(values, name=NAME, group=32, offset="minimum", activation=grouped),
         encode_codebook(values, name=NAME, table=TABLES["normal_float"], activation=grouped),
         encode_codebook(source(5, 7), name=NAME, table=TABLES["power_of_two"], group=64),
+        encode(half_zero(21, 160), SparseScheme(0.5, 32, 32), name=NAME),
+        encode(half_zero(5, 7), SparseScheme(0.4, 64), name=NAME),
     ]
 
 
@@ -143,7 +159,7 @@ def test_what_only_a_source_has_is_refused_by_its_kind() -> None:
 
 @pytest.mark.parametrize("scheme", SCHEMES, ids=str)
 def test_rounding_gives_the_scheme_that_was_asked_for(scheme: Scheme) -> None:
-    weight = source(5, 70)
+    weight = half_zero(5, 70)
     if scheme.name == "dense":
         with pytest.raises(TypeError, match="w: nothing is rounded to dense"):
             encode(weight, scheme, name="w")

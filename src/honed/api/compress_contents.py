@@ -16,7 +16,7 @@ from honed.checkpoints.artifact.manifest import FileRecord, Provenance
 from honed.checkpoints.artifact.tokenizer_files import tokenizer_files
 from honed.checkpoints.artifact.writer import Contents, DenseForm
 from honed.checkpoints.base import Checkpoint
-from honed.checkpoints.compressed_tensors.declare import has_minimums
+from honed.checkpoints.compressed_tensors.declare import has_minimums, ours_alone
 from honed.checkpoints.content_hash import file_sha256
 from honed.checkpoints.finite_weights import check_finite
 from honed.compress.base import ModelState
@@ -206,7 +206,7 @@ def contents_of(
 def _head_is_in_the_way(layers: Sequence[Scheme]) -> bool:
     """Whether other tools read the layers but not an encoded head: where there are zero points transformers takes one
     scheme for all that it decodes."""
-    readable = not any(isinstance(scheme, CodebookScheme) or has_minimums(scheme) for scheme in layers)
+    readable = not any(ours_alone(scheme) or has_minimums(scheme) for scheme in layers)
     return readable and any(isinstance(scheme, Int4Scheme) and scheme.offset == "zero_point" for scheme in layers)
 
 
@@ -219,9 +219,9 @@ def _check_portable(layers: Sequence[Scheme], *, own_names: bool, factored: bool
         raise ParameterError(
             "portable", True, "other tools hold the weights of this family in other tensors than honed; leave it out"
         )
-    count = sum(isinstance(scheme, CodebookScheme) for scheme in layers)
-    if count:
-        problem = f"no other tool reads codebooks, which the recipe gives {count} layers; leave it out"
+    if alone := [scheme for scheme in layers if ours_alone(scheme)]:
+        kind = "codebooks" if isinstance(alone[0], CodebookScheme) else "weights without their zeros"
+        problem = f"no other tool reads {kind}, which the recipe gives {len(alone)} layers; leave it out"
         raise ParameterError("portable", True, f"{problem}, or take int4-zero-point")
 
 

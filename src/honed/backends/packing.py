@@ -21,6 +21,7 @@ from honed.encodings.dense import Dense, float32_to_bfloat16
 from honed.encodings.gguf_blocks import GgufBlocks
 from honed.encodings.gguf_integers import SuperBlocks, as_run
 from honed.encodings.mxfp4 import Mxfp4
+from honed.encodings.sparse import Sparse
 from honed.errors import PlanError, UnsupportedError
 from honed.native import extension
 from honed.plan import lowered as low
@@ -136,6 +137,9 @@ def _in_pieces(form: Format, weight: Encoded) -> Iterator[tuple[int, Encoded | S
     elif isinstance(weight, Mxfp4):
         for rows in _chunks(weight, CHUNK_VALUES):
             yield rows.start, weight.part(rows).as_run()
+    elif isinstance(weight, Sparse):
+        for rows in _chunks(weight, CHUNK_VALUES):
+            yield rows.start, weight.as_run(rows)
     else:
         yield 0, weight
 

@@ -8,6 +8,8 @@ nf4 rounds to the quantiles of a normal distribution instead of a grid, for sour
 int4-gptq makes up for each error of rounding with the inputs that are left, on text that the model writes itself.
 mixed-4.5bit has 4.5 bits a weight on average, the head among them: layers that bear it get larger groups for it.
 prune-25 and layers-20 give dense models that are smaller, for fine-tuning or for a pass that encodes behind them.
+sparse-2-4 leaves two of four weights of each layer, made up for on text that the model writes itself, rounded to int8
+and stored without their zeros: 5.5 bits a weight, and far from as good as int4 (docs/measurements/sparsity.md).
 int4-zero-point has integer zero points whatever the source, for engines that read nothing else and have a dense head.
 svd-20 is int8 of layers a fifth of whose parameters went away by factorization; it is to be healed, and no default.
 """
@@ -59,6 +61,19 @@ RECIPES: dict[str, dict[str, Any]] = {
     "mixed-4.5bit": {"passes": [_SMOOTH_HEAD, _MIXED, {"pass": "gptq", **_grouped(32, **_CODES)}]},
     "nf4": {"passes": [_SMOOTH_HEAD, _four_bits(codebook="normal_float")]},
     "prune-25": {"passes": [{"pass": "prune_neurons", "share": 0.25}]},
+    "sparse-2-4": {
+        "passes": [
+            {"pass": "sparse_gpt", "pattern": "2:4"},
+            _SMOOTH_LAYERS,
+            _SMOOTH_HEAD,
+            {
+                "pass": "round_to_nearest",
+                "weights": {"bits": 8, "group": 32, "sparse": 0.5},
+                "activations": {"group": 32},
+                "overrides": [{"modules": "lm_head", "setting": _GROUPED_INT8}],
+            },
+        ]
+    },
     "svd-20": {
         "passes": [
             {"pass": "svd", "share": 0.2},
@@ -78,6 +93,7 @@ DESCRIPTIONS: dict[str, str] = {
     "mixed-4.5bit": "8, 4 and coarser 4 bits by layer, 4.5 on average, each chosen by what it costs the model",
     "nf4": "4-bit weights that point to the quantiles of a normal distribution",
     "prune-25": "a quarter of the MLP's neurons taken out, dense; the others make up for them",
+    "sparse-2-4": "two of four weights of each layer left out, the others at 8 bits; saves memory, not time",
     "svd-20": "layers as products of two factors, a fifth of their parameters gone, at 8 bits; to be healed",
 }
 """What each recipe does, in one line."""

@@ -13,11 +13,11 @@ from honed.encodings.base import Encoded
 from honed.encodings.codebook import TABLES
 from honed.encodings.gguf_blocks import GgufBlocks
 from honed.encodings.int4 import Offset
-from honed.encodings.scheme import CodebookScheme, Group, Int4Scheme, Int8Scheme
+from honed.encodings.scheme import CodebookScheme, Group, Int4Scheme, Int8Scheme, SparseScheme
 from honed.encodings.weight_only import WeightOnly
 from honed.models.base import Model
 
-LayerScheme = Int8Scheme | Int4Scheme | CodebookScheme
+LayerScheme = Int8Scheme | Int4Scheme | CodebookScheme | SparseScheme
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,8 @@ def fitting_scheme(setting: Setting, width: int, offset: Offset) -> LayerScheme:
         return Int8Scheme(None, None)
     if activation is not None:
         activation = _dividing(activation, width) if group is None else group
+    if weights.sparse is not None and group is not None:
+        return SparseScheme(weights.sparse, group, activation)
     if weights.bits == 8:
         return Int8Scheme(group, activation)
     assert group is not None  # 4 bits always have a group: WeightSettings

@@ -25,7 +25,8 @@ class WeightSettings(Settings):
 
     offset `source` takes minimums where the source file has them, the symmetric form where it is 4-bit and symmetric,
     and zero points anywhere else: weights that lie on a 4-bit grid already are not rounded a second time. codebook
-    names sixteen values that 4-bit codes point to, instead of a grid with an offset.
+    names sixteen values that 4-bit codes point to, instead of a grid with an offset. sparse: that share of 8-bit codes
+    is zero and not stored, as a pass before has pruned as much. It makes files smaller and nothing faster.
     """
 
     bits: Literal[8, 4]
@@ -33,6 +34,7 @@ class WeightSettings(Settings):
     offset: Offset | Literal["source"] = "symmetric"
     codebook: TableName | None = None
     search: bool = False
+    sparse: Annotated[float, Field(gt=0, lt=1)] | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> WeightSettings:
@@ -42,6 +44,8 @@ class WeightSettings(Settings):
             raise ValueError(f"8-bit weights are symmetric; remove offset: {self.offset}")
         if self.codebook is not None and (self.bits == 8 or self.offset != "symmetric"):
             raise ValueError("a codebook is for 4 bits, and takes no offset")
+        if self.sparse is not None and (self.bits == 4 or self.group is None):
+            raise ValueError("sparse is for 8 bits in groups")
         if self.bits == 8 and self.search:
             raise ValueError("search is for 4 bits only; at 8 bits it gains nothing")
         return self

@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 Columns = NDArray[np.float32]
 """A factor for each input feature."""
 
-Statistic = Literal["cosine", "gram", "mean_square", "windows"]
+Statistic = Literal["cosine", "gradient", "gram", "mean_square", "windows"]
 """gram, mean_square: of the inputs of each linear layer, a value for each pair of features, or for each feature.
-cosine: between what enters and what leaves one or two blocks, one value each. windows: the text itself, as token ids.
-"""
+cosine: between what enters and what leaves one or two blocks, one value each. gradient: of each weight, which is told
+apart from those (`Observed.gradients`). windows: the text itself, as token ids."""
+GradientMean = Literal["rms", "plain"]
+"""Over windows of text: the root of the mean of the squares of gradients, or the mean of gradients."""
 
 
 Order = Literal["any", "blocks"]
@@ -68,18 +70,27 @@ class InputStatistics:
 
 Inputs = Callable[[], InputStatistics]
 """What enters linear layers: measured at the first call, kept from then on."""
+Gradients = Callable[[frozenset[str], GradientMean], Mapping[str, NDArray[np.float32]]]
+"""Of the weights of linear layers by name, [out, in]: what the loss on calibration windows changes by with each."""
+
+
+def no_gradients(names: frozenset[str], mean: GradientMean) -> Mapping[str, NDArray[np.float32]]:
+    """Where a pass has not said that it needs them, or goes block by block. RuntimeError."""
+    raise RuntimeError("gradients are for passes that need them, and take the model as a whole")
 
 
 @dataclass(frozen=True)
 class Observed:
     """What a pass is told. `linears`: the weights of the linear layers that it is about. A tied head is there, and its
-    inputs are, under the name of its table. `directory`: gives a directory for a state of the pass's own, which an
-    interrupted run left there and the one that goes on with it finds; None where no run can go on. `windows`: the
-    calibration text, of one length each, for passes that ask for it and do not go block by block; none of them while a
-    run is only planned.
+    inputs and its gradient are, under the name of its table.
+
+    directory: gives a directory for a state of the pass's own, which an interrupted run left there and the one that
+    goes on with it finds; None where no run can go on. windows: the calibration text, of one length each, for passes
+    that ask for it and do not go block by block; none of them while a run is only planned.
     """
 
     linears: frozenset[str]
     inputs: Inputs
     directory: Callable[[], Path] | None = None
     windows: Sequence[Sequence[int]] = ()
+    gradients: Gradients = no_gradients

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
 
 from honed.compress.base import ModelState, Pass
 from honed.compress.by_block import apply_by_block
 from honed.compress.layer_settings import EncodingSettings
 from honed.compress.linears import all_linears
-from honed.compress.needs import Inputs, InputStatistics, Observed, Statistic
+from honed.compress.needs import GradientMean, Gradients, Inputs, InputStatistics, Observed, Statistic, no_gradients
 from honed.compress.observe import Tokens, observe, slow_blocks
 from honed.compress.progress_store import MadeProgress, ProgressStore
 from honed.compress.recipe import Recipe
@@ -69,8 +72,8 @@ def run_recipe(
             given = replace(given, notes=(*given.notes, *(note for note in slow if note not in given.notes)))
         kept = None if store is None else store.of_pass(number)
         if step.needs.order == "blocks":
-            step = _as_assigned(step, given)
-            states.append(apply_by_block(step, given, calibration, threads=threads, store=kept, progress=progress))
+            told = _as_assigned(step, given)
+            states.append(apply_by_block(told, given, calibration, threads=threads, store=kept, progress=progress))
             continue
         # One walk serves this pass and all behind it whose inputs follow from each other's.
         at_once = [later.needs.statistics for later in passes[number:] if later.needs.order == "any"]
@@ -80,6 +83,7 @@ def run_recipe(
             inputs,
             directory=None if kept is None else kept.directory,
             windows=calibration if "windows" in step.needs.statistics and not planning else (),
+            gradients=_gradients(given, calibration, threads) if "gradient" in step.needs.statistics else no_gradients,
         )
         states.append(_as_assigned(step, given).apply(given, observed, threads=threads))
     return Compressed(tuple(states), tuple(step.settings.kind for step in passes))
@@ -97,5 +101,14 @@ def _measured(state: ModelState, calibration: Tokens, statistics: Set[Statistic]
     @cache
     def measure() -> InputStatistics:
         return observe(state.model, state.weights, calibration, statistics, threads=threads)
+
+    return measure
+
+
+def _gradients(state: ModelState, calibration: Tokens, threads: int) -> Gradients:
+    def measure(names: frozenset[str], mean: GradientMean) -> Mapping[str, NDArray[np.float32]]:
+        from honed.compress.gradients import weight_gradients  # torch, which a compression may do without
+
+        return weight_gradients(state.model, state.weights, calibration, names, mean, threads=threads)
 
     return measure

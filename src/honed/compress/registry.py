@@ -11,6 +11,8 @@ from typing import Any, get_args
 from honed.compress.base import Pass
 from honed.compress.passes.awq import Awq, AwqSettings
 from honed.compress.passes.gptq import Gptq, GptqSettings
+from honed.compress.passes.l1 import L1, L1Settings
+from honed.compress.passes.magnitude import Magnitude, MagnitudeSettings
 from honed.compress.passes.mixed import Mixed, MixedSettings
 from honed.compress.passes.prune_heads import PruneHeads, PruneHeadsSettings
 from honed.compress.passes.prune_layers import PruneLayers, PruneLayersSettings
@@ -18,12 +20,17 @@ from honed.compress.passes.prune_neurons import PruneNeurons, PruneNeuronsSettin
 from honed.compress.passes.rotate import Rotate, RotateSettings
 from honed.compress.passes.round_to_nearest import RoundToNearest, RoundToNearestSettings
 from honed.compress.passes.smooth import Smooth, SmoothSettings
+from honed.compress.passes.sparse_gpt import SparseGpt, SparseGptSettings
 from honed.compress.passes.svd import Svd, SvdSettings
+from honed.compress.passes.taylor import Taylor, TaylorSettings
+from honed.compress.passes.wanda import Wanda, WandaSettings
 from honed.compress.settings import PassSettings
 
 PASSES: Mapping[type[PassSettings], Callable[[Any], Pass]] = {
     AwqSettings: Awq,
     GptqSettings: Gptq,
+    L1Settings: L1,
+    MagnitudeSettings: Magnitude,
     MixedSettings: Mixed,
     PruneHeadsSettings: PruneHeads,
     PruneLayersSettings: PruneLayers,
@@ -31,7 +38,10 @@ PASSES: Mapping[type[PassSettings], Callable[[Any], Pass]] = {
     RotateSettings: Rotate,
     RoundToNearestSettings: RoundToNearest,
     SmoothSettings: Smooth,
+    SparseGptSettings: SparseGpt,
     SvdSettings: Svd,
+    TaylorSettings: Taylor,
+    WandaSettings: Wanda,
 }
 
 

@@ -18,6 +18,7 @@ from honed.encodings.int4 import Int4, Int4Scheme
 from honed.encodings.int4_encoder import encode_int4
 from honed.encodings.int8 import Int8, Int8Scheme
 from honed.encodings.int8_encoder import encode_int8
+from honed.encodings.sparse import Sparse, SparseScheme, leave_out
 from honed.encodings.weight_only import WeightOnly
 
 
@@ -33,8 +34,8 @@ def encode(
     """The weight in an encoding of integers; `search` for the scale of least error, where there is a choice. An error
     counts by the `importance` of its input. Codes of a source that the scheme can hold are kept as they are.
 
-    Errors name the weight: UnsupportedError for NaN, infinity, magnitudes beyond the scales, and for what is no matrix.
-    TypeError for a scheme that nothing is rounded into (dense).
+    Errors name the weight: UnsupportedError for NaN, infinity, magnitudes beyond the scales, for what is no matrix, and
+    for too few zeros where they are left out. TypeError for a scheme that nothing is rounded into (dense).
     """
     if scheme.name not in _ENCODERS:
         raise TypeError(f"{name}: nothing is rounded to {scheme}")
@@ -87,4 +88,17 @@ def _codebook(
     )
 
 
-_ENCODERS: Mapping[str, _Encoder] = {Int8Scheme.name: _int8, Int4Scheme.name: _int4, CodebookScheme.name: _codebook}
+def _sparse(
+    weight: Encoded, scheme: SparseScheme, *, name: str, search: bool, importance: Importance | None, threads: int
+) -> Sparse:
+    activation = ActivationScales(scheme.activation_group)
+    dense = encode_int8(weight, name=name, group=scheme.group, activation=activation, threads=threads)
+    return leave_out(dense, scheme.share, name=name)
+
+
+_ENCODERS: Mapping[str, _Encoder] = {
+    Int8Scheme.name: _int8,
+    Int4Scheme.name: _int4,
+    CodebookScheme.name: _codebook,
+    SparseScheme.name: _sparse,
+}

@@ -15,6 +15,7 @@ from honed.encodings.descriptor import Scheme, Storable
 from honed.encodings.groups import Group
 from honed.encodings.int4 import Int4Scheme
 from honed.encodings.int8 import Int8Scheme
+from honed.encodings.sparse import SparseScheme
 from honed.errors import ParameterError
 
 __all__ = [
@@ -25,13 +26,14 @@ __all__ = [
     "Int4Scheme",
     "Int8Scheme",
     "Scheme",
+    "SparseScheme",
     "from_json",
     "scheme_of",
     "storable",
     "to_json",
 ]
 
-_ALL: tuple[type[Scheme], ...] = (DenseScheme, Int8Scheme, Int4Scheme, CodebookScheme)
+_ALL: tuple[type[Scheme], ...] = (DenseScheme, Int8Scheme, Int4Scheme, CodebookScheme, SparseScheme)
 SCHEMES: Mapping[str, type[Scheme]] = {scheme.name: scheme for scheme in _ALL}
 """By the name of the encoding."""
 

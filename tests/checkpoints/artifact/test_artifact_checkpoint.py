@@ -305,13 +305,14 @@ def test_a_file_that_a_stranger_linked_to_ours_is_refused(artifact: Path, tmp_pa
 
 
 SCHEMES = st.fixed_dictionaries(
-    {"encoding": st.sampled_from(["dense", "int8", "int4", "codebook"])},
+    {"encoding": st.sampled_from(["dense", "int8", "int4", "codebook", "sparse"])},
     optional={
         "dtype": st.sampled_from(["float32", "bfloat16", "float16"]),
         "group": st.sampled_from([None, 32, 64, 128]),
         "activation_group": st.sampled_from([None, 32, 64, 128]),
         "tied_table": st.booleans(),
         "offset": st.sampled_from(["symmetric", "zero_point", "minimum"]),
+        "share": st.sampled_from([0.25, 0.5, 1.0]),
         "table": st.just(list(range(-8, 8))),
         "shape": st.lists(st.integers(1, 200), min_size=1, max_size=3),
     },

@@ -5,9 +5,17 @@ from __future__ import annotations
 import pytest
 from compressed_tensors.quantization import QuantizationConfig
 
-from honed.checkpoints.compressed_tensors.declare import declared, quantization_config
+from honed.checkpoints.compressed_tensors.declare import declared, ours_alone, quantization_config
 from honed.encodings.codebook import TABLES
-from honed.encodings.scheme import SCHEMES, CodebookScheme, DenseScheme, Int4Scheme, Int8Scheme, Scheme
+from honed.encodings.scheme import (
+    SCHEMES,
+    CodebookScheme,
+    DenseScheme,
+    Int4Scheme,
+    Int8Scheme,
+    Scheme,
+    SparseScheme,
+)
 
 
 def test_the_config_is_one_that_the_library_accepts() -> None:
@@ -42,8 +50,9 @@ def test_activations_do_not_split_a_group_of_equal_weights() -> None:
         (Int8Scheme(None), "table.weight", "honed alone"),
         (Int4Scheme(32, "minimum"), None, "honed alone.*portable for other tools"),
         (CodebookScheme(32, TABLES["normal_float"]), None, "codebook"),
+        (SparseScheme(0.5, 32, 32), None, "sparse"),
     ],
-    ids=["table", "w8a8 table", "minimums", "codebook"],
+    ids=["table", "w8a8 table", "minimums", "codebook", "sparse"],
 )
 def test_what_others_cannot_read_they_refuse(scheme: Scheme, tied_table: str | None, shown: str) -> None:
     schemes = {"a.weight": Int8Scheme(32), "b.weight": Int8Scheme(32), "table.weight": scheme}
@@ -60,7 +69,9 @@ def test_dense_weights_that_others_do_not_look_for_are_refused() -> None:
 
 
 def test_every_encoding_is_declared_but_dense() -> None:
-    schemes: list[Scheme] = [Int8Scheme(None), Int4Scheme(32, "minimum"), CodebookScheme(32, TABLES["linear"])]
+    ours: list[Scheme] = [CodebookScheme(32, TABLES["linear"]), SparseScheme(0.5, 32)]
+    schemes: list[Scheme] = [Int8Scheme(None), Int4Scheme(32, "minimum"), *ours]
+    assert [scheme for scheme in schemes if ours_alone(scheme)] == ours
     assert {scheme.name for scheme in schemes} == set(SCHEMES) - {"dense"}
     assert None not in map(declared, schemes)
     assert declared(DenseScheme("bfloat16")) is None

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from honed.encodings.scheme import CodebookScheme, Int4Scheme, Int8Scheme, Scheme
+from honed.encodings.scheme import CodebookScheme, Int4Scheme, Int8Scheme, Scheme, SparseScheme
 from honed.records import dataclass
 
 CODEBOOK_FORMAT = "honed-codebook"
+SPARSE_FORMAT = "honed-sparse"
 OURS_ALONE = "honed alone; compress --portable for other tools"
 """As the type of a weight. Short: the message of a tool that refuses it shows some fifty characters."""
 
@@ -115,10 +116,21 @@ def _codebook(scheme: CodebookScheme) -> Declared:
     return Declared(4, None, layout=CODEBOOK_FORMAT, type_name="codebook", card=card)
 
 
+def _sparse(scheme: SparseScheme) -> Declared:
+    card = (
+        "- no other tool: compressed-tensors has no place for integers in groups without their zeros, and config.json",
+        "  declares a type that others refuse. In model.safetensors `weight_bitmask` holds a bit for each weight, the",
+        "  first in the lowest bit, `weight_values` the int8 codes of those that are set, and `weight_scale` the scale",
+        "  of each group.",
+    )
+    return Declared(8, None, layout=SPARSE_FORMAT, type_name="sparse", card=card)
+
+
 _DECLARED: Mapping[str, Callable[[Any], Declared]] = {
     Int8Scheme.name: _int8,
     Int4Scheme.name: _int4,
     CodebookScheme.name: _codebook,
+    SparseScheme.name: _sparse,
 }
 """By the name of the encoding; dense weights are not declared."""
 
@@ -133,6 +145,12 @@ def foreign_scheme(scheme: Scheme) -> Scheme:
     """The scheme that other tools are told of: with zero points where there are minimums."""
     found = declared(scheme)
     return scheme if found is None or found.told is None else found.told
+
+
+def ours_alone(scheme: Scheme) -> bool:
+    """Whether other tools cannot be told of any part of it: indices of a codebook, weights without their zeros."""
+    found = declared(scheme)
+    return found is not None and found.told is None
 
 
 def unsaid(scheme: Scheme) -> tuple[str, ...]:

@@ -45,6 +45,9 @@ class GptqSettings(EncodingSettings):
     def _groups_in_order(self) -> GptqSettings:
         if self.groups == "moved" and self.order == "activation":
             raise ValueError("groups: moved needs order: stored, as a group is reached at once only there")
+        overridden = (override.setting for override in self.overrides if override.setting != "dense")
+        if any(setting.weights.sparse is not None for setting in (self, *overridden)):
+            raise ValueError("weights.sparse needs round_to_nearest: errors that move make weights of zeros")
         return self
 
 
