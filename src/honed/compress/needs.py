@@ -5,12 +5,16 @@ Not here: how it is found, which is `observe.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from honed.encodings.base import Encoded
+from honed.models.base import Model
 
 Columns = NDArray[np.float32]
 """A factor for each input feature."""
@@ -27,10 +31,12 @@ are changed already; no more than one is observed at a time."""
 
 @dataclass(frozen=True)
 class Needs:
-    """statistics: what is to be known of what enters linear layers. Without any, no calibration text is needed."""
+    """statistics: what is to be known of what enters linear layers. teacher: whether the pass learns from the model as
+    it was before all passes. Without either, no calibration text is needed."""
 
     statistics: frozenset[Statistic] = frozenset()
     order: Order = "any"
+    teacher: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,26 @@ Inputs = Callable[[], InputStatistics]
 """What enters linear layers: measured at the first call, kept from then on."""
 
 
+class Source(Protocol):
+    """A model with its weights, as a `ModelState` is one."""
+
+    @property
+    def model(self) -> Model: ...
+
+    @property
+    def weights(self) -> Mapping[str, Encoded]: ...
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """For a pass that learns: the model before all passes, the windows of tokens, all of one length, and the folder for
+    what it keeps of its work, if there is one."""
+
+    teacher: Source
+    windows: Sequence[Sequence[int]]
+    folder: Path | None = None
+
+
 @dataclass(frozen=True)
 class Observed:
     """What a pass is told. `linears`: the weights of the linear layers that it is about. A tied head is there, and its
@@ -70,3 +96,4 @@ class Observed:
 
     linears: frozenset[str]
     inputs: Inputs
+    lesson: Lesson | None = None

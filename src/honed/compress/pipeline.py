@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Set
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 
 from honed.compress.base import ModelState
 from honed.compress.by_block import apply_by_block
 from honed.compress.linears import all_linears
-from honed.compress.needs import Inputs, InputStatistics, Observed, Statistic
+from honed.compress.needs import Inputs, InputStatistics, Lesson, Observed, Statistic
 from honed.compress.observe import Tokens, observe, slow_blocks
 from honed.compress.recipe import Recipe
 from honed.compress.registry import make_pass
@@ -33,8 +34,10 @@ class Compressed:
         return next(state for state in reversed(self.states) if name not in state.schemes).weights[name]
 
 
-def run_recipe(state: ModelState, recipe: Recipe, *, threads: int, calibration: Tokens = ()) -> Compressed:
-    """Chains the passes of a recipe. Nothing is computed yet.
+def run_recipe(
+    state: ModelState, recipe: Recipe, *, threads: int, calibration: Tokens = (), folder: Path | None = None
+) -> Compressed:
+    """Chains the passes of a recipe. Nothing is computed yet. `folder`: where passes that train keep what they do.
 
     ParameterError where a pass needs data and there is no `calibration`, and whatever the passes refuse.
     """
@@ -44,7 +47,7 @@ def run_recipe(state: ModelState, recipe: Recipe, *, threads: int, calibration: 
     statistics: frozenset[Statistic] = frozenset().union(*at_once)
     states = [state]
     for step in passes:
-        if step.needs.statistics and not calibration:
+        if (step.needs.statistics or step.needs.teacher) and not calibration:
             problem = f"the pass {step.settings.kind} needs tokens to calibrate on"
             raise ParameterError("calibration", None, problem)
         given = states[-1]
@@ -55,7 +58,8 @@ def run_recipe(state: ModelState, recipe: Recipe, *, threads: int, calibration: 
             states.append(apply_by_block(step, given, calibration, threads=threads))
             continue
         inputs = given.inputs or _measured(given, calibration, statistics, threads)
-        states.append(step.apply(given, Observed(all_linears(given.model), inputs), threads=threads))
+        lesson = Lesson(states[0], calibration, folder) if step.needs.teacher else None
+        states.append(step.apply(given, Observed(all_linears(given.model), inputs, lesson), threads=threads))
     return Compressed(tuple(states))
 
 
