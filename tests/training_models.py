@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from honed.compress.base import ModelState
@@ -15,7 +16,7 @@ from honed.compress.weights import SourceWeights
 from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense
 from honed.models.registry import read_model
-from tiny_models import golden
+from tiny_models import SIZES, golden
 
 
 def tiny_state(family: str = "smollm2", *, head_apart: bool = False) -> ModelState:
@@ -23,6 +24,21 @@ def tiny_state(family: str = "smollm2", *, head_apart: bool = False) -> ModelSta
     checkpoint = golden(family).checkpoint
     model = read_model(checkpoint.config, checkpoint.path)
     return ModelState(checkpoint.config, model, SourceWeights(model, checkpoint.weight, head_apart=head_apart))
+
+
+def wide_state(*, head_apart: bool = False) -> ModelState:
+    """A Llama whose widths are whole groups, with a tied head."""
+    sizes = {"hidden_size": 64, "intermediate_size": 160, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = {**SIZES, **sizes, "model_type": "llama", "tie_word_embeddings": True}
+    model = read_model(config, "tests")
+    random = np.random.default_rng(8)
+    made = {name: Dense(_values(random, weight.shape), "float32") for name, weight in model.weights().items()}
+    return ModelState(config, model, SourceWeights(model, made.__getitem__, head_apart=head_apart))
+
+
+def _values(random: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    values = random.standard_normal(shape).astype(np.float32)
+    return 1 + 0.2 * values if len(shape) == 1 else values * np.float32(1.5 / shape[1] ** 0.5)
 
 
 def disturbed(state: ModelState, amount: float, seed: int = 0) -> ModelState:

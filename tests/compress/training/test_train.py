@@ -113,9 +113,12 @@ def test_a_training_that_was_ended_goes_on_to_the_same_bits(
             train(STUDENT, TEACHER, WINDOWS, asked, folder=tmp_path / "ended")
     done: list[int] = []
     plainly = trainer.Trainer._one_step
-    monkeypatch.setattr(
-        trainer.Trainer, "_one_step", lambda self, progress: (done.append(1), plainly(self, progress))[1]
-    )
+
+    def counted(self: trainer.Trainer, progress: float) -> dict[str, float]:
+        done.append(1)
+        return plainly(self, progress)
+
+    monkeypatch.setattr(trainer.Trainer, "_one_step", counted)
     found = train(STUDENT, TEACHER, WINDOWS, asked, folder=tmp_path / "ended")
     assert len(done) == 12 - steps // 3 * 3
     assert_same(found, expected)

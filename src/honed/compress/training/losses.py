@@ -19,8 +19,8 @@ NO_TOKEN = -1
 """In place of a token that is to be predicted, where a window ends."""
 CHUNK_BYTES = 192 << 20
 """Of logits that are held at a time."""
-_TOGETHER = 32
-"""Rows whose softmax stays in the cache."""
+_TOGETHER = 8
+"""Rows whose softmax stays in the cache of a core."""
 
 
 @dataclass
@@ -120,33 +120,50 @@ def compare(
             rows = slice(first, first + _TOGETHER)
             grown = None
             if aims is not None and (counts is None or settings.distance):
-                found = _log_softmax(logits[rows], temperature)
-                wanted = _log_softmax(aims[rows], temperature)
-                share = wanted.exp()
-                total.distance += float(wanted.sub_(found).mul_(share).sum())
+                own, wanted = (_Softmax(x[rows], temperature) for x in (logits, aims))
+                total.distance += wanted.distance(own)
                 if counts is not None:
                     # The square of the temperature keeps the gradient as large as at 1.
-                    grown = found.exp_().sub_(share).mul_(settings.distance * counts.distance * temperature)
+                    factor = settings.distance * counts.distance * temperature
+                    grown = own.shares(factor).sub_(wanted.shares(factor))
             if counts is None or settings.tokens:
-                own = targets[rows]
-                known = own != NO_TOKEN
-                log = _log_softmax(logits[rows], 1.0)
-                places = own.clamp(min=0)[:, None]
-                total.likelihood -= float(log.gather(1, places)[:, 0][known].sum())
+                following = targets[rows]
+                known = following != NO_TOKEN
+                softmax, places = _Softmax(logits[rows], 1.0), following.clamp(min=0)[:, None]
+                total.likelihood -= float(softmax.logarithms(places)[known].sum())
                 if counts is not None:
-                    of_tokens = log.exp_().scatter_add_(1, places, log.new_full(places.shape, -1.0))
-                    of_tokens.mul_(known[:, None] * (settings.tokens * counts.token))
+                    factor = settings.tokens * counts.token
+                    of_tokens = softmax.shares(factor)
+                    of_tokens.scatter_add_(1, places, of_tokens.new_full(places.shape, -factor)).mul_(known[:, None])
                     grown = of_tokens if grown is None else grown.add_(of_tokens)
             if counts is not None:
                 gradient[rows] = 0.0 if grown is None else grown
     return total, gradient
 
 
-def _log_softmax(logits: Tensor, temperature: float) -> Tensor:
-    logits = logits.to(torch.float32, copy=True)
-    if temperature != 1.0:
-        logits.div_(temperature)
-    return logits.sub_(logits.logsumexp(-1, keepdim=True))
+class _Softmax:
+    """Of a few rows of logits, in float32."""
+
+    def __init__(self, logits: Tensor, temperature: float) -> None:
+        self._logits = logits.to(torch.float32, copy=True)
+        if temperature != 1.0:
+            self._logits.div_(temperature)
+        self._logits.sub_(self._logits.amax(-1, keepdim=True))
+        self._powers = self._logits.exp()
+        self._sums = self._powers.sum(-1, keepdim=True)
+
+    def distance(self, other: _Softmax) -> float:
+        """The sum of KL(this || other) over rows. Takes the logits away."""
+        mean = torch.linalg.vecdot(self._powers, self._logits.sub_(other._logits))[:, None] / self._sums
+        return float((mean - self._sums.log() + other._sums.log()).sum())
+
+    def logarithms(self, places: Tensor) -> Tensor:
+        """Of the shares at `places` [rows, 1]: [rows]."""
+        return (self._logits.gather(1, places) - self._sums.log())[:, 0]
+
+    def shares(self, factor: float) -> Tensor:
+        """Times a factor. Takes the powers away."""
+        return self._powers.mul_(factor / self._sums)
 
 
 def _chunks(targets: Tensor, student: Headed) -> Iterator[slice]:

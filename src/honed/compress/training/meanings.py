@@ -64,13 +64,17 @@ def window_step(
 TRAINED: Meanings[WindowStep, Tensor] = Meanings("compress/training/meanings.py")
 """The functions by op, over rows of all windows one after the other: `TRAINED.of` registers one."""
 
-TRAINED.of(Embedding)(reference.embedding)
 TRAINED.of(Gated)(reference.gated)
 TRAINED.of(Activate)(reference.activate)
 TRAINED.of(Add)(reference.add)
 TRAINED.of(Scale)(reference.scale)
 TRAINED.of(Combine)(reference.combine)
 TRAINED.of(Dispatch)(reference.dispatch)
+
+
+@TRAINED.of(Embedding)
+def _embedding(op: Embedding, step: WindowStep) -> Tensor:
+    return reference.embedding(op, step).float()
 
 
 @TRAINED.of(Linear)

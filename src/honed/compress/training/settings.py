@@ -55,7 +55,7 @@ class MapLoss(Settings):
 class FullTraining(Settings):
     """`full.py`. The weights themselves, those whose name matches the shell pattern `weights`."""
 
-    kind: Annotated[Literal["full"], Field(alias="method")] = "full"
+    method: Literal["full"] = "full"
     weights: Annotated[str, Field(min_length=1)] = "*"
 
 
@@ -63,7 +63,7 @@ class LowRankTraining(Settings):
     """`low_rank.py`. LoRA (Hu et al. 2022): to each matrix of a linear layer that matches is added alpha / rank times a
     product of two factors, which are trained and in the end added for good."""
 
-    kind: Annotated[Literal["lora"], Field(alias="method")]
+    method: Literal["lora"]
     weights: Annotated[str, Field(min_length=1)] = "*"
     rank: Annotated[int, Field(ge=1, le=1024)] = 16
     alpha: Positive = 16.0
@@ -74,7 +74,7 @@ class AdaptiveRankTraining(Settings):
     least are given up until `rank` a matrix are left on average. They start as `initial_rank`, are given up between the
     shares `from_progress` and `to_progress` of the training, and P and Q are held orthogonal by `orthogonality`."""
 
-    kind: Annotated[Literal["adalora"], Field(alias="method")]
+    method: Literal["adalora"]
     weights: Annotated[str, Field(min_length=1)] = "*"
     rank: Annotated[int, Field(ge=1, le=1024)] = 8
     initial_rank: Annotated[int, Field(ge=1, le=1024)] = 12
@@ -92,7 +92,7 @@ class AdaptiveRankTraining(Settings):
         return self
 
 
-Method = Annotated[FullTraining | LowRankTraining | AdaptiveRankTraining, Field(discriminator="kind")]
+Method = Annotated[FullTraining | LowRankTraining | AdaptiveRankTraining, Field(discriminator="method")]
 
 
 class QuantizedTraining(Setting):

@@ -27,6 +27,8 @@ from honed.compress.training.trainer import Teacher, Trainer
 from honed.compress.training.windows import Windows
 from honed.errors import ParameterError
 from honed.models.base import Model
+from honed.models.recorded import main_graph
+from honed.ops.table import Embedding
 
 Floats = NDArray[np.float32]
 
@@ -66,8 +68,9 @@ def train(
         )
         started, aimed = read_weights(student, device), read_weights(teacher, device)
         fingerprint = _fingerprint((student.model, started), (teacher.model, aimed), taken, settings, threads)
-        # Products alone are narrower: a norm is multiplied with in float32.
-        narrow = {name: weight.to(dtype) if weight.dim() > 1 else weight for name, weight in aimed.items()}
+        # Products alone are narrower: norms and what is looked up stay as they are.
+        wide = {op.table.name for op in main_graph(teacher.model).operations(Embedding)}
+        narrow = {name: x if x.dim() == 1 or name in wide else x.to(dtype) for name, x in aimed.items()}
         hidden = None if settings.hidden is None else HiddenLoss(settings.hidden, own, aim, device)
         trainer = Trainer(
             settings,
