@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from honed.encodings.base import Encoded
+from honed.models.base import Model
 
 Columns = NDArray[np.float32]
 """A factor for each input feature."""
@@ -32,10 +35,12 @@ are changed already; no more than one is observed at a time."""
 
 @dataclass(frozen=True)
 class Needs:
-    """statistics: what is to be known of what goes through the model. Without any, no calibration text is needed."""
+    """statistics: what is to be known of what goes through the model. teacher: whether the pass learns from the model
+    as it was before all passes. Without either, no calibration text is needed."""
 
     statistics: frozenset[Statistic] = frozenset()
     order: Order = "any"
+    teacher: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,26 @@ def no_gradients(names: frozenset[str], mean: GradientMean) -> Mapping[str, NDAr
     raise RuntimeError("gradients are for passes that need them, and take the model as a whole")
 
 
+class Source(Protocol):
+    """A model with its weights, as a `ModelState` is one."""
+
+    @property
+    def model(self) -> Model: ...
+
+    @property
+    def weights(self) -> Mapping[str, Encoded]: ...
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """For a pass that learns: the model before all passes, the windows of tokens, all of one length, and the folder for
+    what it keeps of its work, if there is one."""
+
+    teacher: Source
+    windows: Sequence[Sequence[int]]
+    folder: Path | None = None
+
+
 @dataclass(frozen=True)
 class Observed:
     """What a pass is told. `linears`: the weights of the linear layers that it is about. A tied head is there, and its
@@ -86,7 +111,8 @@ class Observed:
 
     directory: gives a directory for a state of the pass's own, which an interrupted run left there and the one that
     goes on with it finds; None where no run can go on. windows: the calibration text, of one length each, for passes
-    that ask for it and do not go block by block; none of them while a run is only planned.
+    that ask for it and do not go block by block; none of them while a run is only planned. lesson: for a pass that
+    needs a teacher.
     """
 
     linears: frozenset[str]
@@ -94,3 +120,4 @@ class Observed:
     directory: Callable[[], Path] | None = None
     windows: Sequence[Sequence[int]] = ()
     gradients: Gradients = no_gradients
+    lesson: Lesson | None = None

@@ -13,7 +13,16 @@ from honed.compress.base import ModelState, Pass
 from honed.compress.by_block import apply_by_block
 from honed.compress.layer_settings import EncodingSettings
 from honed.compress.linears import all_linears
-from honed.compress.needs import GradientMean, Gradients, Inputs, InputStatistics, Observed, Statistic, no_gradients
+from honed.compress.needs import (
+    GradientMean,
+    Gradients,
+    Inputs,
+    InputStatistics,
+    Lesson,
+    Observed,
+    Statistic,
+    no_gradients,
+)
 from honed.compress.observe import Tokens, observe, slow_blocks
 from honed.compress.progress_store import MadeProgress, ProgressStore
 from honed.compress.recipe import Recipe
@@ -63,7 +72,7 @@ def run_recipe(
     passes = [make_pass(settings) for settings in recipe.passes]
     states = [state]
     for number, step in enumerate(passes):
-        if step.needs.statistics and not calibration:
+        if (step.needs.statistics or step.needs.teacher) and not calibration:
             problem = f"the pass {step.settings.kind} needs tokens to calibrate on"
             raise ParameterError("calibration", None, problem)
         given = states[-1]
@@ -84,6 +93,9 @@ def run_recipe(
             directory=None if kept is None else kept.directory,
             windows=calibration if "windows" in step.needs.statistics and not planning else (),
             gradients=_gradients(given, calibration, threads) if "gradient" in step.needs.statistics else no_gradients,
+            lesson=Lesson(states[0], calibration, None if kept is None else kept.directory())
+            if step.needs.teacher
+            else None,
         )
         states.append(_as_assigned(step, given).apply(given, observed, threads=threads))
     return Compressed(tuple(states), tuple(step.settings.kind for step in passes))

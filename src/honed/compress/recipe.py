@@ -28,6 +28,7 @@ from honed.checkpoints.yaml_files import read_yaml_object
 from honed.compress.builtin_recipes import RECIPES
 from honed.compress.calibration_settings import CalibrationSettings
 from honed.compress.layer_settings import EncodingSettings
+from honed.compress.needs import Needs
 from honed.compress.registry import PASSES, make_pass, pass_name
 from honed.compress.settings import PassSettings, Settings
 from honed.errors import HonedError, ParameterError
@@ -66,12 +67,16 @@ class Recipe(Settings):
     @property
     def calibrates(self) -> bool:
         """Whether a pass needs tokens."""
-        return any(make_pass(settings).needs.statistics for settings in self.passes)
+        return any(needs.statistics or needs.teacher for needs in self._needs)
 
     @property
     def calibrates_in_detail(self) -> bool:
         """Whether a pass needs more of them than means of single values, for which a short text does."""
-        return any(make_pass(settings).needs.statistics - {"cosine", "mean_square"} for settings in self.passes)
+        return any(needs.statistics - {"cosine", "mean_square"} or needs.teacher for needs in self._needs)
+
+    @property
+    def _needs(self) -> Iterator[Needs]:
+        return (make_pass(settings).needs for settings in self.passes)
 
     @property
     def encoding(self) -> EncodingSettings | None:

@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 from honed.compress.base import Pass
 from honed.compress.passes.awq import Awq, AwqSettings
+from honed.compress.passes.distill import Distill, DistillSettings
 from honed.compress.passes.gptq import Gptq, GptqSettings
 from honed.compress.passes.l1 import L1, L1Settings
 from honed.compress.passes.magnitude import Magnitude, MagnitudeSettings
@@ -28,6 +29,7 @@ from honed.compress.settings import PassSettings
 
 PASSES: Mapping[type[PassSettings], Callable[[Any], Pass]] = {
     AwqSettings: Awq,
+    DistillSettings: Distill,
     GptqSettings: Gptq,
     L1Settings: L1,
     MagnitudeSettings: Magnitude,
