@@ -12,13 +12,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
 
+import numpy as np
+
 from honed.compress.base import ModelState, Pass, Weights
+from honed.compress.block_rows import BlockRows
 from honed.compress.blocks import Block
 from honed.compress.linears import HEAD, find_linears
 from honed.compress.needs import InputStatistics, Observed
 from honed.compress.observe import Tokens, Walk
+from honed.compress.observed_blocks import cut_block
 from honed.compress.weights import ChangedWeights
 from honed.encodings.base import Encoded
+from honed.plan.piece import rows_name
 
 
 def apply_by_block(step: Pass, state: ModelState, calibration: Tokens, *, threads: int) -> ModelState:
@@ -37,7 +42,8 @@ def apply_by_block(step: Pass, state: ModelState, calibration: Tokens, *, thread
     for number, block in enumerate(walk.blocks):
         names = _weights_of(block, state) - taken
         taken |= names
-        after = step.apply(state, Observed(block.linears, partial(walk.inputs, number)), threads=threads)
+        told = Observed(block.linears, partial(walk.inputs, number), partial(walk.rows, number))
+        after = step.apply(state, told, threads=threads)
         made |= {name: cache(partial(after.weights.__getitem__, name)) for name in names}
         weights = ChangedWeights(source, changed, frozenset(made))
         state = replace(after, weights=weights, inputs=None)
@@ -62,6 +68,10 @@ class _ChangingWalk:
             state.weights,
             step.needs.statistics,
         )
+        self._model, self._tokens = state.model, calibration
+        # What enters blocks of which none is changed, beside what enters the changed ones.
+        asked = "block_rows" in self._statistics
+        self._unchanged = Walk(state.model, calibration, threads=threads) if asked else None
         self._reached = 0
         self._found: InputStatistics | None = None
         self.blocks = self._walk.blocks
@@ -71,13 +81,30 @@ class _ChangingWalk:
     def inputs(self, number: int) -> InputStatistics:
         """What enters the linear layers of a block. Known until the next one is asked for: by then every weight of the
         block is made and kept."""
+        self._reach(number)
+        return self._look()
+
+    def rows(self, number: int) -> BlockRows:
+        """A block, and what enters it. As of `inputs`, and not kept."""
+        self._reach(number)
+        assert self._unchanged is not None  # of a pass that needs it
+        block = self.blocks[number]
+        source, changed = (
+            {rows_name(value): rows for value, rows in walk.entering(block).items()}
+            for walk in (self._unchanged, self._walk)
+        )
+        return BlockRows(cut_block(self._model, block), source, changed, np.array(self._tokens, np.int64))
+
+    def _reach(self, number: int) -> None:
         while self._reached < number:
             self._look()  # whatever weight of the block is made on the way through asks for it
-            self._walk.through(self.blocks[self._reached], self.changed[self._reached])
+            block = self.blocks[self._reached]
+            self._walk.through(block, self.changed[self._reached])
+            if self._unchanged is not None:
+                self._unchanged.through(block, self._before)
             self._reached, self._found = self._reached + 1, None
         if self._reached > number:
             raise RuntimeError(f"block {number} was left behind, and a weight of it is made only now")
-        return self._look()
 
     def _look(self) -> InputStatistics:
         if self._found is None:

@@ -12,11 +12,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from honed.compress.block_rows import BlockRows
+
 Columns = NDArray[np.float32]
 """A factor for each input feature."""
 
-Statistic = Literal["mean_square", "gram"]
-"""Of the inputs of each linear layer: a value for each feature, or for each pair of features."""
+Statistic = Literal["block_rows", "gram", "mean_square"]
+"""Of the inputs of each linear layer: a value for each feature (`mean_square`), or for each pair of features (`gram`).
+`block_rows` are all rows that enter a block, for passes that go through the model in the order of blocks."""
 
 
 Order = Literal["any", "blocks"]
@@ -66,7 +69,8 @@ Inputs = Callable[[], InputStatistics]
 @dataclass(frozen=True)
 class Observed:
     """What a pass is told. `linears`: the weights of the linear layers that it is about. A tied head is there, and its
-    inputs are, under the name of its table."""
+    inputs are, under the name of its table. `rows`: what enters the block, for a pass that needs `block_rows`."""
 
     linears: frozenset[str]
     inputs: Inputs
+    rows: Callable[[], BlockRows] | None = None

@@ -9,12 +9,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 from honed.compress.base import Pass
+from honed.compress.passes.auto_round import AutoRound, AutoRoundSettings
 from honed.compress.passes.gptq import Gptq, GptqSettings
 from honed.compress.passes.round_to_nearest import RoundToNearest, RoundToNearestSettings
 from honed.compress.passes.smooth import Smooth, SmoothSettings
 from honed.compress.settings import PassSettings
 
 PASSES: Mapping[type[PassSettings], Callable[[Any], Pass]] = {
+    AutoRoundSettings: AutoRound,
     GptqSettings: Gptq,
     RoundToNearestSettings: RoundToNearest,
     SmoothSettings: Smooth,
