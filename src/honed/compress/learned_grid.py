@@ -53,14 +53,14 @@ class _Range:
 
 @dataclass(frozen=True)
 class _Rounded:
-    """codes: places in the values of the grid. values: what they decode to before the scale. exact: w / scale in the
-    same units. inside: 1 where nothing was clipped. steps: from value to value, where the weight lies."""
+    """In buffers of the grid, which the next rounding fills anew. codes: places in the values of the grid, as floats.
+    values: what they decode to before the scale. exact: w / scale in the same units. aimed: the place that is rounded;
+    it is more than half a step from its code where that was clipped."""
 
     codes: Tensor
     values: Tensor
     exact: Tensor
-    inside: Tensor
-    steps: Tensor | float
+    aimed: Tensor
 
 
 class LearnedGrid:
@@ -87,6 +87,8 @@ class LearnedGrid:
             self._values: Tensor | None = torch.from_numpy(values.astype(np.float32))
         else:
             self._values = None
+        # Memory that is new to a process costs more than what is computed in it.
+        self._buffers = tuple(torch.empty(self._shape) for _ in range(4))
 
     def start(self) -> Learned:
         """Where each weight is rounded to the nearest value of the range that was found."""
@@ -97,7 +99,7 @@ class LearnedGrid:
         """The matrix that is multiplied with, [out, in]: exactly what `encoded` decodes to."""
         at = self._range(learned)
         found = self._rounded(learned, at).values * at.scales
-        return (found + at.minimums).reshape(self._shape[0], -1)
+        return found.add_(at.minimums).reshape(self._shape[0], -1)
 
     def encoded(self, learned: Learned) -> Gridded:
         """In the encoding of `like`."""
@@ -121,13 +123,14 @@ class LearnedGrid:
         at = self._range(learned)
         found = self._rounded(learned, at)
         slope = gradient.reshape(self._shape)
-        inside = slope * found.inside
-        moves = torch.sign(inside * at.scales)
-        by_scale = (slope * found.values - inside * found.exact).sum(-1, keepdim=True)
+        # Of each weight in place: what is done to all of them costs as much as the products do.
+        inside = found.aimed.sub_(found.codes).abs_().le_(0.5).mul_(slope)
+        by_scale = (found.values.mul_(slope) - found.exact.mul_(inside)).sum(-1, keepdim=True)
+        clipped = (slope - inside).sum(-1, keepdim=True)  # what a shift of the grid moves
+        learned.rounding.sub_(inside.mul_(at.scales).sign_(), alpha=step).clamp_(-0.5, 0.5)
         if self._bottom is None:
             tops, bottoms = by_scale * self._scales, torch.zeros_like(by_scale)
         else:
-            clipped = (slope - inside).sum(-1, keepdim=True)  # what a shift of the grid moves
             top, bottom = self._top / 15, -self._bottom / 15  # of the scale, by the factors
             if self._offset == "minimum":
                 tops, bottoms = by_scale * top, by_scale * bottom + clipped * self._bottom
@@ -137,7 +140,6 @@ class LearnedGrid:
                 by_zero = -clipped * at.scales
                 of_scale = by_scale - by_zero * at.zeros / divisors
                 tops, bottoms = of_scale * top, of_scale * bottom - by_zero * self._bottom / divisors
-        learned.rounding.sub_(moves, alpha=step).clamp_(-0.5, 0.5)
         learned.top.sub_(torch.sign(tops), alpha=step_of_range).clamp_(LEAST, MOST)
         learned.bottom.sub_(torch.sign(bottoms), alpha=step_of_range).clamp_(LEAST, MOST)
 
@@ -159,20 +161,26 @@ class LearnedGrid:
         return scales if self._like.scales.dtype == np.float32 else scales.clamp(-65504, 65504).half().float()
 
     def _rounded(self, learned: Learned, at: _Range) -> _Rounded:
-        exact = (self._weight - at.minimums) / torch.where(at.scales == 0, 1.0, at.scales)
+        exact, aimed, codes, values = self._buffers
+        divisors = torch.where(at.scales == 0, 1.0, at.scales)
+        if isinstance(at.minimums, Tensor):
+            torch.sub(self._weight, at.minimums, out=exact).div_(divisors)
+        else:
+            torch.div(self._weight, divisors, out=exact)
         if self._values is not None:
-            return self._looked_up(learned, exact, self._values)
-        aimed = exact + learned.rounding + at.zeros
-        codes = torch.round(aimed).clamp_(self._low, self._high)
-        inside = (aimed >= self._low - 0.5) & (aimed <= self._high + 0.5)
-        return _Rounded(codes, codes - at.zeros, exact, inside.float(), 1.0)
+            return self._looked_up(learned, self._values)
+        torch.add(exact, learned.rounding, out=aimed).add_(at.zeros)
+        torch.round(aimed, out=codes).clamp_(self._low, self._high)
+        values.copy_(codes).sub_(at.zeros)
+        return _Rounded(codes, values, exact, aimed)
 
-    def _looked_up(self, learned: Learned, exact: Tensor, values: Tensor) -> _Rounded:
+    def _looked_up(self, learned: Learned, table: Tensor) -> _Rounded:
         """Between two neighbours a weight has a place from the one to the other, and beyond the last two as between
         them; V moves the place."""
-        below = (torch.bucketize(exact, values, right=True) - 1).clamp_(0, len(values) - 2)
-        steps = values[below + 1] - values[below]
-        aimed = (exact - values[below]) / steps + below + learned.rounding
-        codes = torch.round(aimed).clamp_(0, len(values) - 1)
-        inside = (aimed >= -0.5) & (aimed <= len(values) - 0.5)
-        return _Rounded(codes, values[codes.long()], exact, inside.float(), steps)
+        exact, aimed, codes, values = self._buffers
+        below = (torch.bucketize(exact, table, right=True) - 1).clamp_(0, len(table) - 2)
+        before = table[below]
+        torch.sub(exact, before, out=aimed).div_(table[below + 1] - before).add_(below).add_(learned.rounding)
+        torch.round(aimed, out=codes).clamp_(0, len(table) - 1)
+        values.copy_(table[codes.long()])
+        return _Rounded(codes, values, exact, aimed)
