@@ -36,7 +36,7 @@ from honed.compress.pipeline import Compressed, run_recipe
 from honed.compress.stored import StoredWeights, TensorReport
 from honed.compress.weights import SourceWeights
 from honed.encodings.base import Encoded
-from honed.encodings.scheme import CodebookScheme, DenseScheme, Int4Scheme, Scheme
+from honed.encodings.scheme import CodebookScheme, DenseScheme, Int4Scheme, Scheme, becomes
 from honed.errors import ArtifactError, ParameterError, UnsupportedError, plain
 from honed.models.registry import family_of, is_encoder, read_any
 from honed.parameters import checks_names, flag, function, location
@@ -317,7 +317,7 @@ def _check_written(directory: Path, contents: Contents) -> None:
     artifact.verify()
     for name, scheme in contents.schemes.items():
         found = artifact.scheme(name)
-        if found != scheme:
+        if not becomes(scheme, found):
             raise ArtifactError(f"{directory}: {name}: reads back as {found}, not {scheme}")
 
 

@@ -5,7 +5,10 @@ more than all the weights; smoothing takes what is left of them. The head stays 
 logits undamped. int4 keeps the grid of a source that is 4-bit itself: a file with minimums gets minimums and comes back
 exactly. Smoothing would move its layers off that grid, so there it acts on the input of the head only.
 nf4 rounds to the quantiles of a normal distribution instead of a grid, for sources that are not 4-bit themselves.
+int4-autoround learns whether weights are rounded up or down from what their block gives (torch, honed[torch]).
 int4-gptq makes up for each error of rounding with the inputs that are left, on text that the model writes itself.
+learned4 has sixteen values that fit the weights, a table for all layers with one input; log4 has powers of two. Both
+make up for errors as int4-gptq does, and count them by what enters, at the bytes of symmetric int4.
 int4-zero-point has integer zero points whatever the source, for engines that read nothing else and have a dense head.
 """
 
@@ -31,10 +34,20 @@ def _made_up_for(**kind: str) -> dict[str, Any]:
     return {**_four_bits(**kind), "pass": "gptq"}
 
 
+def _learned(iterations: int, **kind: str) -> dict[str, Any]:
+    return {**_four_bits(**kind), "pass": "auto_round", "iterations": iterations, "batch": 1}
+
+
 RECIPES: dict[str, dict[str, Any]] = {
     "int8": {"passes": [_SMOOTH_LAYERS, _SMOOTH_HEAD, {"pass": "round_to_nearest", **_GROUPED_INT8}]},
     "int4": {"passes": [_SMOOTH_HEAD, _four_bits(offset="source")]},
+    "int4-autoround": {
+        "passes": [_SMOOTH_HEAD, _learned(200, offset="zero_point")],
+        "calibration": {"tokens": 16384},
+    },
     "int4-gptq": {"passes": [_SMOOTH_HEAD, _made_up_for(offset="zero_point")]},
     "int4-zero-point": {"passes": [_four_bits(offset="zero_point")]},
+    "learned4": {"passes": [_SMOOTH_HEAD, _made_up_for(codebook="learned")]},
+    "log4": {"passes": [_SMOOTH_HEAD, _made_up_for(codebook="power_of_two")]},
     "nf4": {"passes": [_SMOOTH_HEAD, _four_bits(codebook="normal_float")]},
 }

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from honed.compress.settings import PassSettings, Settings
-from honed.encodings.codebook import TableName
+from honed.encodings.codebook import TableChoice
 from honed.encodings.int4 import Offset
 from honed.encodings.scheme import Group
 
@@ -22,13 +22,14 @@ class WeightSettings(Settings):
 
     offset `source` takes minimums where the source file has them, the symmetric form where it is 4-bit and symmetric,
     and zero points anywhere else: weights that lie on a 4-bit grid already are not rounded a second time. codebook
-    names sixteen values that 4-bit codes point to, instead of a grid with an offset.
+    names sixteen values that 4-bit codes point to, instead of a grid with an offset; those that are `learned` fit best
+    the weights of all layers with one input, which run as one matrix only if they share them.
     """
 
     bits: Literal[8, 4]
     group: Group | None = 32
     offset: Offset | Literal["source"] = "symmetric"
-    codebook: TableName | None = None
+    codebook: TableChoice | None = None
     search: bool = False
 
     @model_validator(mode="after")

@@ -23,6 +23,7 @@ from honed.compress.layer_schemes import LayerSchemes, choose_schemes
 from honed.compress.layer_settings import EncodingSettings
 from honed.compress.linears import HEAD, find_linears
 from honed.compress.needs import Needs, Observed
+from honed.compress.shared_tables import SharedTables
 from honed.compress.weights import ChangedWeights
 from honed.encodings.base import Encoded
 from honed.encodings.column_grid import Gridded
@@ -64,7 +65,8 @@ class AutoRound:
         own = {name for name in state.weights if measured.get(name, name) in observed.linears}
         chosen = choose_schemes(state.model, state.weights, self.settings, own)
         assert observed.rows is not None  # it is asked for
-        learning = _Learning(state.weights, chosen, observed, observed.rows, measured, self.settings, threads)
+        tables = SharedTables(state.model, state.weights, chosen.schemes)
+        learning = _Learning(state.weights, chosen, tables, observed, observed.rows, measured, self.settings, threads)
         return replace(
             state,
             weights=ChangedWeights(state.weights, learning.weight, frozenset(chosen.schemes)),
@@ -81,6 +83,7 @@ class _Learning:
 
     weights: Weights
     chosen: LayerSchemes
+    tables: SharedTables
     observed: Observed
     rows: Callable[[], BlockRows]
     measured: Mapping[str, str]
@@ -117,7 +120,7 @@ class _Learning:
         counts = self.observed.inputs().mean_square[self.measured.get(name, name)]
         found = encode(
             self.weights[name],
-            self.chosen.schemes[name],
+            self.tables.scheme(name, counts),
             name=name,
             search=self.chosen.settings[name].weights.search,
             importance=counts,
