@@ -24,6 +24,9 @@ from honed.checkpoints.huggingface.directory import Directory
 from honed.encodings.codebook import TABLES, Codebook
 from honed.encodings.sparse import Sparse
 from honed.errors import ArtifactError, FormatError, ParameterError, UnsupportedError
+from honed.models.registry import read_model
+from honed.plan.build import build_plan
+from honed.plan.lowered import MatrixWeight
 
 TOKENS = torch.tensor([[1, 5, 9, 3, 20, 14, 7, 30, 2, 11]])
 W8A8: dict[str, Any] = {"passes": [{"pass": "round_to_nearest", "weights": {"bits": 8, "group": None}}]}
@@ -126,6 +129,31 @@ def test_pruned_layers_are_stored_without_their_zeros_and_run(llama: Path, tmp_p
     with pytest.raises(ParameterError, match=r"portable = True: .*weights without their zeros"):
         recipe = {"passes": [pruned, {"pass": "round_to_nearest", **sparse, "overrides": [head]}]}
         compress(llama, recipe, out=tmp_path / "portable", portable=True, threads=1)
+
+
+def test_tables_that_were_learned_stand_in_the_manifest_and_layers_with_one_input_run_as_one(
+    llama: Path, tmp_path: Path
+) -> None:
+    learned = {"bits": 4, "group": 32, "codebook": "learned", "search": True}
+    recipe = {"passes": [{"pass": "round_to_nearest", "weights": learned, "activations": {"group": 32}}]}
+    report = compress(llama, recipe, out=tmp_path / "out", threads=1)
+    artifact = Artifact(tmp_path / "out")
+    q, k, up, down = (
+        artifact.weight(f"model.layers.0.{name}_proj.weight")
+        for name in ("self_attn.q", "self_attn.k", "mlp.up", "mlp.down")
+    )
+    assert all(isinstance(weight, Codebook) for weight in (q, k, up, down))
+    assert q.scheme == k.scheme  # type: ignore[attr-defined]
+    assert len({weight.table for weight in (q, up, down)} - set(TABLES.values())) == 3  # type: ignore[attr-defined]
+    (line,) = (tensor for tensor in report.tensors if tensor.name == "model.layers.0.mlp.up_proj.weight")
+    source = Directory(llama).tensor(line.name)
+    assert np.linalg.norm(up.decode() - source) / np.linalg.norm(source) == pytest.approx(line.relative_error, rel=1e-4)
+    assert "learned" in line.encoding
+    with honed.load(tmp_path / "out") as model:
+        assert model.generate([1, 5, 9], max_tokens=4, temperature=0).tokens
+    matrices = build_plan(read_model(artifact.config), artifact, "auto").plan.weights
+    together = {len(one.parts) for one in matrices if isinstance(one, MatrixWeight) and one.format == q.scheme}  # type: ignore[attr-defined]
+    assert together == {3}
 
 
 @pytest.mark.parametrize("recipe", ["int8", "int4", SYMMETRIC], ids=["int8", "int4", "mixed"])

@@ -23,6 +23,7 @@ from honed.encodings.scheme import (
     Int8Scheme,
     Scheme,
     SparseScheme,
+    becomes,
     from_json,
     scheme_of,
     storable,
@@ -165,3 +166,24 @@ def test_rounding_gives_the_scheme_that_was_asked_for(scheme: Scheme) -> None:
             encode(weight, scheme, name="w")
     else:
         assert encode(weight, scheme, name="w").scheme == scheme
+
+
+def test_a_codebook_may_become_one_with_a_table_where_it_was_to_be_learned() -> None:
+    announced, table = CodebookScheme(32, None, 32), TABLES["power_of_two"]
+    assert becomes(announced, CodebookScheme(32, table, 32))
+    for other in (CodebookScheme(64, table), CodebookScheme(32, table), Int4Scheme(32, "symmetric", 32)):
+        assert not becomes(announced, other)
+    assert not becomes(CodebookScheme(32, TABLES["linear"], 32), CodebookScheme(32, table, 32))
+    assert becomes(Int8Scheme(32), Int8Scheme(32))
+    assert str(announced) == "codebook learned group 32, activations in groups of 32"
+    assert announced.nbytes((9, 64)) == CodebookScheme(32, table, 32).nbytes((9, 64))
+    with pytest.raises(TypeError, match="no values yet"):
+        to_json(announced)
+
+
+def test_a_scheme_without_a_table_gets_one() -> None:
+    values = np.random.default_rng(0).standard_t(3, (9, 64)).astype(np.float32)
+    found = encode(Dense(values, "float32"), CodebookScheme(32, None), name="w")
+    scheme = scheme_of(found)
+    assert isinstance(scheme, CodebookScheme)
+    assert scheme.table not in (None, *TABLES.values())

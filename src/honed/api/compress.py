@@ -42,7 +42,7 @@ from honed.checkpoints.base import Checkpoint
 from honed.checkpoints.open import open_checkpoint
 from honed.compress.calibration_settings import SAMPLED
 from honed.compress.stored import StoredWeights, TensorReport
-from honed.encodings.scheme import DenseScheme
+from honed.encodings.scheme import DenseScheme, becomes
 from honed.errors import ArtifactError, ParameterError, plain
 from honed.notes import note
 from honed.parameters import checks_names, flag, function, location
@@ -359,7 +359,7 @@ def _check_written(directory: Path, contents: Contents) -> None:
     artifact.verify()
     for name, scheme in contents.schemes.items():
         found = artifact.scheme(name)
-        if found != scheme:
+        if not becomes(scheme, found):
             raise ArtifactError(f"{directory}: {name}: reads back as {found}, not {scheme}")
 
 

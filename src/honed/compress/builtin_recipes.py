@@ -5,7 +5,10 @@ more than all the weights; smoothing takes what is left of them. The head stays 
 logits undamped. int4 keeps the grid of a source that is 4-bit itself: a file with minimums gets minimums and comes back
 exactly. Smoothing would move its layers off that grid, so there it acts on the input of the head only.
 nf4 rounds to the quantiles of a normal distribution instead of a grid, for sources that are not 4-bit themselves.
+int4-autoround learns whether weights are rounded up or down from what their block gives (torch, honed[torch]).
 int4-gptq makes up for each error of rounding with the inputs that are left, on text that the model writes itself.
+learned4 has sixteen values that fit the weights, a table for all layers with one input; log4 has powers of two. Both
+make up for errors as int4-gptq does, and count them by what enters, at the bytes of symmetric int4.
 mixed-4.5bit has 4.5 bits a weight on average, the head among them: layers that bear it get larger groups for it.
 prune-25 and layers-20 give dense models that are smaller, for fine-tuning or for a pass that encodes behind them.
 sparse-2-4 leaves two of four weights of each layer, made up for on text that the model writes itself, rounded to int8
@@ -52,12 +55,23 @@ _MIXED: dict[str, Any] = {
     "budget": {"bits": 4.5},
 }
 
+
+def _learned(iterations: int, **kind: str) -> dict[str, Any]:
+    return {**_four_bits(**kind), "pass": "auto_round", "iterations": iterations, "batch": 1}
+
+
 RECIPES: dict[str, dict[str, Any]] = {
     "int8": {"passes": [_SMOOTH_LAYERS, _SMOOTH_HEAD, {"pass": "round_to_nearest", **_GROUPED_INT8}]},
     "int4": {"passes": [_SMOOTH_HEAD, _four_bits(offset="source")]},
+    "int4-autoround": {
+        "passes": [_SMOOTH_HEAD, _learned(200, offset="zero_point")],
+        "calibration": {"tokens": 16384},
+    },
     "int4-gptq": {"passes": [_SMOOTH_HEAD, _made_up_for(offset="zero_point")]},
     "int4-zero-point": {"passes": [_four_bits(offset="zero_point")]},
     "layers-20": {"passes": [{"pass": "prune_layers", "share": 0.2}]},
+    "learned4": {"passes": [_SMOOTH_HEAD, _made_up_for(codebook="learned")]},
+    "log4": {"passes": [_SMOOTH_HEAD, _made_up_for(codebook="power_of_two")]},
     "mixed-4.5bit": {"passes": [_SMOOTH_HEAD, _MIXED, {"pass": "gptq", **_grouped(32, **_CODES)}]},
     "nf4": {"passes": [_SMOOTH_HEAD, _four_bits(codebook="normal_float")]},
     "prune-25": {"passes": [{"pass": "prune_neurons", "share": 0.25}]},
@@ -87,9 +101,12 @@ RECIPES: dict[str, dict[str, Any]] = {
 DESCRIPTIONS: dict[str, str] = {
     "int8": "8-bit weights and activations in groups of 32, outliers smoothed into the weights",
     "int4": "4-bit weights on the source's own grid, rounded to nearest; the head at 8 bits",
+    "int4-autoround": "4-bit weights with zero points, rounded up or down as their block's outputs ask (torch)",
     "int4-gptq": "4-bit weights with zero points, each error made up for on text that the model writes (GPTQ)",
     "int4-zero-point": "4-bit weights with integer zero points, which vLLM and transformers read too",
     "layers-20": "the fifth of the layers that changes least taken out, dense; to be healed",
+    "learned4": "4-bit weights that point to sixteen values learned for each layer, errors made up for",
+    "log4": "4-bit weights that are powers of two, errors made up for",
     "mixed-4.5bit": "8, 4 and coarser 4 bits by layer, 4.5 on average, each chosen by what it costs the model",
     "nf4": "4-bit weights that point to the quantiles of a normal distribution",
     "prune-25": "a quarter of the MLP's neurons taken out, dense; the others make up for them",

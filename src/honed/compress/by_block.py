@@ -15,16 +15,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
+
 from honed.compress.base import ModelState, Pass, Reshaping, Weights
+from honed.compress.block_rows import BlockRows
 from honed.compress.blocks import Block
 from honed.compress.linears import HEAD, find_linears
 from honed.compress.needs import InputStatistics, Observed
 from honed.compress.observe import Tokens, Walk
+from honed.compress.observed_blocks import cut_block
 from honed.compress.outcome import check_outcome
 from honed.compress.progress_store import MadeProgress, PassStore
 from honed.compress.weights import ChangedWeights, DeferredWeight
 from honed.encodings.base import Encoded
 from honed.encodings.scheme import Scheme
+from honed.plan.piece import rows_name
 
 
 def apply_by_block(
@@ -49,7 +54,9 @@ def apply_by_block(
     for number, block in enumerate(walk.blocks):
         names = _weights_of(block, state) - names_of_all
         names_of_all |= names
-        observed = Observed(block.linears, partial(walk.inputs, number), directory)
+        observed = Observed(
+            block.linears, partial(walk.inputs, number), directory=directory, rows=partial(walk.rows, number)
+        )
         after = step.apply(state, observed, threads=threads)
         walk.names.append(made.announce(names, state, after))
         weights = ChangedWeights(source, made.weight, frozenset(names_of_all))
@@ -146,6 +153,10 @@ class _ChangingWalk:
             step.needs.statistics,
         )
         self._made = made
+        self._model, self._tokens = state.model, calibration
+        # What enters blocks of which none is changed, beside what enters the changed ones.
+        asked = "block_rows" in self._statistics
+        self._unchanged = Walk(state.model, calibration, threads=threads) if asked else None
         self._reached = 0
         self._found: InputStatistics | None = None
         self.blocks = self._walk.blocks
@@ -157,14 +168,31 @@ class _ChangingWalk:
     def inputs(self, number: int) -> InputStatistics:
         """What enters the linear layers of a block. Known until the next one is asked for: by then every weight of the
         block is made and kept."""
+        self._reach(number)
+        return self._look()
+
+    def rows(self, number: int) -> BlockRows:
+        """A block, and what enters it. As of `inputs`, and not kept."""
+        self._reach(number)
+        assert self._unchanged is not None  # of a pass that needs it
+        block = self.blocks[number]
+        source, changed = (
+            {rows_name(value): rows for value, rows in walk.entering(block).items()}
+            for walk in (self._unchanged, self._walk)
+        )
+        return BlockRows(cut_block(self._model, block), source, changed, np.array(self._tokens, np.int64))
+
+    def _reach(self, number: int) -> None:
         while self._reached < number:
             if not self._made.are_finished(self.names[self._reached]):
                 self._look()  # whatever weight of the block is made on the way through asks for it
-            self._walk.through(self.blocks[self._reached], self.changed[self._reached])
+            block = self.blocks[self._reached]
+            self._walk.through(block, self.changed[self._reached])
+            if self._unchanged is not None:
+                self._unchanged.through(block, self._before)
             self._reached, self._found = self._reached + 1, None
         if self._reached > number:
             raise RuntimeError(f"block {number} was left behind, and a weight of it is made only now")
-        return self._look()
 
     def _look(self) -> InputStatistics:
         if self._found is None:

@@ -18,8 +18,12 @@ from honed.encodings.column_grid import Gridded, column_grid, join_groups
 
 Wide = NDArray[np.float64]
 AT_ONCE = 128
-"""Inputs between which errors move one by one; into those behind them they move once for all. Of every group size a
-multiple, so that a group that is reached has got all that moves into it."""
+"""Inputs whose errors move once for all into those behind them. Of every group size a multiple, so that a group that is
+reached has got all that moves into it."""
+ONE_BY_ONE = 32
+"""Inputs between which errors move one by one, and then once for all into the rest of those above: a product of many
+is several times as fast as as many outer products. Of every group size a divisor."""
+_SMALL = 64
 Encode = Callable[[NDArray[np.float32], slice], Gridded]
 """Some inputs of a matrix, [out, those], to the encoding that is asked for, each weight by itself."""
 
@@ -47,7 +51,23 @@ def feedback(gram: Wide, *, damping: float, by_activation: bool) -> Feedback:
     mean = float(diagonal.mean())
     damped[np.diag_indices_from(damped)] = np.where(diagonal > 0, diagonal, 1.0) + damping * (mean if mean > 0 else 1.0)
     lower = np.linalg.cholesky(damped[::-1, ::-1])
-    return Feedback(order, np.linalg.solve(lower, np.eye(len(lower)))[::-1, ::-1])
+    del damped
+    _invert(lower)
+    return Feedback(order, lower[::-1, ::-1])
+
+
+def _invert(lower: Wide) -> None:
+    """A lower triangular matrix in place: half by half, in a fifth of the time of a general solution, and of memory it
+    takes half as much again."""
+    width = len(lower)
+    if width <= _SMALL:
+        lower[:] = np.tril(np.linalg.inv(lower))
+        return
+    half = width // 2
+    first, second, below = lower[:half, :half], lower[half:, half:], lower[half:, :half]
+    _invert(first)
+    _invert(second)
+    below[:] = -(second @ below) @ first
 
 
 def round_with_feedback(weight: NDArray[np.float32], found: Feedback, encode: Encode, *, refit: bool) -> Gridded:
@@ -62,20 +82,24 @@ def round_with_feedback(weight: NDArray[np.float32], found: Feedback, encode: En
     whole = encode(weight, slice(None))
     group = whole.group if refit else None
     grid, parts = column_grid(whole), list[Gridded]()
-    codes = np.empty((width, rows), whole.codes.dtype)
+    codes, room = np.empty((width, rows), whole.codes.dtype), np.empty((ONE_BY_ONE, rows))
     for first in range(0, width, AT_ONCE):
         last = min(first + AT_ONCE, width)
         errors = np.empty((last - first, rows))
-        for place in range(first, last):
-            column = int(order[place])
-            if group is not None and column % group == 0:
-                inputs = slice(place, place + group)
-                parts.append(encode(np.ascontiguousarray(moved[inputs].T, dtype=np.float32), inputs))
-                grid = column_grid(parts[-1])
-            codes[column], decoded = grid.round(column if group is None else column % group, moved[place])
-            error = (moved[place] - decoded) / factor[place, place]
-            moved[place + 1 : last] -= np.outer(factor[place, place + 1 : last], error)
-            errors[place - first] = error
+        for begin in range(first, last, ONE_BY_ONE):
+            end = min(begin + ONE_BY_ONE, last)
+            for place in range(begin, end):
+                column = int(order[place])
+                if group is not None and column % group == 0:
+                    inputs = slice(place, place + group)
+                    parts.append(encode(np.ascontiguousarray(moved[inputs].T, dtype=np.float32), inputs))
+                    grid = column_grid(parts[-1])
+                codes[column], decoded = grid.round(column if group is None else column % group, moved[place])
+                error = (moved[place] - decoded) / factor[place, place]
+                moves = np.multiply(factor[place, place + 1 : end, None], error, out=room[: end - place - 1])
+                moved[place + 1 : end] -= moves
+                errors[place - first] = error
+            moved[end:last] -= factor[begin:end, end:last].T @ errors[begin - first : end - first]
         moved[last:] -= factor[first:last, last:].T @ errors
     codes = np.ascontiguousarray(codes.T)
     return grid.encoded(codes) if group is None else join_groups(parts, codes)

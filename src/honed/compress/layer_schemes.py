@@ -77,7 +77,8 @@ def fitting_scheme(setting: Setting, width: int, offset: Offset) -> LayerScheme:
         return Int8Scheme(group, activation)
     assert group is not None  # 4 bits always have a group: WeightSettings
     if weights.codebook is not None:
-        return CodebookScheme(group, TABLES[weights.codebook], activation)
+        table = None if weights.codebook == "learned" else TABLES[weights.codebook]
+        return CodebookScheme(group, table, activation)
     return Int4Scheme(group, offset, activation)
 
 

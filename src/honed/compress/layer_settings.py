@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from honed.compress.settings import PassSettings, Settings
-from honed.encodings.codebook import TableName
+from honed.encodings.codebook import TableChoice
 from honed.encodings.int4 import Offset
 from honed.encodings.scheme import Group
 from honed.models.factored import layer_of
@@ -25,14 +25,15 @@ class WeightSettings(Settings):
 
     offset `source` takes minimums where the source file has them, the symmetric form where it is 4-bit and symmetric,
     and zero points anywhere else: weights that lie on a 4-bit grid already are not rounded a second time. codebook
-    names sixteen values that 4-bit codes point to, instead of a grid with an offset. sparse: that share of 8-bit codes
-    is zero and not stored, as a pass before has pruned as much. It makes files smaller and nothing faster.
+    names sixteen values that 4-bit codes point to, instead of a grid with an offset; those that are `learned` fit best
+    the weights of all layers with one input, which run as one matrix only if they share them. sparse: that share of
+    8-bit codes is zero and not stored, as a pass before has pruned as much. It makes files smaller and nothing faster.
     """
 
     bits: Literal[8, 4]
     group: Group | None = 32
     offset: Offset | Literal["source"] = "symmetric"
-    codebook: TableName | None = None
+    codebook: TableChoice | None = None
     search: bool = False
     sparse: Annotated[float, Field(gt=0, lt=1)] | None = None
 

@@ -13,16 +13,18 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from honed.compress.block_rows import BlockRows
 from honed.encodings.base import Encoded
 from honed.models.base import Model
 
 Columns = NDArray[np.float32]
 """A factor for each input feature."""
 
-Statistic = Literal["cosine", "gradient", "gram", "mean_square", "windows"]
+Statistic = Literal["block_rows", "cosine", "gradient", "gram", "mean_square", "windows"]
 """gram, mean_square: of the inputs of each linear layer, a value for each pair of features, or for each feature.
 cosine: between what enters and what leaves one or two blocks, one value each. gradient: of each weight, which is told
-apart from those (`Observed.gradients`). windows: the text itself, as token ids."""
+apart from those (`Observed.gradients`). block_rows: all rows that enter a block, for passes that go through the model
+in the order of blocks (`Observed.rows`). windows: the text itself, as token ids."""
 GradientMean = Literal["rms", "plain"]
 """Over windows of text: the root of the mean of the squares of gradients, or the mean of gradients."""
 
@@ -112,7 +114,7 @@ class Observed:
     directory: gives a directory for a state of the pass's own, which an interrupted run left there and the one that
     goes on with it finds; None where no run can go on. windows: the calibration text, of one length each, for passes
     that ask for it and do not go block by block; none of them while a run is only planned. lesson: for a pass that
-    needs a teacher.
+    needs a teacher. rows: what enters the block, for a pass that needs `block_rows`.
     """
 
     linears: frozenset[str]
@@ -121,3 +123,4 @@ class Observed:
     windows: Sequence[Sequence[int]] = ()
     gradients: Gradients = no_gradients
     lesson: Lesson | None = None
+    rows: Callable[[], BlockRows] | None = None

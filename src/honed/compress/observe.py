@@ -102,6 +102,10 @@ class Walk:
         self._values = {number: rows for number, rows in (self._values | leaving).items() if number in placed.alive}
         return found
 
+    def entering(self, block: Block) -> dict[int, Floats]:
+        """The values that the next block reads of those before it, [rows, features]."""
+        return {number: self._values[number] for number in self._placed[block].inputs}
+
     def look_into(self, block: Block, weights: Weights, statistics: Set[Statistic]) -> InputStatistics:
         """What would enter the linear layers of the next block, before which the windows stay."""
         return self._run(self._placed[block], weights, statistics)[0]

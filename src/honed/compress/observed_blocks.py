@@ -55,6 +55,17 @@ def place_blocks(model: Model) -> tuple[PlacedBlock, ...]:
     return placed
 
 
+def cut_block(model: Model, block: Block) -> Graph:
+    """The block as a graph of its own: it reads what enters by `rows_name`, and gives so what leaves it, or what it
+    gives of the results of the model, with a row for each token. What is made of selected rows or texts is left out."""
+    graph = main_graph(model)
+    values = {statement.number: statement.value for statement in graph}
+    own = {statement.number for statement in block.statements}
+    (placed,) = (one for one in _placed(model) if one.block is block)
+    wanted = placed.leaving or tuple(number for number in graph.outputs.values() if number in own)
+    return cut_out(block.statements, values, dict.fromkeys(one for one in wanted if values[one].rows == "tokens"))
+
+
 @lru_cache(maxsize=8)
 def _placed(model: Model) -> tuple[PlacedBlock, ...]:
     graph = main_graph(model)

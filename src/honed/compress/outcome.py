@@ -10,7 +10,7 @@ from honed.checkpoints.finite_weights import not_finite
 from honed.compress.dense import row_chunks
 from honed.encodings.base import Encoded
 from honed.encodings.descriptor import Storable
-from honed.encodings.scheme import Scheme
+from honed.encodings.scheme import Scheme, becomes
 from honed.errors import HonedError
 
 
@@ -30,7 +30,7 @@ def check_outcome(step: str, name: str, made: Encoded, shape: tuple[int, ...], s
         raise OutcomeError(step, name, f"became a weight of shape {made.shape} and not {shape}")
     if scheme is not None:
         found = str(made.scheme) if isinstance(made, Storable) else made.kind
-        if not isinstance(made, Storable) or made.scheme != scheme:
+        if not isinstance(made, Storable) or not becomes(scheme, made.scheme):
             raise OutcomeError(step, name, f"became {found} and not {scheme}, which was asked for")
         if made.nbytes > scheme.nbytes(shape):
             size, asked = made.nbytes, scheme.nbytes(shape)

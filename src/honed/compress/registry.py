@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 from honed.compress.base import Pass
+from honed.compress.passes.auto_round import AutoRound, AutoRoundSettings
 from honed.compress.passes.awq import Awq, AwqSettings
 from honed.compress.passes.distill import Distill, DistillSettings
 from honed.compress.passes.gptq import Gptq, GptqSettings
@@ -28,6 +29,7 @@ from honed.compress.passes.wanda import Wanda, WandaSettings
 from honed.compress.settings import PassSettings
 
 PASSES: Mapping[type[PassSettings], Callable[[Any], Pass]] = {
+    AutoRoundSettings: AutoRound,
     AwqSettings: Awq,
     DistillSettings: Distill,
     GptqSettings: Gptq,

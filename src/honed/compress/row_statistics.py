@@ -19,6 +19,8 @@ from honed.ops.values import Value, Weight
 
 _GRAM_ROWS = 512
 """Rows whose outer products are summed in float32, which is fast; sums of those are float64."""
+_PARTS, _PART = 4, 256
+"""Parts that features are in, and the smallest one: each is packed once more."""
 
 
 def square_sums(rows: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -42,14 +44,21 @@ def outer_sums(rows: NDArray[np.float32], threads: int) -> NDArray[np.float64]:
     executor whose weight is its own input."""
     count, features = rows.shape
     sums: NDArray[np.float64] = np.zeros((features, features))
+    # Of a symmetric result a half does: the features of each part with those from there on.
+    step = max(_PART, -(-features // _PARTS))
     for first in range(0, count, _GRAM_ROWS):
         part = np.ascontiguousarray(rows[first : first + _GRAM_ROWS].T)
-        sums += _product(part, threads)
+        for begin in range(0, features, step):
+            end = min(begin + step, features)
+            sums[begin:end, begin:] += _product(part[begin:end], part[begin:], threads)
+    for begin in range(step, features, step):
+        end = min(begin + step, features)
+        sums[begin:end, :begin] = sums[:begin, begin:end].T
     return sums
 
 
-def _product(columns: NDArray[np.float32], threads: int) -> NDArray[np.float32]:
-    """columns @ columns.T"""
+def _product(rows: NDArray[np.float32], columns: NDArray[np.float32], threads: int) -> NDArray[np.float32]:
+    """rows @ columns.T"""
     features, count = columns.shape
     statements: list[Statement] = []
     values: list[Value] = []
@@ -61,6 +70,6 @@ def _product(columns: NDArray[np.float32], threads: int) -> NDArray[np.float32]:
         values.append(operation.infer(values))
         statements.append(Statement(number, operation, values[-1]))
     graph = Graph(tuple(statements), {"product": 1})
-    alone = np.arange(features, dtype=np.int32)
-    batch = RowBatch({"columns": columns}, np.zeros(features, np.int32), alone)
+    alone = np.arange(len(rows), dtype=np.int32)
+    batch = RowBatch({"columns": rows}, np.zeros(len(rows), np.int32), alone)
     return run_piece(graph, {"columns": Dense(columns, "float32")}, batch, threads)["product"]

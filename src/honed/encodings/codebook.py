@@ -14,7 +14,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from honed.encodings.activation import ActivationScales
-from honed.encodings.descriptor import DensePolicy, Integers, Part, kernels_of
+from honed.encodings.descriptor import DensePolicy, Integers, Part, Scheme, kernels_of
 from honed.encodings.groups import GROUPS, Group, activation_text, as_group, count_groups, required_group
 from honed.encodings.words import join_nibbles, split_nibbles
 from honed.errors import ParameterError
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Table = tuple[int, ...]
 TableName = Literal["linear", "power_of_two", "normal_float"]
+TableChoice = Literal["linear", "power_of_two", "normal_float", "learned"]
+"""Names, and what stands in their place where a weight gets the values that fit it best, which are not known before."""
 
 
 TABLES: dict[TableName, Table] = {
@@ -48,14 +50,17 @@ def check_table(table: Table) -> None:
         raise ParameterError("table", list(table), "must be sixteen ascending integers from -128 to 127, not all zero")
 
 
-def table_name(table: Table) -> str:
-    """The name of a built-in table, or the values."""
+def table_name(table: Table | None) -> str:
+    """The name of a built-in table, or the values; of one that is to be learned, that."""
+    if table is None:
+        return "learned"
     return next((name for name, values in TABLES.items() if values == table), str(list(table)))
 
 
 @dataclass(frozen=True)
 class CodebookScheme:
-    """4-bit indices of sixteen int8 values; `group` inputs share a float16 scale.
+    """4-bit indices of sixteen int8 values; `group` inputs share a float16 scale. `table` is None of a weight that is
+    to be encoded with one of its own; what it becomes has a table (`codebook_fit.py`).
 
     On disk: `weight_codes`, two indices a byte, and `weight_scale`. The table stands in the manifest.
     """
@@ -65,7 +70,7 @@ class CodebookScheme:
     looked_up: ClassVar[bool] = kernels_of(name).looked_up
 
     group: Group
-    table: Table
+    table: Table | None
     activation_group: Group | None = None
 
     @property
@@ -88,6 +93,7 @@ class CodebookScheme:
         return Part("_codes", "U8", (rows, -(-width // 2))), scales
 
     def read(self, shape: tuple[int, ...], tensor: Callable[[str], NDArray[Any]]) -> Codebook:
+        assert self.table is not None  # of what is stored
         return StoredCodebook(
             tensor("_codes"),
             shape[1],
@@ -98,6 +104,8 @@ class CodebookScheme:
         )
 
     def as_json(self) -> dict[str, Any]:
+        if self.table is None:
+            raise TypeError("a table that is to be learned has no values yet")
         return {"table": list(self.table), "group": self.group, "activation_group": self.activation_group}
 
     @classmethod
@@ -108,6 +116,12 @@ class CodebookScheme:
         table = tuple(values)
         check_table(table)
         return cls(required_group(fields.get("group")), table, as_group(fields.get("activation_group")))
+
+    def is_announced_by(self, scheme: Scheme) -> bool:
+        """Whether a weight of this scheme was to be expected of that one: the same, but that its table was learned."""
+        if not isinstance(scheme, CodebookScheme) or scheme.table is not None:
+            return self == scheme
+        return (self.group, self.activation_group) == (scheme.group, scheme.activation_group)
 
     def __str__(self) -> str:
         return f"codebook {table_name(self.table)} group {self.group}, {activation_text(self.activation_group)}"

@@ -50,7 +50,7 @@ def encode_codebook(
     height, width = matrix_shape(weight, name)
     codes = np.empty((height, width), np.uint8)
     scales = np.empty((height, -(-width // group)), np.float16)
-    rounding = _Rounding(table)
+    rounding = TableRounding(table)
 
     def encode(rows: slice, runs: Runs) -> None:
         found = rounding.covering(runs, name)
@@ -63,7 +63,7 @@ def encode_codebook(
     return Codebook(codes, scales, table, group, activation or ActivationScales())
 
 
-class _Rounding:
+class TableRounding:
     """Rounding of runs, [run, count], onto one table; scales [count] are exactly representable in float16."""
 
     def __init__(self, table: Table) -> None:
@@ -87,12 +87,12 @@ class _Rounding:
         return np.where(mirrored < upright, -size, size)
 
     def searched(self, runs: Runs, start: Scales, counts: Runs | None) -> Scales:
-        best, least = start, self._squared_error(runs, start, counts)
+        best, least = start, self.squared_error(runs, start, counts)
         for candidate in self._candidates(start):
-            best, least = _better(best, least, candidate, self._squared_error(runs, candidate, counts))
+            best, least = _better(best, least, candidate, self.squared_error(runs, candidate, counts))
         for _ in range(_REFITS):
-            refitted = self._refitted(runs, best, counts)
-            best, least = _better(best, least, refitted, self._squared_error(runs, refitted, counts))
+            refitted = self.refitted(runs, best, counts)
+            best, least = _better(best, least, refitted, self.squared_error(runs, refitted, counts))
         return best
 
     def codes(self, runs: Runs, scales: Scales) -> NDArray[np.uint8]:
@@ -110,14 +110,14 @@ class _Rounding:
             if not self._symmetric:
                 yield -scales
 
-    def _refitted(self, runs: Runs, scales: Scales, counts: Runs | None) -> Scales:
+    def refitted(self, runs: Runs, scales: Scales, counts: Runs | None) -> Scales:
         chosen = self._nearest[_halves(runs, scales)]
         counting = chosen if counts is None else chosen * counts
         weight = (counting * chosen).sum(axis=0)
         fitted = (counting * runs).sum(axis=0) / np.where(weight == 0, np.float32(1), weight)
         return _rounded(np.where(weight == 0, scales, fitted))
 
-    def _squared_error(self, runs: Runs, scales: Scales, counts: Runs | None) -> Scales:
+    def squared_error(self, runs: Runs, scales: Scales, counts: Runs | None) -> Scales:
         values = self._nearest[_halves(runs, scales)]
         values *= scales
         values -= runs
@@ -134,7 +134,7 @@ def _better(best: Scales, least: Scales, candidate: Scales, error: Scales) -> tu
 
 
 def _halves(runs: Runs, scales: Scales) -> NDArray[np.int16]:
-    """Of each quotient the half above it, counted from the lowest: a place in the tables of `_Rounding`."""
+    """Of each quotient the half above it, counted from the lowest: a place in the tables of `TableRounding`."""
     places = runs * (np.float32(2) / np.where(scales == 0, np.float32(1), scales))
     np.ceil(places, out=places)
     np.clip(places, -_HALVES, _HALVES, out=places)

@@ -12,6 +12,7 @@ from honed.encodings.activation import ActivationScales
 from honed.encodings.base import Encoded
 from honed.encodings.codebook import Codebook, CodebookScheme
 from honed.encodings.codebook_encoder import encode_codebook
+from honed.encodings.codebook_fit import fit_table
 from honed.encodings.descriptor import Scheme, Storable
 from honed.encodings.grouping import Importance
 from honed.encodings.int4 import Int4, Int4Scheme
@@ -32,7 +33,8 @@ def encode(
     threads: int = 1,
 ) -> Storable:
     """The weight in an encoding of integers; `search` for the scale of least error, where there is a choice. An error
-    counts by the `importance` of its input. Codes of a source that the scheme can hold are kept as they are.
+    counts by the `importance` of its input. Codes of a source that the scheme can hold are kept as they are, and a
+    codebook without a table gets the one that fits this weight best.
 
     Errors name the weight: UnsupportedError for NaN, infinity, magnitudes beyond the scales, for what is no matrix, and
     for too few zeros where they are left out. TypeError for a scheme that nothing is rounded into (dense).
@@ -76,10 +78,13 @@ def _int4(
 def _codebook(
     weight: Encoded, scheme: CodebookScheme, *, name: str, search: bool, importance: Importance | None, threads: int
 ) -> Codebook:
+    table = scheme.table
+    if table is None:
+        table = fit_table([weight], scheme.group, name=name, importance=importance)
     return encode_codebook(
         weight,
         name=name,
-        table=scheme.table,
+        table=table,
         group=scheme.group,
         search=search,
         importance=importance,

@@ -27,6 +27,7 @@ __all__ = [
     "Int8Scheme",
     "Scheme",
     "SparseScheme",
+    "becomes",
     "from_json",
     "scheme_of",
     "storable",
@@ -48,6 +49,12 @@ def storable(weight: Encoded) -> Storable:
 def scheme_of(weight: Encoded) -> Scheme:
     """The scheme of an encoded weight. TypeError as `storable`."""
     return storable(weight).scheme
+
+
+def becomes(announced: Scheme, found: Scheme) -> bool:
+    """Whether a weight that was announced with the one scheme may have the other. They are equal, but for the table of
+    a codebook that was to be learned."""
+    return found.is_announced_by(announced) if isinstance(found, CodebookScheme) else found == announced
 
 
 def to_json(scheme: Scheme) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from honed.checkpoints.content_hash import file_sha256
 from honed.checkpoints.safetensors.writer import SafetensorsWriter
 from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense
-from honed.encodings.scheme import DenseScheme, Scheme, scheme_of
+from honed.encodings.scheme import DenseScheme, Scheme, becomes, scheme_of
 from honed.models.factored import FACTORS_FIELD
 
 SMALL_FILES_BYTES = 4 << 20
@@ -74,8 +74,11 @@ class Contents:
         """The table among the weights that is the head at once."""
         return self.head if self.tied else None
 
-    def record(self, name: str) -> WeightRecord:
-        return WeightRecord(self.schemes[name], self.shapes[name], self.error(name), tied_table=name == self.tied_table)
+    def record(self, name: str, scheme: Scheme | None = None) -> WeightRecord:
+        """`scheme`: what the weight has become, where more is known of that than was announced."""
+        return WeightRecord(
+            scheme or self.schemes[name], self.shapes[name], self.error(name), tied_table=name == self.tied_table
+        )
 
 
 def layout_of(contents: Contents) -> Layout:
@@ -106,11 +109,11 @@ def write_artifact(
     """
     layout = layout_of(contents)
     with staged_directory(target, needed=needed_bytes(contents), replaces=replaces, notes=notes) as directory:
-        _write_weights(directory, contents, layout, written)
+        became = _write_weights(directory, contents, layout, written)
         for name, data in {**contents.side_files, **_json_files(contents, layout)}.items():
             _write_small(directory / name, data)
         files = {name: FileRecord(path.stat().st_size, file_sha256(path)) for name, path in sorted(_walk(directory))}
-        records = {name: contents.record(name) for name in contents.schemes}
+        records = {name: contents.record(name, scheme) for name, scheme in became.items()}
         document = build_document(contents.provenance, records, contents.head, files)
         _write_small(directory / MANIFEST, to_text(document).encode())
         check(directory)
@@ -118,7 +121,9 @@ def write_artifact(
 
 def _write_weights(
     directory: Path, contents: Contents, layout: Layout, written: Callable[[str, int], None] | None
-) -> None:
+) -> dict[str, Scheme]:
+    """What each weight has become."""
+    became: dict[str, Scheme] = {}
     with ExitStack() as stack:
 
         def writers(*files: WeightFile | None) -> dict[str, SafetensorsWriter]:
@@ -135,7 +140,8 @@ def _write_weights(
         of_shards, of_head, of_minimums = writers(*layout.shards), writers(layout.head), writers(layout.minimums)
         for name, scheme in contents.schemes.items():
             weight = contents.weight(name)
-            if scheme_of(weight) != scheme:
+            became[name] = scheme_of(weight)
+            if not becomes(scheme, became[name]):
                 raise TypeError(f"{name} became {scheme_of(weight)}, announced was {scheme}")
             dense, own = contents.dense_forms.get(name), to_tensors(name, weight)
             for tensor, values in own.items():
@@ -148,6 +154,7 @@ def _write_weights(
                     of_shards[tensor].write(tensor, values)
             if written is not None:
                 written(name, weight.nbytes)
+    return became
 
 
 def _write_small(path: Path, data: bytes) -> None:

@@ -21,6 +21,7 @@ from honed.compress.layer_schemes import LayerSchemes, choose_schemes
 from honed.compress.layer_settings import EncodingSettings
 from honed.compress.linears import HEAD, find_linears
 from honed.compress.needs import Needs, Observed
+from honed.compress.shared_tables import SharedTables
 from honed.compress.weights import ChangedWeights
 from honed.encodings.base import Encoded
 from honed.encodings.column_grid import Gridded
@@ -80,7 +81,8 @@ class Gptq:
         measured = {HEAD: linears.embedding.name} if linears.tied else {}
         own = {name for name in state.weights if measured.get(name, name) in observed.linears}
         chosen = choose_schemes(state.model, state.weights, self.settings, own)
-        rounding = _Rounding(state.weights, chosen, observed, measured, self.settings, self.factors, threads)
+        tables = SharedTables(state.model, state.weights, chosen.schemes)
+        rounding = _Rounding(state.weights, chosen, tables, observed, measured, self.settings, self.factors, threads)
         return replace(
             state,
             weights=ChangedWeights(state.weights, rounding.weight, frozenset(chosen.schemes)),
@@ -97,6 +99,7 @@ class _Rounding:
 
     weights: Weights
     chosen: LayerSchemes
+    tables: SharedTables
     observed: Observed
     measured: Mapping[str, str]
     settings: GptqSettings
@@ -104,7 +107,7 @@ class _Rounding:
     threads: int
 
     def weight(self, name: str) -> Encoded:
-        scheme, search = self.chosen.schemes[name], self.chosen.settings[name].weights.search
+        search = self.chosen.settings[name].weights.search
 
         def plainly(values: NDArray[np.float32], inputs: slice) -> Gridded:
             dense, counts = Dense(values, "float32"), squares[inputs]
@@ -114,6 +117,7 @@ class _Rounding:
 
         gram = self.observed.inputs().gram[self.measured.get(name, name)]
         squares = gram.diagonal()
+        scheme = self.tables.scheme(name, squares)
         values = self.weights[name].decode()
         refit = self.settings.groups == "moved"
         found = self.factors.of(gram, self.settings)

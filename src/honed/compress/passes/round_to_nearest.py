@@ -16,6 +16,7 @@ from honed.compress.base import ModelState, Weights
 from honed.compress.layer_schemes import LayerSchemes, choose_schemes
 from honed.compress.layer_settings import EncodingSettings
 from honed.compress.needs import Needs, Observed
+from honed.compress.shared_tables import SharedTables
 from honed.compress.weights import ChangedWeights
 from honed.encodings.base import Encoded
 from honed.encodings.encode import encode
@@ -36,10 +37,11 @@ class RoundToNearest:
 
     def apply(self, state: ModelState, observed: Observed, *, threads: int) -> ModelState:
         chosen = choose_schemes(state.model, state.weights, self.settings)
+        tables = SharedTables(state.model, state.weights, chosen.schemes)
         return replace(
             state,
             weights=ChangedWeights(
-                state.weights, partial(_rounded, state.weights, chosen, threads), frozenset(chosen.schemes)
+                state.weights, partial(_rounded, state.weights, chosen, tables, threads), frozenset(chosen.schemes)
             ),
             schemes={**state.schemes, **chosen.schemes},
             inputs=None,
@@ -47,6 +49,6 @@ class RoundToNearest:
         )
 
 
-def _rounded(weights: Weights, chosen: LayerSchemes, threads: int, name: str) -> Encoded:
-    weight, scheme, search = weights[name], chosen.schemes[name], chosen.settings[name].weights.search
+def _rounded(weights: Weights, chosen: LayerSchemes, tables: SharedTables, threads: int, name: str) -> Encoded:
+    weight, scheme, search = weights[name], tables.scheme(name, None), chosen.settings[name].weights.search
     return encode(weight, scheme, name=name, search=search, threads=threads)
