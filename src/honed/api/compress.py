@@ -129,7 +129,7 @@ def compress(
     job = CompressJob(target, begun_with(prepared.files, prepared.recipe, _isa()), resume=resume, restart=restart)
     of_output: list[str] = []
     with job, _told_where(job):
-        _check(prepared, target, replaces)
+        _check(prepared, target, replaces, of_output.append)
         kept = job.windows()
         found = prepared.calibration(kept)
         if found is not None:
@@ -187,7 +187,8 @@ def plan_compress(
     """
     asked = _Asked(model, recipe, out, overwrite, portable, revision, calibration, calibration_tokens, threads)
     prepared, target = asked.prepared()
-    contents, needed, disk = _check(prepared, target, asked.replaces)
+    of_output: list[str] = []
+    contents, needed, disk = _check(prepared, target, asked.replaces, of_output.append)
     settings, nbytes = prepared.recipe.calibration, layout_of(contents).nbytes
     source_bytes = sum(path.stat().st_size for path in prepared.checkpoint.files)
     seconds = None
@@ -209,7 +210,7 @@ def plan_compress(
         memory=dataclasses.asdict(needed),
         free_memory_bytes=free_memory(),
         seconds=seconds,
-        notes=(*contents.provenance.notes, *_larger(nbytes, source_bytes)),
+        notes=(*contents.provenance.notes, *_larger(nbytes, source_bytes), *of_output),
     )
 
 
@@ -253,8 +254,11 @@ class _Asked:
         return found, target
 
 
-def _check(prepared: Prepared, target: Path, replaces: Replaces) -> tuple[Contents, MemoryNeeded, int]:
-    """What would be written, the memory for it and the bytes of disk, all of which are there."""
+def _check(
+    prepared: Prepared, target: Path, replaces: Replaces, notes: Callable[[str], None]
+) -> tuple[Contents, MemoryNeeded, int]:
+    """What would be written, the memory for it and the bytes of disk, all of which are there. notes: is told what was
+    found beside the output."""
     from honed.compress.memory_needed import memory_needed
 
     contents, _ = prepared.planned()
@@ -263,7 +267,7 @@ def _check(prepared: Prepared, target: Path, replaces: Replaces) -> tuple[Conten
     encoded = {name: scheme for name, scheme in schemes.items() if not isinstance(scheme, DenseScheme)}
     needed = memory_needed(prepared.model, recipe, encoded, tokens=prepared.tokens)
     disk = needed_bytes(contents) + kept_bytes(recipe, schemes, shapes) + 4 * prepared.tokens
-    check_resources(needed, disk, target, replaces)
+    check_resources(needed, disk, target, replaces, notes)
     return contents, needed, disk
 
 

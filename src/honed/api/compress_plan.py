@@ -23,6 +23,7 @@ from honed.checkpoints.artifact.trial import try_to_write
 from honed.encodings.scheme import DenseScheme, Scheme
 from honed.errors import MachineError, UnsupportedError
 from honed.models.base import Model
+from honed.models.recorded import main_graph
 
 if TYPE_CHECKING:
     from honed.compress.memory_needed import MemoryNeeded
@@ -112,9 +113,11 @@ def check_encodes(recipe: Recipe, schemes: Mapping[str, Scheme], source: Path) -
         raise UnsupportedError(f"{source}: the recipe encodes no weight of this model, so nothing would get smaller")
 
 
-def check_resources(needed: MemoryNeeded, disk: int, target: Path, replaces: Replaces) -> None:
+def check_resources(
+    needed: MemoryNeeded, disk: int, target: Path, replaces: Replaces, notes: Callable[[str], None]
+) -> None:
     """MachineError where memory or disk do not suffice, with what is needed and what is there; ArtifactError where the
-    output cannot be written, which is tried."""
+    output cannot be written, which is tried. notes: as of `try_to_write`."""
     free = free_memory()
     if needed.total > free:
         parts = ", ".join(f"{name} {size / _MB:.0f}" for name, size in dataclasses.asdict(needed).items() if size)
@@ -122,7 +125,7 @@ def check_resources(needed: MemoryNeeded, disk: int, target: Path, replaces: Rep
             f"compressing takes up to {needed.total / _MB:.0f} MB of memory ({parts}), and {free / _MB:.0f} MB are "
             "free; calibrate on fewer tokens, or free memory"
         )
-    try_to_write(target, needed=disk, replaces=replaces)
+    try_to_write(target, needed=disk, replaces=replaces, notes=notes)
 
 
 def free_disk(target: Path) -> int:
@@ -139,17 +142,13 @@ def seconds_of(
     part that grows with the weights and one that grows with the tokens; where passes go by blocks, the latter is that
     of the blocks that were gone through.
     """
-    from honed.compress.observed_blocks import place_blocks
+    from honed.compress.blocks import find_blocks
     from honed.compress.registry import make_pass
 
-    weights, blocks = model.weights(), place_blocks(model)
-    first = {
-        weight.name
-        for one in blocks[:2]
-        for statement in one.block.statements
-        for weight in statement.operation.weights
-    }
-    tried = [name for name in names if name in first and len(weights[name].shape) > 1 and _part(name) != name]
+    weights, blocks = model.weights(), find_blocks(main_graph(model))
+    # What a block looks up is the table, which may be a tied head: making it would go through the whole model.
+    first = frozenset[str]().union(*(block.linears for block in blocks[:2]))
+    tried = [name for name in names if name in first]
     size = sum(math.prod(weights[name].shape) for name in tried)
     whole = sum(math.prod(weights[name].shape) for name in names if name in weights)
     if not size:

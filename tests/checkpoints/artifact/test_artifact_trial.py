@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from honed.checkpoints.artifact.envelope import create
 from honed.checkpoints.artifact.trial import try_to_write
 from honed.checkpoints.safetensors.reader import SafetensorsFile
 from honed.errors import ArtifactError, MachineError
@@ -15,6 +16,14 @@ from honed.errors import ArtifactError, MachineError
 
 def test_nothing_is_left_not_even_directories_that_were_made(tmp_path: Path) -> None:
     try_to_write(tmp_path / "a" / "b" / "out", needed=1000, replaces="nothing")
+    assert not any(tmp_path.iterdir())
+
+
+def test_what_an_interrupted_run_left_is_removed_and_told(tmp_path: Path) -> None:
+    left = create(tmp_path / "out", "nothing")
+    told: list[str] = []
+    try_to_write(tmp_path / "out", needed=0, replaces="nothing", notes=told.append)
+    assert told == [f"removed {left.path}, which an interrupted run had left"]
     assert not any(tmp_path.iterdir())
 
 

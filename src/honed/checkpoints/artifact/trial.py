@@ -6,6 +6,7 @@ room on the disk, writing, reading back. Then it is gone. Not here: what is refu
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +27,15 @@ class _TriedError(Exception):
     """Ends the trial, so that nothing comes into place."""
 
 
-def try_to_write(target: Path, *, needed: int, replaces: Replaces) -> None:
-    """`needed` bytes must be free. Errors: as `staged_directory`; ArtifactError where other bytes come back."""
+def try_to_write(
+    target: Path, *, needed: int, replaces: Replaces, notes: Callable[[str], None] = lambda _: None
+) -> None:
+    """`needed` bytes must be free. notes: is told what `staged_directory` has to say.
+
+    Errors: as `staged_directory`; ArtifactError where other bytes come back.
+    """
     try:
-        with staged_directory(target, needed=needed, replaces=replaces) as directory:
+        with staged_directory(target, needed=needed, replaces=replaces, notes=notes) as directory:
             _write_and_read(directory / "model.safetensors", target)
             raise _TriedError
     except _TriedError:
