@@ -76,7 +76,7 @@ def groups(found: Compressed) -> dict[tuple[str, ...], int]:
 def test_layers_of_one_input_have_the_factors_of_their_decomposition() -> None:
     decoder = model()
     source = Source(decoder)
-    found = compressed(decoder, source, share=0.4, ranks="even")
+    found = compressed(decoder, source, share=0.4)
     assert groups(found)[QKV] == 32
     assert groups(found)[GATE, UP] == groups(found)[(DOWN,)] == 32
     grams = observe(decoder, source.weights, WINDOWS, {"gram"}, threads=1).gram
@@ -97,11 +97,11 @@ def test_layers_of_one_input_have_the_factors_of_their_decomposition() -> None:
 
 
 def test_each_layer_may_have_a_first_factor_of_its_own_and_ranks_are_multiples() -> None:
-    own = groups(compressed(model(), Source(model()), share=0.3, ranks="even", first="own"))
+    own = groups(compressed(model(), Source(model()), share=0.3, first="own"))
     assert own[(GATE,)] == own[(UP,)] == own[(DOWN,)] == 32
     assert own[(QKV[0],)] == 32
-    assert groups(compressed(model(), Source(model()), share=0.3, ranks="even"))[GATE, UP] == 64
-    wide = groups(compressed(model(), Source(model()), share=0.3, ranks="even", multiple=64))
+    assert groups(compressed(model(), Source(model()), share=0.3))[GATE, UP] == 64
+    wide = groups(compressed(model(), Source(model()), share=0.3, multiple=64))
     assert set(wide.values()) == {64}
     assert (DOWN,) not in wide
 
@@ -113,7 +113,7 @@ def test_ranks_by_energy_spend_the_same_budget_where_it_counts() -> None:
     random = np.random.default_rng(4)
     low = random.standard_normal((128, 20)) @ random.standard_normal((20, 256))
     source.weights[DOWN] = Dense(low.astype(np.float32), "float32")
-    found = compressed(decoder, source, share=0.1)
+    found = compressed(decoder, source, share=0.1, ranks="energy")
     assert groups(found)[(DOWN,)] == 32
     total = sum(weight.shape[0] * weight.shape[1] for weight in find_linears(decoder).layers)
     assert sum(weight.shape[0] * weight.shape[1] for weight in find_linears(found.state.model).layers) <= 0.9 * total
@@ -123,7 +123,7 @@ def test_ranks_by_energy_spend_the_same_budget_where_it_counts() -> None:
 def test_planning_even_ranks_looks_up_no_layer() -> None:
     decoder = model()
     source = Source(decoder)
-    state = compressed(decoder, source, {"pass": "smooth"}, INT8, share=0.3, ranks="even").state
+    state = compressed(decoder, source, {"pass": "smooth"}, INT8, share=0.3).state
     assert set(source.looked_up) == {TABLE}  # which the scheme of the head goes by
     assert state.schemes[FactorGroup((DOWN,), 64).inner] == Int8Scheme(32, 32)
     assert state.weights[FactorGroup((DOWN,), 64).inner].kind == "int8"
@@ -144,7 +144,7 @@ def test_only_the_layers_that_are_named_and_a_head_that_is_not_tied() -> None:
     named = groups(compressed(model(), Source(model()), share=0.3, modules=["*.mlp.*"]))
     assert {name.split(".")[3] for names in named for name in names} == {"mlp"}
     untied = model(tied=False)
-    with_head = compressed(untied, Source(untied), INT8, share=0.3, modules=["lm_head"], ranks="even")
+    with_head = compressed(untied, Source(untied), INT8, share=0.3, modules=["lm_head"])
     assert groups(with_head) == {("lm_head.weight",): 32}
     linears = find_linears(with_head.state.model)
     assert linears.head is not None
@@ -161,7 +161,7 @@ def test_only_the_layers_that_are_named_and_a_head_that_is_not_tied() -> None:
 def test_a_table_that_is_named_becomes_narrower_and_what_looks_it_up_knows_no_inputs() -> None:
     untied = model(tied=False)
     source = Source(untied)
-    found = compressed(untied, source, share=0.3, modules=["*embed_tokens"], ranks="even")
+    found = compressed(untied, source, share=0.3, modules=["*embed_tokens"])
     group = FactorGroup((TABLE,), 32)
     assert factors_of(found.state.model) == (group,)
     table, behind = found.state.weights[group.inner].decode(), found.state.weights[group.outer(TABLE)].decode()
@@ -170,7 +170,7 @@ def test_a_table_that_is_named_becomes_narrower_and_what_looks_it_up_knows_no_in
     np.testing.assert_array_equal(table, outer)
     np.testing.assert_array_equal(behind.T, inner)
     assert find_linears(found.state.model).embedding.name == group.inner
-    everything = compressed(untied, Source(untied), share=0.3, ranks="even")
+    everything = compressed(untied, Source(untied), share=0.3)
     assert not any(TABLE in names for names in groups(everything))
     assert groups(compressed(model(), Source(model()), share=0.3, modules=["*embed_tokens"])) == {}
 
@@ -178,7 +178,7 @@ def test_a_table_that_is_named_becomes_narrower_and_what_looks_it_up_knows_no_in
 def test_what_is_not_faster_stays() -> None:
     decoder = model()
     state = ModelState({}, decoder, SourceWeights(decoder, Source(decoder)))
-    settings = SvdSettings.model_validate({"pass": "svd", "ranks": "even", "share": 0.3})
+    settings = SvdSettings.model_validate({"pass": "svd", "share": 0.3})
 
     def inputs() -> InputStatistics:
         raise AssertionError("nothing is to be measured yet")

@@ -48,7 +48,7 @@ class SvdSettings(PassSettings):
     kind: Annotated[Literal["svd"], Field(alias="pass")]
     share: Annotated[float, Field(gt=0, lt=1)] = 0.2
     modules: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)] = ("*",)
-    ranks: Literal["even", "energy"] = "energy"
+    ranks: Literal["even", "energy"] = "even"
     first: Literal["shared", "own"] = "shared"
     multiple: Literal[32, 64, 128] = 32
     damping: Annotated[float, Field(gt=0, le=1)] = 0.01
