@@ -162,7 +162,7 @@ def test_budgets_that_make_no_sense_are_refused(budget: dict[str, Any], problem:
 
 
 def test_a_choice_that_nothing_stores_is_refused() -> None:
-    with pytest.raises(ParameterError, match="mixed needs .* behind it"):
+    with pytest.raises(ParameterError, match=r"mixed needs .* behind it"):
         read_recipe({"passes": [mixed({"bits": 6})]})
 
 
