@@ -70,6 +70,17 @@ def test_it_is_the_table_that_compressing_keeps(llama: Path, tmp_path: Path) -> 
         assert model.generate("the a of", max_tokens=2).text
 
 
+def test_the_recipe_that_ships_keeps_to_its_budget(llama: Path, tmp_path: Path) -> None:
+    compress(llama, "mixed-4.5bit", out=tmp_path / "out", calibration="built-in", calibration_tokens=256, threads=1)
+    kept = json.loads((tmp_path / "out" / "sensitivity.json").read_text())
+    weights = sum(group["shape"][0] * group["shape"][1] for group in kept["groups"])
+    used = sum(group["choices"][group["chosen"]]["bytes"] for group in kept["groups"])
+    assert 4.25 < 8 * used / weights <= 4.5
+    assert "lm_head" in {group["layers"] for group in kept["groups"]}
+    with honed.load(tmp_path / "out") as model:
+        assert model.generate("the a of", max_tokens=2).text
+
+
 def test_passes_before_are_applied(llama: Path) -> None:
     """Powers of two change nothing of a model in full precision, and of its rounding they do."""
     plain = measured(llama, {"pass": "round_to_nearest", **FOUR})
