@@ -7,6 +7,9 @@ exactly. Smoothing would move its layers off that grid, so there it acts on the 
 nf4 rounds to the quantiles of a normal distribution instead of a grid, for sources that are not 4-bit themselves.
 int4-autoround learns whether weights are rounded up or down from what their block gives (torch, honed[torch]).
 int4-gptq makes up for each error of rounding with the inputs that are left, on text that the model writes itself.
+int4-awq divides inputs by factors before it rounds, so that those that weigh much are rounded finely; without clipping,
+which leaves less to the search of the scales than it gains. Rotation is in no recipe: a 4-bit source leaves its grid by
+it, and its head comes apart from the table.
 learned4 has sixteen values that fit the weights, a table for all layers with one input; log4 has powers of two. Both
 make up for errors as int4-gptq does, and count them by what enters, at the bytes of symmetric int4.
 mixed-4.5bit has 4.5 bits a weight on average, the head among them: layers that bear it get larger groups for it.
@@ -33,6 +36,11 @@ def _four_bits(**kind: str) -> dict[str, Any]:
         "activations": {"group": 32},
         "overrides": [{"modules": "lm_head", "setting": _GROUPED_INT8}],
     }
+
+
+def _moved_for(**kind: str) -> dict[str, Any]:
+    rounding = _four_bits(**kind)
+    return {**rounding, "pass": "awq", "weights": {**rounding["weights"], "search": False}}
 
 
 def _made_up_for(**kind: str) -> dict[str, Any]:
@@ -67,6 +75,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "passes": [_SMOOTH_HEAD, _learned(200, offset="zero_point")],
         "calibration": {"tokens": 16384},
     },
+    "int4-awq": {"passes": [_SMOOTH_HEAD, _moved_for(offset="zero_point"), _four_bits(offset="zero_point")]},
     "int4-gptq": {"passes": [_SMOOTH_HEAD, _made_up_for(offset="zero_point")]},
     "int4-zero-point": {"passes": [_four_bits(offset="zero_point")]},
     "layers-20": {"passes": [{"pass": "prune_layers", "share": 0.2}]},
@@ -102,6 +111,7 @@ DESCRIPTIONS: dict[str, str] = {
     "int8": "8-bit weights and activations in groups of 32, outliers smoothed into the weights",
     "int4": "4-bit weights on the source's own grid, rounded to nearest; the head at 8 bits",
     "int4-autoround": "4-bit weights with zero points, rounded up or down as their block's outputs ask (torch)",
+    "int4-awq": "4-bit weights with zero points, inputs that weigh much rounded more finely (AWQ)",
     "int4-gptq": "4-bit weights with zero points, each error made up for on text that the model writes (GPTQ)",
     "int4-zero-point": "4-bit weights with integer zero points, which vLLM and transformers read too",
     "layers-20": "the fifth of the layers that changes least taken out, dense; to be healed",

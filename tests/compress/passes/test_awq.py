@@ -152,7 +152,7 @@ def test_what_stays_dense_or_has_eight_bits_is_not_clipped() -> None:
     source = Source()
     eight = {"modules": "*.down_proj", "setting": {"weights": {"bits": 8, "group": 32}}}
     dense = {"modules": "*.o_proj", "setting": "dense"}
-    weights = source.fitted(factors=None, overrides=[eight, dense]).weights
+    weights = source.fitted(factors=None, clip=True, overrides=[eight, dense]).weights
     for name, values in source.values.items():
         same = np.array_equal(weights[name].decode(), values)
         assert same or not name.endswith(("down_proj.weight", "o_proj.weight", "norm.weight")), name
@@ -183,14 +183,14 @@ def test_the_head_is_a_junction_of_its_own(junctions: str) -> None:
 
 def test_planning_decodes_nothing_and_rows_are_rows_of_the_whole() -> None:
     source = Source()
-    state = source.run({"pass": "awq", **FOUR_BITS}, ROUND)[1]
+    state = source.run({"pass": "awq", **FOUR_BITS, "clip": True}, ROUND)[1]
     assert source.decoded == []
     weight = state.weights["model.layers.1.mlp.down_proj.weight"]
     np.testing.assert_array_equal(weight.decode(slice(3, 9)), weight.decode()[3:9])
 
 
 def test_the_same_whatever_the_order_in_which_weights_are_asked_for() -> None:
-    there, back = (Source().fitted() for _ in range(2))
+    there, back = (Source().fitted(clip=True) for _ in range(2))
     names = list(there.weights)
     forth = {name: there.weights[name].decode() for name in names}
     for name in reversed(names):
@@ -211,7 +211,7 @@ def test_of_all_blocks_one_gram_matrix_is_held() -> None:
 @pytest.mark.parametrize(
     "passes",
     [
-        [{"pass": "rotate"}, {"pass": "awq", **FOUR_BITS}, {**ROUND, "pass": "gptq"}],
+        [{"pass": "rotate"}, {"pass": "awq", **FOUR_BITS, "clip": True}, {**ROUND, "pass": "gptq"}],
         [{"pass": "smooth", "junctions": "head"}, {"pass": "awq", **FOUR_BITS}, ROUND],
         [{"pass": "awq", **FOUR_BITS}, {"pass": "smooth"}, ROUND],
     ],

@@ -1,9 +1,9 @@
 """AWQ (Lin et al. 2023): prepares linear layers for being rounded to few bits, by what enters them.
 
 At each junction (`junctions.py`, those across attention included) the columns of the layers that read a value are
-multiplied by factors, which what makes the value is divided by; and the largest weights of groups are clipped, but in
-layers of queries and keys, whose errors multiply. Both are chosen by the least change of outputs on calibration text
-(`activation_aware.py`), block by block.
+multiplied by factors, which what makes the value is divided by. Where it is asked for, the largest weights of groups
+are clipped as well, but in layers of queries and keys, whose errors multiply. Both are chosen by the least change of
+outputs on calibration text (`activation_aware.py`), block by block.
 
 The weights stay in full precision. What they will be rounded to is a setting, the same words as of the pass that
 rounds: so the pass is a function of what it is given, whatever stands behind it, and that may be `round_to_nearest` or
@@ -46,14 +46,15 @@ class AwqSettings(PassSettings, Setting):
     rounds them; a layer that stays dense is left alone.
 
     factors: by the size of the `inputs`, as in the paper, or of inputs and `weights` both, as in AutoAWQ and
-    llm-compressor; null moves none. clip: limit the weights of groups, of layers of under 8 bits. junctions: whether
-    factors move at the inputs of `layers`, that of the `head`, or at both.
+    llm-compressor; null moves none. clip: limit the weights of groups, of layers of under 8 bits; for a pass behind it
+    that does not search its scales, as one that does has less to search then. junctions: whether factors move at the
+    inputs of `layers`, that of the `head`, or at both.
     """
 
     kind: Annotated[Literal["awq"], Field(alias="pass")]
     overrides: tuple[Override, ...] = ()
     factors: Literal["inputs", "weights"] | None = "weights"
-    clip: bool = True
+    clip: bool = False
     junctions: Literal["all", "layers", "head"] = "layers"
 
     @property
