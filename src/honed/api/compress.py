@@ -7,6 +7,7 @@ first weight is touched, and the artifact is opened again and compared with what
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +29,7 @@ from honed.checkpoints.base import Checkpoint
 from honed.checkpoints.compressed_tensors.declare import has_minimums
 from honed.checkpoints.content_hash import file_sha256
 from honed.checkpoints.finite_weights import check_finite
+from honed.checkpoints.huggingface.fewer_tokens import FewerTokens, files_with_fewer_tokens
 from honed.checkpoints.open import open_checkpoint
 from honed.compress.base import ModelState
 from honed.compress.dense import dense_scheme, to_dense
@@ -191,13 +193,19 @@ def _plan(
         calibration = find_calibration(
             checkpoint, model, recipe.calibration, in_detail=recipe.calibrates_in_detail, threads=threads
         )
-    given = ModelState(checkpoint.config, model, source, notes=left_dense)
+    vocabulary = FewerTokens(json.loads(checkpoint.tokenizer().fast.to_str())) if recipe.prunes_vocabulary else None
+    given = ModelState(checkpoint.config, model, source, notes=left_dense, vocabulary=vocabulary)
     compressed = run_recipe(given, recipe, threads=threads, calibration=calibration.windows if calibration else ())
     stored, state = StoredWeights(compressed), compressed.state
     layers = all_linears(state.model) - {linears.head.name if linears.head else None}
     of_layers = [scheme for name, scheme in stored.schemes.items() if name in layers]
     notes = list(state.notes)
     own_names = family_of(checkpoint.config, checkpoint.path).stored is not None
+    side_files = tokenizer_files(checkpoint)
+    if state.kept_ids is not None:
+        if portable and stored.tied_table is not None:
+            raise ParameterError("portable", True, "with prune_vocabulary the table and the head are stored once")
+        side_files = files_with_fewer_tokens(side_files, state.kept_ids)
     if portable:
         _check_portable(of_layers, own_names=own_names)
     elif portable is None:
@@ -228,7 +236,7 @@ def _plan(
         dense_forms=_dense_forms(compressed) if portable and stored.head is not None else {},
         weight=weight,
         error=stored.error,
-        side_files=tokenizer_files(checkpoint),
+        side_files=side_files,
         provenance=Provenance(
             source=name,
             source_kind=checkpoint.kind,

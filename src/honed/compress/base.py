@@ -6,7 +6,7 @@ applied: each new weight is made when it is asked for, so that only one at a tim
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -47,7 +47,8 @@ class ModelState:
     config: as in config.json; `model` is what reading it gives, and a pass that changes the one changes the other.
     schemes: what the weights that are encoded are, known at once and exact; the others are in full precision.
     inputs: what enters the linear layers with these weights, where a pass knows it of those before it; else it is
-    measured for whoever asks. notes: what a user should know of what was done.
+    measured for whoever asks. notes: what a user should know of what was done. vocabulary: where tokens may be left
+    out; kept_ids: those that are left, ascending, by their numbers in the source; None for all.
     """
 
     config: Config
@@ -57,6 +58,18 @@ class ModelState:
     tied_head: TiedHead = TiedHead()
     inputs: Inputs | None = None
     notes: tuple[str, ...] = ()
+    vocabulary: Vocabulary | None = None
+    kept_ids: tuple[int, ...] | None = None
+
+
+class Vocabulary(Protocol):
+    """What a pass may ask about tokens, which only the tokenizer knows."""
+
+    def needed(self, ids: Collection[int]) -> Sequence[int]:
+        """These, ascending, with those that must stay for the tokenizer to give them, and to say any text.
+
+        UnsupportedError where it cannot lose tokens.
+        """
 
 
 class Pass(Protocol):

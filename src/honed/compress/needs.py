@@ -5,7 +5,7 @@ Not here: how it is found, which is `observe.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 Columns = NDArray[np.float32]
 """A factor for each input feature."""
 
-Statistic = Literal["cosine", "gram", "mean_square"]
+Statistic = Literal["cosine", "counts", "gram", "mean_square"]
 """gram, mean_square: of the inputs of each linear layer, a value for each pair of features, or for each feature.
-cosine: between what enters and what leaves one or two blocks, one value each."""
+cosine: between what enters and what leaves one or two blocks, one value each. counts: of each token."""
 
 
 Order = Literal["any", "blocks"]
@@ -41,7 +41,8 @@ class InputStatistics:
     `mean_square[name]` is that of x * x, [in features]; `gram[name]` that of the outer product of x with itself,
     [in features, in features]. What was not asked for is empty. `few` has the weights of experts that few rows went to,
     and how many; their means are over rows of others too. `cosine` is the mean over tokens, by the numbers in the main
-    graph of two values of one width, each of which is all that blocks after it read.
+    graph of two values of one width, each of which is all that blocks after it read. `counts` says how often each id is
+    there, up to the greatest.
     """
 
     mean_square: Mapping[str, NDArray[np.float64]]
@@ -49,6 +50,7 @@ class InputStatistics:
     tokens: int
     few: Mapping[str, int] = field(default_factory=dict)
     cosine: Mapping[tuple[int, int], float] = field(default_factory=dict)
+    counts: Sequence[int] = ()
 
     def rms(self, name: str) -> NDArray[np.float64]:
         """Root mean square of each input feature."""

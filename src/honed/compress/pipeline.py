@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -56,7 +56,15 @@ def run_recipe(state: ModelState, recipe: Recipe, *, threads: int, calibration: 
             continue
         inputs = given.inputs or _measured(given, calibration, statistics, threads)
         states.append(step.apply(given, Observed(all_linears(given.model), inputs), threads=threads))
+        if states[-1].kept_ids is not None and given.kept_ids is None:
+            calibration = _renumbered(calibration, states[-1].kept_ids)
     return Compressed(tuple(states))
+
+
+def _renumbered(windows: Tokens, kept: Sequence[int]) -> Tokens:
+    """The same text in the ids of a model that has these tokens left, all of its own among them."""
+    places = {number: place for place, number in enumerate(kept)}
+    return [[places[token] for token in window] for window in windows]
 
 
 def _measured(state: ModelState, calibration: Tokens, statistics: Set[Statistic], threads: int) -> Inputs:

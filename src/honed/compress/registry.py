@@ -13,6 +13,7 @@ from honed.compress.passes.gptq import Gptq, GptqSettings
 from honed.compress.passes.prune_heads import PruneHeads, PruneHeadsSettings
 from honed.compress.passes.prune_layers import PruneLayers, PruneLayersSettings
 from honed.compress.passes.prune_neurons import PruneNeurons, PruneNeuronsSettings
+from honed.compress.passes.prune_vocabulary import PruneVocabulary, PruneVocabularySettings
 from honed.compress.passes.round_to_nearest import RoundToNearest, RoundToNearestSettings
 from honed.compress.passes.smooth import Smooth, SmoothSettings
 from honed.compress.settings import PassSettings
@@ -22,6 +23,7 @@ PASSES: Mapping[type[PassSettings], Callable[[Any], Pass]] = {
     PruneHeadsSettings: PruneHeads,
     PruneLayersSettings: PruneLayers,
     PruneNeuronsSettings: PruneNeurons,
+    PruneVocabularySettings: PruneVocabulary,
     RoundToNearestSettings: RoundToNearest,
     SmoothSettings: Smooth,
 }
