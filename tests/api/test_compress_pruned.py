@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from safetensors.torch import load_file as load_torch
+from safetensors.torch import save_file as save_torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import honed
+from byte_tokenizers import byte_tokenizer
 from divisible_models import save_family, save_llama, save_qwen2
 from honed.api.compress import compress
 from honed.checkpoints.artifact.checkpoint import Artifact
+from honed.errors import ParameterError, UnsupportedError
 from honed.models.recorded import recorded
 from honed.models.registry import read_any
 from honed.ops.reference import GrowingStore, Rows, Step, run
@@ -91,6 +95,55 @@ def test_an_encoding_pass_follows(tmp_path: Path) -> None:
     assert (weight.kind, weight.shape) == ("int8", (64, 96))
     with honed.load(tmp_path / "out") as model:
         assert len(model.generate(TOKENS, max_tokens=4, temperature=0).tokens) <= 4
+
+
+@pytest.mark.parametrize("encoded", [False, True])
+def test_a_smaller_vocabulary_comes_with_its_tokenizer(tmp_path: Path, encoded: bool) -> None:
+    source = save_llama(tmp_path / "llama")
+    words = ["model", "rows", "columns", "weights", "text", "never"]
+    tokenizer = byte_tokenizer(words=words, template="{{ messages[0].content }}")
+    (source / "tokenizer.json").write_text(tokenizer.fast.to_str())
+    size = tokenizer.fast.get_vocab_size()
+    config = json.loads((source / "config.json").read_text())
+    end = tokenizer.fast.token_to_id("<|end|>")
+    changed = {"vocab_size": size + 3, "eos_token_id": end, "bos_token_id": None}
+    (source / "config.json").write_text(json.dumps({**config, **changed}))
+    (source / "generation_config.json").write_text(json.dumps({"eos_token_id": end}))
+    table = torch.randn(size + 3, 64, generator=torch.Generator().manual_seed(5)) * 0.02
+    tensors = load_torch(source / "model.safetensors") | {"model.embed_tokens.weight": table}
+    save_torch(tensors, source / "model.safetensors", metadata={"format": "pt"})
+    text = tmp_path / "text.txt"
+    text.write_text("rows and columns of a text, and weights\n" * 20)
+    passes = [{"pass": "prune_vocabulary"}]
+    passes += [{"pass": "round_to_nearest", "weights": {"bits": 8, "group": 32}}] if encoded else []  # type: ignore[dict-item]
+    recipe = {"passes": passes, "calibration": {"text": str(text), "tokens": 128, "window": 32}}
+    report = compress(source, recipe, out=tmp_path / "out")
+    kept = json.loads((tmp_path / "out" / "config.json").read_text())["vocab_size"]
+    assert 258 < kept < size - 5
+    assert any(note.startswith(f"{kept} of {size + 3} tokens are left") for note in report.notes)
+    artifact = Artifact(tmp_path / "out")
+    assert artifact.weight("model.embed_tokens.weight").shape == (kept, 64)
+    small = artifact.tokenizer()
+    assert small.fast.get_vocab_size() == kept and small.end_tokens == {small.fast.token_to_id("<|end|>")}
+    assert "rows" in small.fast.get_vocab() and "never" not in small.fast.get_vocab()
+    for written in ("rows of weights", "never a model"):
+        assert small.decode(small.encode(written)) == written
+    numbers = [tokenizer.fast.token_to_id(token) for token in small.fast.encode("rows of weights").tokens]
+    with honed.load(tmp_path / "out", dtype="float32", kv="float32") as model, honed.load(source) as whole:
+        assert model.generate("rows of weights", max_tokens=3, temperature=0).tokens
+        assert whole.tokenizer.encode("rows of weights") == numbers
+    assert AutoTokenizer.from_pretrained(tmp_path / "out")("rows of weights")["input_ids"] == small.encode(
+        "rows of weights"
+    )
+    if encoded:
+        with pytest.raises(ParameterError, match="with prune_vocabulary the table and the head are stored once"):
+            compress(source, recipe, out=tmp_path / "again", portable=True)
+
+
+def test_a_tokenizer_that_does_not_merge_is_refused(tmp_path: Path) -> None:
+    source = save_llama(tmp_path / "llama")
+    with pytest.raises(UnsupportedError, match="WordLevel"):
+        compress(source, {"passes": [{"pass": "prune_vocabulary"}], **SMALL}, out=tmp_path / "out")
 
 
 def test_the_same_recipe_gives_the_same_bytes_whatever_the_threads(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Nothing of a weight is computed here before it is asked for. Not here: when that
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from honed.checkpoints.base import Checkpoint
 from honed.checkpoints.compressed_tensors.declare import has_minimums, ours_alone
 from honed.checkpoints.content_hash import file_sha256
 from honed.checkpoints.finite_weights import check_finite
+from honed.checkpoints.huggingface.fewer_tokens import FewerTokens, files_with_fewer_tokens
 from honed.compress.base import ModelState
 from honed.compress.calibration_settings import SAMPLED
 from honed.compress.dense import dense_scheme, to_dense
@@ -98,7 +100,10 @@ class Prepared:
     ) -> Compressed:
         """The passes, one after the other; nothing is computed yet but by those that ask for the text itself, and not
         by those while `planning`."""
-        given = ModelState(self.checkpoint.config, self.model, self.source, notes=self.notes)
+        vocabulary = None
+        if self.recipe.prunes_vocabulary:
+            vocabulary = FewerTokens(json.loads(self.checkpoint.tokenizer().fast.to_str()))
+        given = ModelState(self.checkpoint.config, self.model, self.source, notes=self.notes, vocabulary=vocabulary)
         return run_recipe(
             given,
             self.recipe,
@@ -177,6 +182,11 @@ def contents_of(
 
     if portable and any(map(has_minimums, stored.schemes.values())):
         notes.append(_COARSER_ELSEWHERE)
+    side_files = prepared.side_files
+    if state.kept_ids is not None:
+        if portable and stored.tied_table is not None:
+            raise ParameterError("portable", True, "with prune_vocabulary the table and the head are stored once")
+        side_files = files_with_fewer_tokens(side_files, state.kept_ids)
     shapes = state.model.weights()
     contents = Contents(
         config=_config(state.config),
@@ -188,7 +198,7 @@ def contents_of(
         dense_forms=_dense_forms(compressed) if portable and stored.head is not None else {},
         weight=weight,
         error=stored.error,
-        side_files={**prepared.side_files, **state.files},
+        side_files={**side_files, **state.files},
         provenance=Provenance(
             source=prepared.name,
             source_kind=checkpoint.kind,

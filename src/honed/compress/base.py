@@ -6,7 +6,7 @@ applied: each new weight is made when it is asked for, so that only one at a tim
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
@@ -50,7 +50,8 @@ class ModelState:
     inputs: what enters the linear layers with these weights, where a pass knows it of those before it; else it is
     measured for whoever asks. assigned: how weights are to be stored, by their names, where a pass chose that for the
     one that encodes; what a recipe overrides goes before it. files: what an artifact has beside its weights, by name.
-    notes: what a user should know of what was done.
+    notes: what a user should know of what was done. vocabulary: where tokens may be left out; kept_ids: those that are
+    left, ascending, by their numbers in the source; None for all.
     """
 
     config: Config
@@ -62,6 +63,18 @@ class ModelState:
     assigned: Mapping[str, Setting | Literal["dense"]] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    vocabulary: Vocabulary | None = None
+    kept_ids: tuple[int, ...] | None = None
+
+
+class Vocabulary(Protocol):
+    """What a pass may ask about tokens, which only the tokenizer knows."""
+
+    def needed(self, ids: Collection[int]) -> Sequence[int]:
+        """These, ascending, with those that must stay for the tokenizer to give them, and to say any text.
+
+        UnsupportedError where it cannot lose tokens.
+        """
 
 
 class Pass(Protocol):

@@ -123,7 +123,11 @@ def read_as_expected(
     that are to be `called` otherwise."""
     config = {**state.config, **changes}
     kind = family_of(state.config).model_type
-    said = ", ".join(f"{name} {value}" for name, value in changes.items() if not isinstance(value, list))
+    said = ", ".join(
+        f"{name} {value}"
+        for name, value in changes.items()
+        if state.config.get(name) != value and not isinstance(value, list)
+    )
     try:
         model = read_any(config)
     except HonedError as error:

@@ -20,11 +20,11 @@ from honed.models.base import Model
 Columns = NDArray[np.float32]
 """A factor for each input feature."""
 
-Statistic = Literal["block_rows", "cosine", "gradient", "gram", "mean_square", "windows"]
+Statistic = Literal["block_rows", "cosine", "counts", "gradient", "gram", "mean_square", "windows"]
 """gram, mean_square: of the inputs of each linear layer, a value for each pair of features, or for each feature.
 cosine: between what enters and what leaves one or two blocks, one value each. gradient: of each weight, which is told
 apart from those (`Observed.gradients`). block_rows: all rows that enter a block, for passes that go through the model
-in the order of blocks (`Observed.rows`). windows: the text itself, as token ids."""
+in the order of blocks (`Observed.rows`). counts: of each token. windows: the text itself, as token ids."""
 GradientMean = Literal["rms", "plain"]
 """Over windows of text: the root of the mean of the squares of gradients, or the mean of gradients."""
 
@@ -52,7 +52,8 @@ class InputStatistics:
     `mean_square[name]` is that of x * x, [in features]; `gram[name]` that of the outer product of x with itself,
     [in features, in features]. What was not asked for is empty. `few` has the weights of experts that few rows went to,
     and how many; their means are over rows of others too. `cosine` is the mean over tokens, by the numbers in the main
-    graph of two values of one width, each of which is all that blocks after it read.
+    graph of two values of one width, each of which is all that blocks after it read. `counts` says how often each id is
+    there, up to the greatest.
     """
 
     mean_square: Mapping[str, NDArray[np.float64]]
@@ -60,6 +61,7 @@ class InputStatistics:
     tokens: int
     few: Mapping[str, int] = field(default_factory=dict)
     cosine: Mapping[tuple[int, int], float] = field(default_factory=dict)
+    counts: Sequence[int] = ()
 
     def rms(self, name: str) -> NDArray[np.float64]:
         """Root mean square of each input feature."""

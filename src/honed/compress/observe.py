@@ -37,6 +37,9 @@ def observe(
 ) -> InputStatistics:
     """What enters the linear layers of the whole model. Errors: those of `Walk`."""
     walk = Walk(model, windows, threads=threads)
+    counted = _counts(windows) if "counts" in statistics else ()
+    if statistics == {"counts"}:
+        return InputStatistics({}, {}, sum(map(len, windows)), counts=counted)
     found = InputStatistics({}, {}, 0)
     between: list[tuple[int, Floats]] = []
     cosine: dict[tuple[int, int], float] = {}
@@ -44,7 +47,7 @@ def observe(
         inputs = walk.through(block, weights, statistics)
         # A weight that is used twice is observed where it is used first.
         squares, grams = {**inputs.mean_square, **found.mean_square}, {**inputs.gram, **found.gram}
-        found = InputStatistics(squares, grams, inputs.tokens, {**inputs.few, **found.few}, cosine)
+        found = InputStatistics(squares, grams, inputs.tokens, {**inputs.few, **found.few}, cosine, counted)
         if "cosine" in statistics and (here := walk.between) is not None:
             for earlier, left in between:
                 if left.shape == here[1].shape:
@@ -57,6 +60,11 @@ def observe(
             "were shown those of other experts too: calibrate on more text"
         )
     return found
+
+
+def _counts(windows: Tokens) -> Sequence[int]:
+    found = Counter(token for window in windows for token in window)
+    return [found[token] for token in range(max(found, default=-1) + 1)]
 
 
 def slow_blocks(model: Model) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -98,6 +98,8 @@ def run_recipe(
             else None,
         )
         states.append(_as_assigned(step, given).apply(given, observed, threads=threads))
+        if states[-1].kept_ids is not None and given.kept_ids is None:
+            calibration = _renumbered(calibration, states[-1].kept_ids)
     return Compressed(tuple(states), tuple(step.settings.kind for step in passes))
 
 
@@ -107,6 +109,12 @@ def _as_assigned(step: Pass, state: ModelState) -> Pass:
     if not state.assigned or not isinstance(settings, EncodingSettings):
         return step
     return make_pass(settings.with_assigned(state.assigned))
+
+
+def _renumbered(windows: Tokens, kept: Sequence[int]) -> Tokens:
+    """The same text in the ids of a model that has these tokens left, all of its own among them."""
+    places = {number: place for place, number in enumerate(kept)}
+    return [[places[token] for token in window] for window in windows]
 
 
 def _measured(state: ModelState, calibration: Tokens, statistics: Set[Statistic], threads: int) -> Inputs:

@@ -79,6 +79,11 @@ class Recipe(Settings):
         return (make_pass(settings).needs for settings in self.passes)
 
     @property
+    def prunes_vocabulary(self) -> bool:
+        """Whether a pass takes tokens out, which needs the tokenizer."""
+        return any("counts" in make_pass(settings).needs.statistics for settings in self.passes)
+
+    @property
     def encoding(self) -> EncodingSettings | None:
         """Settings of the last pass, if it encodes."""
         last = self.passes[-1]

@@ -19,6 +19,7 @@ from honed.compress.passes.mixed import Mixed, MixedSettings
 from honed.compress.passes.prune_heads import PruneHeads, PruneHeadsSettings
 from honed.compress.passes.prune_layers import PruneLayers, PruneLayersSettings
 from honed.compress.passes.prune_neurons import PruneNeurons, PruneNeuronsSettings
+from honed.compress.passes.prune_vocabulary import PruneVocabulary, PruneVocabularySettings
 from honed.compress.passes.rotate import Rotate, RotateSettings
 from honed.compress.passes.round_to_nearest import RoundToNearest, RoundToNearestSettings
 from honed.compress.passes.smooth import Smooth, SmoothSettings
@@ -39,6 +40,7 @@ PASSES: Mapping[type[PassSettings], Callable[[Any], Pass]] = {
     PruneHeadsSettings: PruneHeads,
     PruneLayersSettings: PruneLayers,
     PruneNeuronsSettings: PruneNeurons,
+    PruneVocabularySettings: PruneVocabulary,
     RotateSettings: Rotate,
     RoundToNearestSettings: RoundToNearest,
     SmoothSettings: Smooth,
