@@ -140,3 +140,18 @@ def test_inputs_of_which_nothing_is_known_are_rounded_as_they_are() -> None:
         weight, feedback(np.zeros((64, 64)), damping=0.01, by_activation=True), plainly, refit=False
     )
     np.testing.assert_array_equal(found.codes, plainly(weight, EVERY).codes)
+
+
+@pytest.mark.parametrize("scheme", [Int8Scheme(32), Int4Scheme(32, "zero_point"), SCHEMES_OF_TABLES[0]], ids=str)
+@pytest.mark.parametrize("refit", [False, True])
+def test_zeros_are_kept_and_the_others_make_up_for_what_would_move_into_them(scheme: Scheme, refit: bool) -> None:
+    width = 192
+    random = np.random.default_rng(8)
+    weight = np.where(random.random((4, width)) < 0.5, 0, random.standard_normal((4, width))).astype(np.float32)
+    gram, plainly = correlated(width, 9), to(scheme)
+    found = feedback(gram, damping=0.01, by_activation=False)
+    kept = round_with_feedback(weight, found, plainly, refit=refit, keep_zeros=True)
+    moved = round_with_feedback(weight, found, plainly, refit=refit)
+    assert (kept.decode()[weight == 0] == 0).all()
+    assert (moved.decode()[weight == 0] != 0).any()
+    assert change(weight, kept, gram) < change(weight, plainly(weight, EVERY), gram)

@@ -7,7 +7,6 @@ first weight is touched, and the artifact is opened again and compared with what
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import time
 from collections import deque

@@ -70,8 +70,11 @@ def _invert(lower: Wide) -> None:
     below[:] = -(second @ below) @ first
 
 
-def round_with_feedback(weight: NDArray[np.float32], found: Feedback, encode: Encode, *, refit: bool) -> Gridded:
-    """W [out, in] in the encoding that `encode` gives.
+def round_with_feedback(
+    weight: NDArray[np.float32], found: Feedback, encode: Encode, *, refit: bool, keep_zeros: bool = False
+) -> Gridded:
+    """W [out, in] in the encoding that `encode` gives. `keep_zeros`: what is zero stays so, whatever moves into it; all
+    but float minimums have a code for that.
 
     `refit`: the scales of a group are found when its first input is reached, of weights as moved so far, which asks for
     inputs that are taken as they lie and for whole groups; otherwise they are those of the weights as they were.
@@ -94,7 +97,8 @@ def round_with_feedback(weight: NDArray[np.float32], found: Feedback, encode: En
                     inputs = slice(place, place + group)
                     parts.append(encode(np.ascontiguousarray(moved[inputs].T, dtype=np.float32), inputs))
                     grid = column_grid(parts[-1])
-                codes[column], decoded = grid.round(column if group is None else column % group, moved[place])
+                aimed = np.where(weight[:, column] == 0, 0.0, moved[place]) if keep_zeros else moved[place]
+                codes[column], decoded = grid.round(column if group is None else column % group, aimed)
                 error = (moved[place] - decoded) / factor[place, place]
                 moves = np.multiply(factor[place, place + 1 : end, None], error, out=room[: end - place - 1])
                 moved[place + 1 : end] -= moves

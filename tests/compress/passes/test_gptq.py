@@ -168,6 +168,10 @@ def test_of_all_blocks_one_gram_matrix_is_held() -> None:
     [
         ({"groups": "moved"}, "groups: moved needs order: stored"),
         ({"damping": 0}, "damping"),
+        (
+            {"zeros": "kept", "weights": {"bits": 4, "offset": "minimum"}},
+            "zeros: kept needs an offset other than minimum",
+        ),
         ({"dampening": 0.1}, "did you mean 'damping'"),
     ],
 )

@@ -57,6 +57,17 @@ def test_the_head_by_an_override_and_rounding_keeps_what_is_zero() -> None:
         assert (rounded[name].decode()[made[name].decode() == 0] == 0).all()
 
 
+def test_gptq_keeps_what_is_zero_where_it_is_asked_to() -> None:
+    source = Source(decoder())
+    made = pruned(source)
+    four = {"pass": "gptq", "weights": {"bits": 4, "group": 32, "offset": "zero_point"}}
+    kept, moved = (pruned(source, {**four, "zeros": zeros}) for zeros in ("kept", "moved"))
+    for name in (FIRST, SECOND):
+        pruned_away = made[name].decode() == 0
+        assert (kept[name].decode()[pruned_away] == 0).all()
+        assert (moved[name].decode()[pruned_away] != 0).any()
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

@@ -34,21 +34,25 @@ class GptqSettings(EncodingSettings):
 
     damping: a share of the mean of the diagonal of the Gram matrix that is added to the diagonal. order: inputs as they
     lie (`stored`), or those of the largest activations first. groups: the scales of a group are those of the weights as
-    they were (`static`), or of the weights as moved when it is reached (`moved`).
+    they were (`static`), or of the weights as moved when it is reached (`moved`). zeros: weights that are zero, as a
+    pass before has pruned them, stay so (`kept`), or errors move into them as into others (`moved`).
     """
 
     kind: Annotated[Literal["gptq"], Field(alias="pass")]
     damping: Annotated[float, Field(gt=0, le=1)] = 0.01
     order: Literal["stored", "activation"] = "activation"
     groups: Literal["static", "moved"] = "static"
+    zeros: Literal["moved", "kept"] = "moved"
 
     @model_validator(mode="after")
     def _groups_in_order(self) -> GptqSettings:
         if self.groups == "moved" and self.order == "activation":
             raise ValueError("groups: moved needs order: stored, as a group is reached at once only there")
-        overridden = (override.setting for override in self.overrides if override.setting != "dense")
+        overridden = [override.setting for override in self.overrides if override.setting != "dense"]
         if any(setting.weights.sparse is not None for setting in (self, *overridden)):
             raise ValueError("weights.sparse needs round_to_nearest: errors that move make weights of zeros")
+        if self.zeros == "kept" and any(setting.weights.offset == "minimum" for setting in (self, *overridden)):
+            raise ValueError("zeros: kept needs an offset other than minimum, under which nothing is zero")
         return self
 
 
@@ -121,4 +125,4 @@ class _Rounding:
         values = self.weights[name].decode()
         refit = self.settings.groups == "moved"
         found = self.factors.of(gram, self.settings)
-        return round_with_feedback(values, found, plainly, refit=refit)
+        return round_with_feedback(values, found, plainly, refit=refit, keep_zeros=self.settings.zeros == "kept")
