@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from honed.compress.dense import dense_scheme, row_chunks, to_dense
+from honed.compress.narrowing import Narrow
+from honed.compress.weights import DeferredWeight
 from honed.encodings.dense import Dense, DenseType, bfloat16_to_float32
 from honed.encodings.scheme import DenseScheme
 
@@ -23,6 +25,15 @@ def test_matrices_become_bfloat16_and_what_is_short_already_stays(
     weight = Dense(np.zeros(shape, {"float32": "f4", "float16": "f2", "bfloat16": "u2"}[dtype]), dtype)
     assert dense_scheme(weight) == DenseScheme(stored)
     assert to_dense(weight, DenseScheme(stored)).dtype == stored
+
+
+def test_what_a_pass_made_anew_keeps_the_type_of_its_source() -> None:
+    half = Dense(np.ones((4, 3), np.float16), "float16")
+    deferred = DeferredWeight(half, lambda: Dense(np.full((4, 3), 0.1, np.float32), "float32"))
+    narrow = Narrow(deferred, lambda: np.array([0, 2]), 1, 2)
+    assert dense_scheme(narrow) == DenseScheme("float16")
+    stored = to_dense(narrow, DenseScheme("float16"))
+    np.testing.assert_array_equal(stored.values, np.full((4, 2), 0.1, np.float16))
 
 
 def test_narrowing_to_bfloat16_rounds_to_nearest() -> None:

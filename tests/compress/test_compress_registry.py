@@ -22,7 +22,7 @@ HOW_TO = Path(__file__).parents[2] / "docs" / "how-to-add-pass.md"
 
 def test_each_pass_has_a_name_of_its_own() -> None:
     names = [pass_name(settings) for settings in PASSES]
-    assert tuple(names) == PASS_NAMES == ("gptq", "round_to_nearest", "smooth")
+    assert tuple(names) == PASS_NAMES == tuple(sorted(set(names)))
 
 
 def test_settings_of_a_recipe_make_their_pass() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -75,3 +75,12 @@ class Pass(Protocol):
 
         `observed` tells what `needs` asks for. The result has no `inputs` unless the pass knows what became of them.
         """
+
+
+@runtime_checkable
+class Reshaping(Pass, Protocol):
+    """A pass that changes shapes and goes block by block: first in the shapes that there are, then at once."""
+
+    def finish(self, state: ModelState) -> ModelState:
+        """Of the state after the last block. Plans, as `apply` does. Where a pass does not go block by block, `apply`
+        does this too."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
 
-from honed.compress.base import ModelState, Pass, Weights
+from honed.compress.base import ModelState, Pass, Reshaping, Weights
 from honed.compress.blocks import Block
 from honed.compress.linears import HEAD, find_linears
 from honed.compress.needs import InputStatistics, Observed
@@ -23,7 +23,8 @@ from honed.encodings.base import Encoded
 
 def apply_by_block(step: Pass, state: ModelState, calibration: Tokens, *, threads: int) -> ModelState:
     """The state after the last block. A pass may change the weights of the block that it is told of and nothing else of
-    the model; the head that is encoded apart from its table is of the block that multiplies with it.
+    the model, and shapes only at the end (`Reshaping`); the head that is encoded apart from its table is of the block
+    that multiplies with it.
 
     Errors: those of the pass and of `Walk`.
     """
@@ -42,7 +43,7 @@ def apply_by_block(step: Pass, state: ModelState, calibration: Tokens, *, thread
         weights = ChangedWeights(source, changed, frozenset(made))
         state = replace(after, weights=weights, inputs=None)
         walk.changed.append(weights)
-    return state
+    return step.finish(state) if isinstance(step, Reshaping) else state
 
 
 def _weights_of(block: Block, state: ModelState) -> set[str]:

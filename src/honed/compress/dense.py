@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from honed.compress.narrowing import Narrow
+from honed.compress.weights import DeferredWeight
 from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense, float32_to_bfloat16
 from honed.encodings.grouping import CHUNK_VALUES
@@ -13,7 +15,10 @@ from honed.encodings.scheme import DenseScheme
 
 
 def dense_scheme(weight: Encoded) -> DenseScheme:
-    """How an unquantized weight is stored: 16-bit types and vectors as they are, other matrices as bfloat16."""
+    """How an unquantized weight is stored: 16-bit types and vectors as they are, other matrices as bfloat16. One that a
+    pass made anew has the type of its source."""
+    while isinstance(weight, DeferredWeight | Narrow):
+        weight = weight.source
     if isinstance(weight, Dense) and (weight.dtype != "float32" or len(weight.shape) < 2):
         return DenseScheme(weight.dtype)
     return DenseScheme("bfloat16" if len(weight.shape) > 1 else "float32")

@@ -19,8 +19,9 @@ from honed.models.base import Model
 Columns = NDArray[np.float32]
 """A factor for each input feature."""
 
-Statistic = Literal["mean_square", "gram"]
-"""Of the inputs of each linear layer: a value for each feature, or for each pair of features."""
+Statistic = Literal["cosine", "gram", "mean_square"]
+"""gram, mean_square: of the inputs of each linear layer, a value for each pair of features, or for each feature.
+cosine: between what enters and what leaves one or two blocks, one value each."""
 
 
 Order = Literal["any", "blocks"]
@@ -31,8 +32,8 @@ are changed already; no more than one is observed at a time."""
 
 @dataclass(frozen=True)
 class Needs:
-    """statistics: what is to be known of what enters linear layers. teacher: whether the pass learns from the model as
-    it was before all passes. Without either, no calibration text is needed."""
+    """statistics: what is to be known of what goes through the model. teacher: whether the pass learns from the model
+    as it was before all passes. Without either, no calibration text is needed."""
 
     statistics: frozenset[Statistic] = frozenset()
     order: Order = "any"
@@ -45,13 +46,15 @@ class InputStatistics:
 
     `mean_square[name]` is that of x * x, [in features]; `gram[name]` that of the outer product of x with itself,
     [in features, in features]. What was not asked for is empty. `few` has the weights of experts that few rows went to,
-    and how many; their means are over rows of others too.
+    and how many; their means are over rows of others too. `cosine` is the mean over tokens, by the numbers in the main
+    graph of two values of one width, each of which is all that blocks after it read.
     """
 
     mean_square: Mapping[str, NDArray[np.float64]]
     gram: Mapping[str, NDArray[np.float64]]
     tokens: int
     few: Mapping[str, int] = field(default_factory=dict)
+    cosine: Mapping[tuple[int, int], float] = field(default_factory=dict)
 
     def rms(self, name: str) -> NDArray[np.float64]:
         """Root mean square of each input feature."""
@@ -62,7 +65,9 @@ class InputStatistics:
         wide = {name: divisor.astype(np.float64) for name, divisor in factors.items()}
         squares = {name: self.mean_square[name] / np.square(wide[name]) for name in wide if name in self.mean_square}
         grams = {name: self.gram[name] / np.outer(wide[name], wide[name]) for name in wide if name in self.gram}
-        return InputStatistics({**self.mean_square, **squares}, {**self.gram, **grams}, self.tokens, self.few)
+        return InputStatistics(
+            {**self.mean_square, **squares}, {**self.gram, **grams}, self.tokens, self.few, self.cosine
+        )
 
 
 Inputs = Callable[[], InputStatistics]

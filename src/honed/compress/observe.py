@@ -19,7 +19,7 @@ from honed.compress.blocks import Block
 from honed.compress.needs import InputStatistics, Statistic
 from honed.compress.observed_blocks import Crossing, PlacedBlock, Weights, place_blocks
 from honed.compress.observed_ops import FEW_ROWS, Floats
-from honed.compress.row_statistics import outer_sums, square_sums
+from honed.compress.row_statistics import mean_cosine, outer_sums, square_sums
 from honed.encodings.base import Encoded
 from honed.errors import ParameterError
 from honed.models.base import Model
@@ -38,11 +38,18 @@ def observe(
     """What enters the linear layers of the whole model. Errors: those of `Walk`."""
     walk = Walk(model, windows, threads=threads)
     found = InputStatistics({}, {}, 0)
+    between: list[tuple[int, Floats]] = []
+    cosine: dict[tuple[int, int], float] = {}
     for block in walk.blocks:
         inputs = walk.through(block, weights, statistics)
         # A weight that is used twice is observed where it is used first.
         squares, grams = {**inputs.mean_square, **found.mean_square}, {**inputs.gram, **found.gram}
-        found = InputStatistics(squares, grams, inputs.tokens, {**inputs.few, **found.few})
+        found = InputStatistics(squares, grams, inputs.tokens, {**inputs.few, **found.few}, cosine)
+        if "cosine" in statistics and (here := walk.between) is not None:
+            for earlier, left in between:
+                if left.shape == here[1].shape:
+                    cosine[earlier, here[0]] = mean_cosine(left, here[1])
+            between = [*between[-1:], here]  # of a layer attention is one block, and the MLP the second
     if found.few:
         name, rows = min(found.few.items(), key=lambda item: item[1])
         note(
@@ -82,6 +89,11 @@ class Walk:
         self._threads = threads
         self._values: dict[int, Floats] = {}
         self.blocks = tuple(self._placed)
+
+    @property
+    def between(self) -> tuple[int, Floats] | None:
+        """The one value that the windows have come down to, by its number; None where there are several."""
+        return next(iter(self._values.items())) if len(self._values) == 1 else None
 
     def through(self, block: Block, weights: Weights, statistics: Set[Statistic] = frozenset()) -> InputStatistics:
         """Goes through the next block, and tells what entered its linear layers."""

@@ -17,6 +17,9 @@ from honed.compress.registry import make_pass
 from honed.encodings.base import Encoded
 from honed.errors import ParameterError
 
+OBSERVED_TOKENS = 65_536
+"""Statistics are of about so many where a pass learns, from ten times as many or more."""
+
 
 @dataclass(frozen=True)
 class Compressed:
@@ -46,6 +49,7 @@ def run_recipe(
     at_once = [step.needs.statistics for step in passes if step.needs.order == "any"]
     statistics: frozenset[Statistic] = frozenset().union(*at_once)
     states = [state]
+    shown = _evenly(calibration) if any(step.needs.teacher for step in passes) else calibration
     for step in passes:
         if (step.needs.statistics or step.needs.teacher) and not calibration:
             problem = f"the pass {step.settings.kind} needs tokens to calibrate on"
@@ -55,12 +59,18 @@ def run_recipe(
             slow = slow_blocks(given.model)
             given = replace(given, notes=(*given.notes, *(note for note in slow if note not in given.notes)))
         if step.needs.order == "blocks":
-            states.append(apply_by_block(step, given, calibration, threads=threads))
+            states.append(apply_by_block(step, given, shown, threads=threads))
             continue
-        inputs = given.inputs or _measured(given, calibration, statistics, threads)
+        inputs = given.inputs or _measured(given, shown, statistics, threads)
         lesson = Lesson(states[0], calibration, folder) if step.needs.teacher else None
         states.append(step.apply(given, Observed(all_linears(given.model), inputs, lesson), threads=threads))
     return Compressed(tuple(states))
+
+
+def _evenly(windows: Tokens) -> Tokens:
+    """Of what a pass learns from, as much as the others need to be told of."""
+    step = max(1, sum(map(len, windows)) // OBSERVED_TOKENS)
+    return windows[::step]
 
 
 def _measured(state: ModelState, calibration: Tokens, statistics: Set[Statistic], threads: int) -> Inputs:

@@ -67,8 +67,8 @@ class Recipe(Settings):
 
     @property
     def calibrates_in_detail(self) -> bool:
-        """Whether a pass needs more of them than mean squares, for which a short text does."""
-        return any(needs.statistics - {"mean_square"} or needs.teacher for needs in self._needs)
+        """Whether a pass needs more of them than means of single values, for which a short text does."""
+        return any(needs.statistics - {"cosine", "mean_square"} or needs.teacher for needs in self._needs)
 
     @property
     def _needs(self) -> Iterator[Needs]:

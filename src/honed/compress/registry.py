@@ -11,6 +11,9 @@ from typing import Any, get_args
 from honed.compress.base import Pass
 from honed.compress.passes.distill import Distill, DistillSettings
 from honed.compress.passes.gptq import Gptq, GptqSettings
+from honed.compress.passes.prune_heads import PruneHeads, PruneHeadsSettings
+from honed.compress.passes.prune_layers import PruneLayers, PruneLayersSettings
+from honed.compress.passes.prune_neurons import PruneNeurons, PruneNeuronsSettings
 from honed.compress.passes.round_to_nearest import RoundToNearest, RoundToNearestSettings
 from honed.compress.passes.smooth import Smooth, SmoothSettings
 from honed.compress.settings import PassSettings
@@ -18,6 +21,9 @@ from honed.compress.settings import PassSettings
 PASSES: Mapping[type[PassSettings], Callable[[Any], Pass]] = {
     DistillSettings: Distill,
     GptqSettings: Gptq,
+    PruneHeadsSettings: PruneHeads,
+    PruneLayersSettings: PruneLayers,
+    PruneNeuronsSettings: PruneNeurons,
     RoundToNearestSettings: RoundToNearest,
     SmoothSettings: Smooth,
 }

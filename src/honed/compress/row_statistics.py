@@ -27,6 +27,16 @@ def square_sums(rows: NDArray[np.float32]) -> NDArray[np.float64]:
     return sums
 
 
+def mean_cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """Between the rows of two values of one shape, 0 where one of them is zero."""
+    total = 0.0
+    for first in range(0, len(a), _GRAM_ROWS):
+        one, other = (part[first : first + _GRAM_ROWS].astype(np.float64) for part in (a, b))
+        sizes = np.sqrt((one * one).sum(axis=1) * (other * other).sum(axis=1))
+        total += float(((one * other).sum(axis=1) / np.where(sizes > 0, sizes, 1.0)).sum())
+    return total / len(a)
+
+
 def outer_sums(rows: NDArray[np.float32], threads: int) -> NDArray[np.float64]:
     """The sum of the outer products of the rows with themselves, [features, features]: as a linear layer of the
     executor whose weight is its own input."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from honed.compress.linears import HEAD, find_linears
+from honed.compress.once import Once
 from honed.encodings.base import Encoded
 from honed.models.base import Model
 
@@ -75,6 +75,9 @@ class DeferredWeight:
     source: Encoded
     resolve: Callable[[], Encoded]
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "resolve", Once(self.resolve))
+
     @property
     def shape(self) -> tuple[int, ...]:
         return self.source.shape
@@ -88,8 +91,4 @@ class DeferredWeight:
         return "deferred"
 
     def decode(self, rows: slice = slice(None)) -> NDArray[np.float32]:
-        return self._resolved.decode(rows)
-
-    @cached_property
-    def _resolved(self) -> Encoded:
-        return self.resolve()
+        return self.resolve().decode(rows)

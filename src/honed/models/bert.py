@@ -12,7 +12,7 @@ from honed.models.base import Config, Dimensions
 from honed.models.config import Fields
 from honed.models.encoder_config import EncoderConfig, read_encoder
 from honed.models.encoder_layers import POOLER_FIELD, BlockNames, block, embed, pooler
-from honed.models.family import NO_KV_HEADS, Family
+from honed.models.family import NO_KV_HEADS, WHOLE_ROWS, Family
 from honed.models.programs import encode
 from honed.models.recorded import list_weights
 from honed.ops.record import Node, Program, Recorder
@@ -79,4 +79,5 @@ FAMILY = Family(
     covers="BERT, MiniLM, BGE, E5, GTE",
     samples=({**NO_KV_HEADS, "type_vocab_size": 2}, {**NO_KV_HEADS, "type_vocab_size": 1, "hidden_act": "relu"}),
     layer_prefix=BLOCK.layers,
+    sizes=WHOLE_ROWS,
 )

@@ -12,7 +12,7 @@ from honed.models.base import Config, Dimensions
 from honed.models.config import Fields
 from honed.models.encoder_config import EncoderConfig, EncoderNames, read_encoder
 from honed.models.encoder_layers import BlockNames, block, embed
-from honed.models.family import Family
+from honed.models.family import Family, SizeFields
 from honed.models.programs import encode
 from honed.models.recorded import list_weights
 from honed.ops.record import Node, Program, Recorder
@@ -93,4 +93,5 @@ FAMILY = Family(
     ),
     layer_prefix=BLOCK.layers,
     layers_field=NAMES.layers,
+    sizes=SizeFields(NAMES.intermediate, NAMES.heads, kv_heads=None, head_dim=None),
 )

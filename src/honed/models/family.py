@@ -16,6 +16,22 @@ from honed.records import dataclass
 
 
 @dataclass(frozen=True)
+class SizeFields:
+    """What a family calls the fields of its config that count what pruning takes away: the inner features of an MLP,
+    the heads, and those of keys. kv_heads: None where every head has its own keys. head_dim: None where heads are
+    always as wide as a row over their number, so that no config says of a model that it has fewer."""
+
+    inner: str = "intermediate_size"
+    heads: str = "num_attention_heads"
+    kv_heads: str | None = "num_key_value_heads"
+    head_dim: str | None = "head_dim"
+
+
+WHOLE_ROWS = SizeFields(kv_heads=None, head_dim=None)
+"""Of families whose heads share a row without a rest."""
+
+
+@dataclass(frozen=True)
 class GgufExperts:
     """Fields of the config of a family with experts: how many there are, the inner features of one, whether what the
     chosen ones count sums to one (None where the family has no such field), and the inner features of the MLP beside
@@ -60,20 +76,23 @@ class GgufNames:
 class Family:
     """model_type: in config.json. class_name: that of the model in transformers. read: a config and the file to name in
     errors to a model. layer_prefix: what stands before the number of a layer in the names of its weights. layers_field:
-    the field of the config that counts them. gguf: None where no GGUF file of it is read. stored: which weights of a
-    model lie otherwise in the files of transformers (`stored.py`). base: what stands before every name but that of the
-    head, and is left out in the files of a base model. table: the embedding of the tokens. ties: whether a config that
-    does not say it ties the head to the table. buffers: ends of names of tensors that files hold and no model needs.
-    own_fields: those of `foreign_fields.py` that it has. renamed: beginnings of names in files, and what the model has
-    in their place. covers: the names under which people know its models. samples: what tiny configs of it have beside
-    the sizes of `samples.py`, the most usual first, then its variations. sample_keys: what a GGUF file of the first one
-    says beyond what all files do."""
+    the field of the config that counts them. sizes: those of other counts. by_layer: lists of the config that say
+    something of each layer. gguf: None where no GGUF file of it is read. stored: which weights of a model lie otherwise
+    in the files of transformers (`stored.py`). base: what stands before every name but that of the head, and is left
+    out in the files of a base model. table: the embedding of the tokens. ties: whether a config that does not say it
+    ties the head to the table. buffers: ends of names of tensors that files hold and no model needs. own_fields: those
+    of `foreign_fields.py` that it has. renamed: beginnings of names in files, and what the model has in their place.
+    covers: the names under which people know its models. samples: what tiny configs of it have beside the sizes of
+    `samples.py`, the most usual first, then its variations. sample_keys: what a GGUF file of the first one says beyond
+    what all files do."""
 
     model_type: str
     class_name: str
     read: Callable[[Config, Path | str], DecoderModel | EncoderModel]
     layer_prefix: str = "model.layers."
     layers_field: str = "num_hidden_layers"
+    sizes: SizeFields = SizeFields()
+    by_layer: tuple[str, ...] = ("layer_types", "no_rope_layers")
     gguf: GgufNames | None = None
     own_fields: frozenset[str] = frozenset()
     stored: Callable[[Any], Forms] | None = None

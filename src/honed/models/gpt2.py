@@ -13,7 +13,7 @@ from honed.errors import UnsupportedError
 from honed.models.base import Config
 from honed.models.config import Fields
 from honed.models.decoder import Decoder
-from honed.models.family import Family, GgufNames
+from honed.models.family import Family, GgufNames, SizeFields
 from honed.models.layers import project
 from honed.models.norm_decoder import NormDecoderConfig, NormDecoderNames, logits, mlp, norm, read_norm_decoder
 from honed.models.stored import Forms, Stored, stacked, transposed
@@ -128,6 +128,7 @@ FAMILY = Family(
     ),
     layer_prefix="transformer.h.",
     layers_field="n_layer",
+    sizes=SizeFields(NAMES.intermediate, NAMES.heads, kv_heads=None, head_dim=None),
     stored=stored,
     base="transformer.",
     table=TABLE,

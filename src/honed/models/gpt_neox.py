@@ -13,7 +13,7 @@ from typing import Any
 from honed.models.base import Config
 from honed.models.config import Fields
 from honed.models.decoder import Decoder
-from honed.models.family import NO_KV_HEADS, Family, GgufNames
+from honed.models.family import NO_KV_HEADS, WHOLE_ROWS, Family, GgufNames
 from honed.models.layers import causal, project
 from honed.models.norm_decoder import NormDecoderConfig, NormDecoderNames, logits, mlp, norm, read_norm_decoder
 from honed.models.rope_scaling import read_rotary
@@ -122,6 +122,7 @@ FAMILY = Family(
         },
     ),
     layer_prefix="gpt_neox.layers.",
+    sizes=WHOLE_ROWS,
     stored=stored,
     base="gpt_neox.",
     table=TABLE,

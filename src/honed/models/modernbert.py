@@ -14,7 +14,7 @@ from honed.errors import UnsupportedError
 from honed.models.base import Config, Dimensions
 from honed.models.config import MAX_CONTEXT, MAX_LAYERS, Fields, read_context, read_layer_types
 from honed.models.encoder_config import read_gate, read_sizes
-from honed.models.family import NO_KV_HEADS, Family
+from honed.models.family import NO_KV_HEADS, WHOLE_ROWS, Family
 from honed.models.layers import project
 from honed.models.programs import encode
 from honed.models.recorded import list_weights
@@ -193,6 +193,7 @@ FAMILY = Family(
         },
     ),
     layer_prefix=LAYERS,
+    sizes=WHOLE_ROWS,
     table=TABLE,
     stored=_stored,
 )

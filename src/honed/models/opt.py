@@ -9,7 +9,7 @@ from honed.errors import UnsupportedError
 from honed.models.base import Config
 from honed.models.config import MAX_WIDTH, Fields
 from honed.models.decoder import Decoder
-from honed.models.family import NO_KV_HEADS, Family
+from honed.models.family import NO_KV_HEADS, Family, SizeFields
 from honed.models.layers import causal, project
 from honed.models.norm_decoder import NormDecoderConfig, NormDecoderNames, logits, mlp, norm, read_norm_decoder
 from honed.ops.record import Node, Recorder
@@ -103,6 +103,7 @@ FAMILY = Family(
         {**NO_KV_HEADS, "ffn_dim": 88, "do_layer_norm_before": False, "word_embed_proj_dim": 32},
     ),
     layer_prefix=f"{DECODER}.layers.",
+    sizes=SizeFields(NAMES.intermediate, kv_heads=None, head_dim=None),
     table=f"{DECODER}.embed_tokens.weight",
     ties=True,
 )

@@ -9,7 +9,7 @@ from honed.models.bert import BLOCK, Bert
 from honed.models.config import MAX_VOCABULARY, Fields
 from honed.models.encoder_config import read_encoder
 from honed.models.encoder_layers import POOLER_FIELD
-from honed.models.family import NO_KV_HEADS, Family
+from honed.models.family import NO_KV_HEADS, WHOLE_ROWS, Family
 
 PADDING = 1
 """Its id where a config does not say."""
@@ -32,6 +32,7 @@ FAMILY = Family(
         {**NO_KV_HEADS, "type_vocab_size": 1, "pad_token_id": 4},
     ),
     layer_prefix=BLOCK.layers,
+    sizes=WHOLE_ROWS,
 )
 XLM_FAMILY = Family(
     model_type="xlm-roberta",
@@ -40,4 +41,5 @@ XLM_FAMILY = Family(
     covers="XLM-RoBERTa, multilingual E5, BGE-M3",
     samples=({**NO_KV_HEADS, "type_vocab_size": 1, "pad_token_id": 1},),
     layer_prefix=BLOCK.layers,
+    sizes=WHOLE_ROWS,
 )

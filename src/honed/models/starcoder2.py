@@ -9,7 +9,7 @@ from typing import Any
 from honed.models.base import Config
 from honed.models.config import MAX_CONTEXT, Fields
 from honed.models.decoder import Decoder
-from honed.models.family import GGUF_LAYER_TENSORS, GGUF_TENSORS, Family, GgufNames
+from honed.models.family import GGUF_LAYER_TENSORS, GGUF_TENSORS, Family, GgufNames, SizeFields
 from honed.models.layers import EMBEDDING, causal, project_out, project_qkv
 from honed.models.norm_decoder import NormDecoderConfig, NormDecoderNames, logits, mlp, norm, read_norm_decoder
 from honed.models.rope_scaling import read_rotary
@@ -82,6 +82,7 @@ FAMILY = Family(
         {},
         {"use_bias": False, "sliding_window": 7, "tie_word_embeddings": False, "norm_epsilon": 1e-3},
     ),
+    sizes=SizeFields(head_dim=None),
     ties=True,
     gguf=GgufNames(
         "starcoder2",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -19,6 +18,7 @@ from honed.compress.layer_schemes import LayerSchemes, choose_schemes
 from honed.compress.layer_settings import EncodingSettings
 from honed.compress.linears import HEAD, find_linears
 from honed.compress.needs import Lesson, Needs, Observed
+from honed.compress.once import Once
 from honed.compress.settings import PassSettings
 from honed.compress.training.settings import TrainingSettings
 from honed.compress.weights import ChangedWeights
@@ -69,7 +69,7 @@ class _Training:
     def __init__(self, settings: DistillSettings, state: ModelState, lesson: Lesson, threads: int) -> None:
         self._settings, self._state, self._lesson, self._threads = settings, state, lesson, threads
         self._chosen = _chosen(settings, state)
-        self._train = cache(self._trained)
+        self._train = Once(self._trained)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -12,8 +12,7 @@ Powers of two change what enters linear layers by just that, so several smoothin
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -24,6 +23,7 @@ from honed.compress.base import ModelState, TiedHead, Weights
 from honed.compress.junctions import Junction, find_junctions
 from honed.compress.linears import HEAD, find_linears
 from honed.compress.needs import Columns, Inputs, InputStatistics, Needs, Observed
+from honed.compress.once import Once
 from honed.compress.settings import PassSettings
 from honed.compress.weights import ChangedWeights
 from honed.encodings.base import Encoded
@@ -71,6 +71,13 @@ class _Smoothing:
     source: Weights
     source_inputs: Inputs
     strength: float
+    _once: Once[Mapping[str, Scaled]] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        def find() -> Mapping[str, Scaled]:
+            return smoothed(self.junctions, self.source, self.source_inputs(), strength=self.strength)
+
+        object.__setattr__(self, "_once", Once(find))
 
     @property
     def changed(self) -> frozenset[str]:
@@ -98,9 +105,9 @@ class _Smoothing:
         assert columns is not None  # a junction that is apart has the head as its one consumer
         return columns
 
-    @cached_property
+    @property
     def _smoothed(self) -> Mapping[str, Scaled]:
-        return smoothed(self.junctions, self.source, self.source_inputs(), strength=self.strength)
+        return self._once()
 
 
 @dataclass(frozen=True)
