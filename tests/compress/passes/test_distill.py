@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -143,3 +145,14 @@ def test_a_recipe_with_it_asks_for_tokens() -> None:
     with pytest.raises(ParameterError, match="did you mean 'temperature'"):
         read_recipe({"passes": [{**SMALL, "logits": {"temperatur": 2.0}}]})
     assert Distill.needs.teacher
+
+
+def test_a_recipe_with_it_is_read_without_torch() -> None:
+    program = """
+import sys
+sys.modules["torch"] = None
+from honed.compress.recipe import read_recipe
+print([step.kind for step in read_recipe("prune-25-heal").passes])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("['prune_neurons', 'prune_heads', 'distill', 'smooth'"), done.stderr
