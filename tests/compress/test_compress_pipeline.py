@@ -4,6 +4,7 @@ tested by what artifacts say."""
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,11 +109,26 @@ def test_nothing_is_observed_for_a_pass_that_asks_for_nothing(monkeypatch: pytes
     assert [len(state.notes) for state in done.states] == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("needs", [MEAN_SQUARE, GRAM_BY_BLOCK])
+@pytest.mark.parametrize("needs", [MEAN_SQUARE, GRAM_BY_BLOCK, Needs(teacher=True)])
 def test_a_pass_that_needs_tokens_is_not_run_without(monkeypatch: pytest.MonkeyPatch, needs: Needs) -> None:
     listening(monkeypatch, Needs(), needs, Needs())
     with pytest.raises(ParameterError, match="the pass listening needs tokens to calibrate on"):
         run_recipe(given(), read_recipe("int8"), threads=1)
+
+
+def test_a_pass_that_learns_is_told_of_the_first_model_and_all_windows(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    changing, learning = listening(monkeypatch, GRAM, Needs(teacher=True))
+    monkeypatch.setattr(pipeline, "OBSERVED_TOKENS", 24)
+    source, windows = given(), [list(range(first, first + 12)) for first in range(8)]
+    recipe = read_recipe({"passes": [{"pass": "smooth", "strength": 0.5, "junctions": "layers"}] * 2})
+    run_recipe(source, recipe, threads=1, calibration=windows, folder=tmp_path)
+    lesson = learning.told[0].lesson
+    assert lesson is not None
+    assert (lesson.teacher, lesson.windows, lesson.folder) == (source, windows, tmp_path)
+    assert changing.told[0].lesson is None
+    assert changing.told[0].inputs().tokens == 24  # every fourth window
 
 
 def test_in_full_is_a_weight_before_it_is_encoded() -> None:

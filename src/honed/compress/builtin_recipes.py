@@ -16,6 +16,8 @@ mixed-4.5bit has 4.5 bits a weight on average, the head among them: layers that 
 prune-25 and layers-20 give dense models that are smaller, for fine-tuning or for a pass that encodes behind them.
 sparse-2-4 leaves two of four weights of each layer, made up for on text that the model writes itself, rounded to int8
 and stored without their zeros: 5.5 bits a weight, and far from as good as int4 (docs/measurements/sparsity.md).
+prune-25-heal and layers-20-heal make a model smaller and train what is left on what the source makes of text that it
+writes itself, half an hour of it; learning rates are guesses until they are measured.
 int4-zero-point has integer zero points whatever the source, for engines that read nothing else and have a dense head.
 svd-20 is int8 of layers a fifth of whose parameters went away by factorization; it is to be healed, and no default.
 """
@@ -68,6 +70,12 @@ def _learned(iterations: int, **kind: str) -> dict[str, Any]:
     return {**_four_bits(**kind), "pass": "auto_round", "iterations": iterations, "batch": 1}
 
 
+def _healed(*pruning: dict[str, Any]) -> dict[str, Any]:
+    text = {"text": "sampled", "tokens": 262144, "window": 256}
+    healing = {"pass": "distill", "minutes": 30.0, "batch": 16, "together": 8, "optimizer": {"rate": 3e-4}}
+    return {"passes": [*pruning, healing, *RECIPES["int8"]["passes"]], "calibration": text}
+
+
 RECIPES: dict[str, dict[str, Any]] = {
     "int8": {"passes": [_SMOOTH_LAYERS, _SMOOTH_HEAD, {"pass": "round_to_nearest", **_GROUPED_INT8}]},
     "int4": {"passes": [_SMOOTH_HEAD, _four_bits(offset="source")]},
@@ -106,6 +114,10 @@ RECIPES: dict[str, dict[str, Any]] = {
         ]
     },
 }
+RECIPES |= {
+    "layers-20-heal": _healed({"pass": "prune_layers", "share": 0.2}),
+    "prune-25-heal": _healed({"pass": "prune_neurons", "share": 0.25}, {"pass": "prune_heads", "share": 0.33}),
+}
 
 DESCRIPTIONS: dict[str, str] = {
     "int8": "8-bit weights and activations in groups of 32, outliers smoothed into the weights",
@@ -115,11 +127,13 @@ DESCRIPTIONS: dict[str, str] = {
     "int4-gptq": "4-bit weights with zero points, each error made up for on text that the model writes (GPTQ)",
     "int4-zero-point": "4-bit weights with integer zero points, which vLLM and transformers read too",
     "layers-20": "the fifth of the layers that changes least taken out, dense; to be healed",
+    "layers-20-heal": "a fifth of the layers out, the others trained by the source for half an hour (torch), 8 bits",
     "learned4": "4-bit weights that point to sixteen values learned for each layer, errors made up for",
     "log4": "4-bit weights that are powers of two, errors made up for",
     "mixed-4.5bit": "8, 4 and coarser 4 bits by layer, 4.5 on average, each chosen by what it costs the model",
     "nf4": "4-bit weights that point to the quantiles of a normal distribution",
     "prune-25": "a quarter of the MLP's neurons taken out, dense; the others make up for them",
+    "prune-25-heal": "a quarter of the neurons and a third of the heads out, trained by the source (torch), 8 bits",
     "sparse-2-4": "two of four weights of each layer left out, the others at 8 bits; saves memory, not time",
     "svd-20": "layers as products of two factors, a fifth of their parameters gone, at 8 bits; to be healed",
 }

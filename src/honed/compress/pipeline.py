@@ -30,6 +30,9 @@ from honed.compress.registry import make_pass
 from honed.encodings.base import Encoded
 from honed.errors import ParameterError
 
+OBSERVED_TOKENS = 65_536
+"""Statistics are of about so many where a pass learns, from ten times as many or more."""
+
 
 @dataclass(frozen=True)
 class Compressed:
@@ -71,6 +74,7 @@ def run_recipe(
     """
     passes = [make_pass(settings) for settings in recipe.passes]
     states = [state]
+    shown = _evenly(calibration) if any(step.needs.teacher for step in passes) else calibration
     for number, step in enumerate(passes):
         if (step.needs.statistics or step.needs.teacher) and not calibration:
             problem = f"the pass {step.settings.kind} needs tokens to calibrate on"
@@ -82,23 +86,24 @@ def run_recipe(
         kept = None if store is None else store.of_pass(number)
         if step.needs.order == "blocks":
             told = _as_assigned(step, given)
-            states.append(apply_by_block(told, given, calibration, threads=threads, store=kept, progress=progress))
+            states.append(apply_by_block(told, given, shown, threads=threads, store=kept, progress=progress))
             continue
         # One walk serves this pass and all behind it whose inputs follow from each other's.
         at_once = [later.needs.statistics for later in passes[number:] if later.needs.order == "any"]
-        inputs = given.inputs or _measured(given, calibration, frozenset().union(*at_once), threads)
+        inputs = given.inputs or _measured(given, shown, frozenset().union(*at_once), threads)
         observed = Observed(
             all_linears(given.model),
             inputs,
             directory=None if kept is None else kept.directory,
-            windows=calibration if "windows" in step.needs.statistics and not planning else (),
-            gradients=_gradients(given, calibration, threads) if "gradient" in step.needs.statistics else no_gradients,
+            windows=shown if "windows" in step.needs.statistics and not planning else (),
+            gradients=_gradients(given, shown, threads) if "gradient" in step.needs.statistics else no_gradients,
             lesson=Lesson(states[0], calibration, None if kept is None else kept.directory())
             if step.needs.teacher
             else None,
         )
         states.append(_as_assigned(step, given).apply(given, observed, threads=threads))
         if states[-1].kept_ids is not None and given.kept_ids is None:
+            shown = _renumbered(shown, states[-1].kept_ids)
             calibration = _renumbered(calibration, states[-1].kept_ids)
     return Compressed(tuple(states), tuple(step.settings.kind for step in passes))
 
@@ -115,6 +120,12 @@ def _renumbered(windows: Tokens, kept: Sequence[int]) -> Tokens:
     """The same text in the ids of a model that has these tokens left, all of its own among them."""
     places = {number: place for place, number in enumerate(kept)}
     return [[places[token] for token in window] for window in windows]
+
+
+def _evenly(windows: Tokens) -> Tokens:
+    """Of what a pass learns from, as much as the others need to be told of."""
+    step = max(1, sum(map(len, windows)) // OBSERVED_TOKENS)
+    return windows[::step]
 
 
 def _measured(state: ModelState, calibration: Tokens, statistics: Set[Statistic], threads: int) -> Inputs:

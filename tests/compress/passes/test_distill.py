@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from honed.compress import pipeline
 from honed.compress.base import ModelState
-from honed.compress.needs import Needs
 from honed.compress.passes import distill
-from honed.compress.passes.distill import Distill, DistillSettings
+from honed.compress.passes.distill import Distill
 from honed.compress.pipeline import Compressed, run_recipe
 from honed.compress.recipe import read_recipe
-from honed.compress.registry import make_pass
 from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense
 from honed.encodings.scheme import DenseScheme
@@ -55,22 +54,14 @@ def decoded(state: ModelState) -> ModelState:
     return replace(state, weights={name: Dense(weight.decode(), "float32") for name, weight in state.weights.items()})
 
 
-def test_a_model_that_a_pass_changed_learns_from_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    source = state_of()
-
-    class Shaken:
-        """Stands for a pass that prunes."""
-
-        settings, needs = DistillSettings.model_validate_json('{"pass": "distill", "steps": 1}'), Needs()
-
-        def apply(self, state: ModelState, observed: object, *, threads: int) -> ModelState:
-            return disturbed(state, 0.3)
-
-    left = [Shaken]
-    monkeypatch.setattr(pipeline, "make_pass", lambda settings: left.pop()() if left else make_pass(settings))
-    done = run(SMALL, SMALL)
-    judged = Distance(source, some_windows(8, seed=77))
-    assert judged.of(decoded(done.state)) < 0.7 * judged.of(done.states[1])
+def test_what_is_pruned_learns_from_the_model_before() -> None:
+    """Both are told of text by the pipeline; only what is learned from is all of it."""
+    source, text = wide_state(), some_windows(256, vocabulary=8)
+    pruning = {"pass": "prune_neurons", "share": 0.4, "score": "magnitude", "repair": False}
+    done = run(pruning, {**SMALL, "steps": 40, "batch": 8}, given=source, text=text)
+    assert done.state.model.weights()["model.layers.0.mlp.up_proj.weight"].shape == (96, 64)
+    judged = Distance(source, some_windows(8, seed=77, vocabulary=8))
+    assert judged.of(decoded(done.state)) < 0.7 * judged.of(decoded(done.states[1]))
 
 
 @pytest.mark.parametrize("apart", [False, True])
@@ -154,3 +145,14 @@ def test_a_recipe_with_it_asks_for_tokens() -> None:
     with pytest.raises(ParameterError, match="did you mean 'temperature'"):
         read_recipe({"passes": [{**SMALL, "logits": {"temperatur": 2.0}}]})
     assert Distill.needs.teacher
+
+
+def test_a_recipe_with_it_is_read_without_torch() -> None:
+    program = """
+import sys
+sys.modules["torch"] = None
+from honed.compress.recipe import read_recipe
+print([step.kind for step in read_recipe("prune-25-heal").passes])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("['prune_neurons', 'prune_heads', 'distill', 'smooth'"), done.stderr

@@ -100,3 +100,23 @@ def test_a_head_in_chunks_learns_what_it_learns_at_once(family: str, monkeypatch
     judged = judge(student, teacher, targets)
     assert judged.mean_distance == pytest.approx(sums.mean_distance, rel=1e-5)
     assert judged.mean_distance + 0.5 * judged.mean_likelihood == pytest.approx(float(loss.detach()), rel=1e-4)
+
+
+def test_the_likelihood_and_its_gradients_are_those_of_transformers() -> None:
+    import transformers
+
+    state, tokens = tiny_state(), torch.from_numpy(golden("smollm2").tokens[:40]).long().reshape(2, 20)
+    model = transformers.AutoModelForCausalLM.from_pretrained(golden("smollm2").checkpoint.path).eval().float()
+    loss = model(tokens, labels=tokens).loss
+    loss.backward()
+    runner, weights = Runner(state.model, torch.float32), tensors(state)
+    rows = runner.rows(weights, tokens).rows
+    student = Headed(runner, weights, rows)
+    sums, gradient = learn(student, None, next_tokens(tokens), LogitLoss(distance=0.0, tokens=1.0), share=1.0)
+    rows.backward(gradient)  # type: ignore[no-untyped-call]
+    assert sums.mean_likelihood == pytest.approx(float(loss.detach()), rel=1e-5)
+    expected = dict(model.named_parameters())
+    for name, weight in weights.items():
+        assert weight.grad is not None
+        size = float(expected[name].grad.abs().max())
+        torch.testing.assert_close(weight.grad, expected[name].grad, atol=1e-4 * size, rtol=1e-3, msg=name)
