@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from honed.compress.base import ModelState, Weights
-from honed.compress.error_feedback import Feedback, feedback, round_with_feedback
+from honed.compress.error_feedback import Feedback, feedback, round_again, round_with_feedback
 from honed.compress.layer_schemes import LayerSchemes, choose_schemes
 from honed.compress.layer_settings import EncodingSettings
 from honed.compress.linears import HEAD, find_linears
@@ -34,13 +34,15 @@ class GptqSettings(EncodingSettings):
 
     damping: a share of the mean of the diagonal of the Gram matrix that is added to the diagonal. order: inputs as they
     lie (`stored`), or those of the largest activations first. groups: the scales of a group are those of the weights as
-    they were (`static`), or of the weights as moved when it is reached (`moved`).
+    they were (`static`), or of the weights as moved when it is reached (`moved`). sweeps: how many times each input is
+    then rounded again with all others as they are.
     """
 
     kind: Annotated[Literal["gptq"], Field(alias="pass")]
     damping: Annotated[float, Field(gt=0, le=1)] = 0.01
     order: Literal["stored", "activation"] = "activation"
     groups: Literal["static", "moved"] = "static"
+    sweeps: Annotated[int, Field(ge=0, le=100)] = 0
 
     @model_validator(mode="after")
     def _groups_in_order(self) -> GptqSettings:
@@ -118,4 +120,7 @@ class _Rounding:
         values = self.weights[name].decode()
         refit = self.settings.groups == "moved"
         found = self.factors.of(gram, self.settings)
-        return round_with_feedback(values, found, plainly, refit=refit)
+        rounded = round_with_feedback(values, found, plainly, refit=refit)
+        if self.settings.sweeps == 0:
+            return rounded
+        return round_again(values, rounded, gram, damping=self.settings.damping, sweeps=self.settings.sweeps)
