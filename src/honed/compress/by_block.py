@@ -42,7 +42,8 @@ def apply_by_block(step: Pass, state: ModelState, calibration: Tokens, *, thread
     for number, block in enumerate(walk.blocks):
         names = _weights_of(block, state) - taken
         taken |= names
-        told = Observed(block.linears, partial(walk.inputs, number), partial(walk.rows, number))
+        rows = partial(walk.rows, number) if "block_rows" in step.needs.statistics else None
+        told = Observed(block.linears, partial(walk.inputs, number), rows)
         after = step.apply(state, told, threads=threads)
         made |= {name: cache(partial(after.weights.__getitem__, name)) for name in names}
         weights = ChangedWeights(source, changed, frozenset(made))

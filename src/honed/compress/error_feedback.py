@@ -49,7 +49,7 @@ def feedback(gram: Wide, *, damping: float, by_activation: bool) -> Feedback:
     squares = np.diag(gram).copy()
     order = np.argsort(-squares, kind="stable") if by_activation else np.arange(len(squares))
     damped = _damped(gram[np.ix_(order, order)], damping)
-    lower = np.linalg.cholesky(damped[::-1, ::-1])
+    lower: Wide = np.linalg.cholesky(damped[::-1, ::-1]).astype(np.float64, copy=False)
     del damped
     _invert(lower)
     return Feedback(order, lower[::-1, ::-1])
