@@ -9,12 +9,14 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+import torch
 
 from honed.compress.base import ModelState
+from honed.compress.block_rows import BlockRows
 from honed.compress.by_block import apply_by_block
 from honed.compress.linears import HEAD
 from honed.compress.needs import InputStatistics, Needs, Observed
-from honed.compress.observe import observe
+from honed.compress.observe import Walk, observe
 from honed.compress.progress_store import MadeProgress
 from honed.compress.settings import PassSettings
 from honed.compress.weights import ChangedWeights
@@ -22,6 +24,8 @@ from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense
 from honed.models.base import Model
 from honed.models.registry import read_model
+from honed.ops.reference import GrowingStore, Rows, Step, run
+from honed.ops.values import TOKENS
 from tiny_models import SIZES
 
 WINDOWS = [[3, 4, 5, 6, 7, 8], [9, 10, 11, 12, 13, 14]]
@@ -214,3 +218,64 @@ def test_values_that_are_found_later_are_kept_when_they_are_found() -> None:
     assert kept.saved == []
     np.testing.assert_array_equal(state.weights[LAST].decode(), expected.weights[LAST].decode())
     assert LAST in kept.saved
+
+
+class Rowed(Nudged):
+    """Takes the rows of each block too."""
+
+    needs: ClassVar[Needs] = Needs(frozenset({"block_rows", "gram", "mean_square"}), "blocks")
+
+    def apply(self, state: ModelState, observed: Observed, *, threads: int) -> ModelState:
+        after = super().apply(state, observed, threads=threads)
+        assert observed.rows is not None
+        rows = observed.rows
+
+        def make(name: str) -> Encoded:
+            found = after.weights[name]
+            self.seen.setdefault(len(self.told), rows())
+            return found
+
+        names = {HEAD if name == TABLE else name for name in observed.linears}
+        return replace(state, weights=ChangedWeights(state.weights, make, frozenset(names)))
+
+    seen: ClassVar[dict[int, BlockRows]] = {}
+
+
+def test_rows_of_a_block_enter_as_they_were_and_as_they_are_and_the_block_runs_by_itself() -> None:
+    model = read_model({**SIZES, "model_type": "llama", "tie_word_embeddings": True})
+    source, step = Source(model), Rowed()
+    step.seen.clear()
+    state = apply_by_block(step, ModelState({}, model, source), WINDOWS, threads=1)
+    made = {name: state.weights[name] for name in reversed(list(state.weights))}
+    blocks = [step.seen[number] for number in sorted(step.seen)]
+    assert len(blocks) == 5
+    assert blocks[0].source == blocks[0].changed == {}  # it begins with tokens
+    assert not blocks[-1].graph.outputs  # and the head gives nothing for each of them
+    weights = {name: torch.from_numpy(each.decode()) for name, each in source.of_source.items()}
+    walks = {name: Walk(model, WINDOWS, threads=1) for name in ("source", "changed")}
+    for number, own in enumerate(blocks):
+        for which, given in (("source", source.of_source), ("changed", made)):
+            entered = list(walks[which].entering(walks[which].blocks[number]).values())
+            for found, expected in zip(getattr(own, which).values(), entered, strict=True):
+                np.testing.assert_array_equal(found, expected)
+            walks[which].through(walks[which].blocks[number], given)
+        if not own.graph.outputs:
+            continue
+        inputs = {TOKENS: torch.from_numpy(own.tokens).flatten()}
+        inputs |= {name: torch.from_numpy(rows) for name, rows in own.source.items()}
+        (left,) = run(own.graph, Step(weights, Rows.whole(inputs, [6, 6]), GrowingStore())).values()
+        (expected,) = walks["source"].entering(walks["source"].blocks[number + 1]).values()
+        np.testing.assert_allclose(left.numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_who_did_not_ask_for_rows_has_none() -> None:
+    told: list[Observed] = []
+
+    class Asking(Nudged):
+        def apply(self, state: ModelState, observed: Observed, *, threads: int) -> ModelState:
+            told.append(observed)
+            return super().apply(state, observed, threads=threads)
+
+    model = read_model({**SIZES, "model_type": "llama", "tie_word_embeddings": True})
+    apply_by_block(Asking(), ModelState({}, model, Source(model)), WINDOWS, threads=1)
+    assert all(one.rows is None for one in told)

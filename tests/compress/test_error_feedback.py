@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from honed.compress.error_feedback import Encode, feedback, round_with_feedback
+from honed.compress.error_feedback import Encode, feedback, round_again, round_with_feedback
 from honed.encodings.codebook import TABLES
 from honed.encodings.column_grid import Gridded, column_grid
 from honed.encodings.dense import Dense
@@ -155,3 +155,32 @@ def test_zeros_are_kept_and_the_others_make_up_for_what_would_move_into_them(sch
     assert (kept.decode()[weight == 0] == 0).all()
     assert (moved.decode()[weight == 0] != 0).any()
     assert change(weight, kept, gram) < change(weight, plainly(weight, EVERY), gram)
+
+
+def test_each_input_is_rounded_again_with_the_others_as_they_are() -> None:
+    weight, gram = np.array([[0.4, 0.4]], np.float32), np.array([[1.0, 0.9], [0.9, 1.0]])
+    began = integers(np.array([[1.0, 1.0]], np.float32))
+    # With the second at 1 the first had best be 0.4 - 0.9 * 0.6 = -0.14; then the second 0.4 + 0.9 * 0.4 = 0.76.
+    found = round_again(weight, began, gram, damping=1e-9, sweeps=1)
+    np.testing.assert_array_equal(found.codes, [[0, 1]])
+    assert change(weight, found, gram) == pytest.approx(0.16 + 0.36 - 2 * 0.9 * 0.24)
+
+
+@pytest.mark.parametrize("scheme", [*SCHEMES, *SCHEMES_OF_TABLES], ids=str)
+def test_rounding_again_makes_it_better_until_no_input_would_change(scheme: Scheme) -> None:
+    width, damping = 192, 0.01
+    weight = np.random.default_rng(5).standard_normal((4, width)).astype(np.float32)
+    gram = correlated(width, 6)
+    damped = gram + damping * gram.diagonal().mean() * np.eye(width)
+    one = round_with_feedback(weight, feedback(gram, damping=damping, by_activation=True), to(scheme), refit=False)
+    errors = [change(weight, one, damped)]
+    for sweeps in (1, 2, 60):
+        found = round_again(weight, one, gram, damping=damping, sweeps=sweeps)
+        errors.append(change(weight, found, damped))
+        np.testing.assert_array_equal(found.scales, one.scales)
+    assert errors[0] > errors[1] >= errors[2] >= errors[3]
+    grid, decoded = column_grid(found), found.decode().astype(np.float64)
+    slopes = (weight - decoded) @ damped
+    for column in range(width):  # by definition, each alone
+        codes, _ = grid.round(column, decoded[:, column] + slopes[:, column] / damped[column, column])
+        np.testing.assert_array_equal(codes, found.codes[:, column])

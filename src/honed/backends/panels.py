@@ -97,10 +97,10 @@ _INT4: Panels[Int4Scheme, extension.Int4Builder, Int4] = Panels(
     lambda form, n, k, panels, _: extension.prepacked_int4(n, k, form.group, form.offset, panels),
 )
 _CODEBOOK: Panels[CodebookScheme, extension.CodebookBuilder, Codebook] = Panels(
-    lambda form, n, k: extension.CodebookBuilder(n, k, form.group, np.array(form.table, dtype=np.int8)),
+    lambda form, n, k: extension.CodebookBuilder(n, k, form.group, np.array(form.values, dtype=np.int8)),
     _place_codebook,
     lambda form, n, k, panels, _: extension.prepacked_codebook(
-        n, k, form.group, memoryview(array("b", form.table)), panels
+        n, k, form.group, memoryview(array("b", form.values)), panels
     ),
 )
 _BLOCKS: Panels[BlocksFormat, extension.BlocksBuilder, SuperBlocks] = Panels(

@@ -54,9 +54,8 @@ def apply_by_block(
     for number, block in enumerate(walk.blocks):
         names = _weights_of(block, state) - names_of_all
         names_of_all |= names
-        observed = Observed(
-            block.linears, partial(walk.inputs, number), directory=directory, rows=partial(walk.rows, number)
-        )
+        rows = partial(walk.rows, number) if "block_rows" in step.needs.statistics else None
+        observed = Observed(block.linears, partial(walk.inputs, number), directory=directory, rows=rows)
         after = step.apply(state, observed, threads=threads)
         walk.names.append(made.announce(names, state, after))
         weights = ChangedWeights(source, made.weight, frozenset(names_of_all))

@@ -3,6 +3,8 @@
 Of W [out, in] and the Gram matrix H of what enters, the change of the outputs is tr((W - Q) H (W - Q)^T). After an
 input is rounded, what is least of it is reached by moving all later ones along a row of the upper Cholesky factor of
 the inverse of H (Frantar et al. 2022, "GPTQ", algorithm 1; Frantar and Alistarh 2022, "Optimal Brain Compression").
+What was rounded first did not know of the errors behind it, so each input may be rounded again with all others as they
+are: no such step makes the change larger (Behdin et al. 2023, "QuantEase", algorithm 1).
 Sums are in float64. Not here: where H comes from (`observe.py`), and the grids (`encodings/column_grid.py`).
 """
 
@@ -46,14 +48,19 @@ def feedback(gram: Wide, *, damping: float, by_activation: bool) -> Feedback:
     """
     squares = np.diag(gram).copy()
     order = np.argsort(-squares, kind="stable") if by_activation else np.arange(len(squares))
-    damped = gram[np.ix_(order, order)]
-    diagonal = np.diag(damped).copy()
-    mean = float(diagonal.mean())
-    damped[np.diag_indices_from(damped)] = np.where(diagonal > 0, diagonal, 1.0) + damping * (mean if mean > 0 else 1.0)
-    lower = np.linalg.cholesky(damped[::-1, ::-1])
+    damped = _damped(gram[np.ix_(order, order)], damping)
+    lower: Wide = np.linalg.cholesky(damped[::-1, ::-1]).astype(np.float64, copy=False)
     del damped
     _invert(lower)
     return Feedback(order, lower[::-1, ::-1])
+
+
+def _damped(gram: Wide, damping: float) -> Wide:
+    """A copy with a share of the mean of its diagonal added there, and with 1 where an input is always zero."""
+    damped, diagonal = gram.copy(), np.diag(gram)
+    mean = float(diagonal.mean())
+    damped[np.diag_indices_from(damped)] = np.where(diagonal > 0, diagonal, 1.0) + damping * (mean if mean > 0 else 1.0)
+    return damped
 
 
 def _invert(lower: Wide) -> None:
@@ -107,3 +114,34 @@ def round_with_feedback(
         moved[last:] -= factor[first:last, last:].T @ errors
     codes = np.ascontiguousarray(codes.T)
     return grid.encoded(codes) if group is None else join_groups(parts, codes)
+
+
+def round_again(weight: NDArray[np.float32], rounded: Gridded, gram: Wide, *, damping: float, sweeps: int) -> Gridded:
+    """`rounded`, a form of W [out, in], with other codes of the same scales, after each input was rounded so many times
+    to the value that is best with all others as they then are. `gram` and `damping` as of `feedback`.
+
+    tr((W - Q) H (W - Q)^T) is never larger than before, H with its damping.
+    """
+    width = weight.shape[1]
+    grid = column_grid(rounded)
+    codes, values = np.ascontiguousarray(rounded.codes.T), rounded.decode().T.astype(np.float64)
+    heavy = _damped(gram, damping)
+    diagonal = np.diag(heavy)
+    slopes = heavy @ (weight.T - values)  # of the change by each value, halved
+    for _ in range(sweeps):
+        before = codes.copy()
+        for first in range(0, width, ONE_BY_ONE):
+            last = min(first + ONE_BY_ONE, width)
+            moves = np.empty((last - first, len(weight)))
+            for column in range(first, last):
+                aim = values[column] + slopes[column] / diagonal[column]
+                codes[column], decoded = grid.round(column, aim)
+                moves[column - first] = decoded - values[column]
+                values[column] = decoded
+                slopes[first:last] -= np.multiply.outer(heavy[first:last, column], moves[column - first])
+            own = slopes[first:last].copy()
+            slopes -= heavy[:, first:last] @ moves
+            slopes[first:last] = own
+        if np.array_equal(codes, before):
+            break
+    return grid.encoded(np.ascontiguousarray(codes.T))

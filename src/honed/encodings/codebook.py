@@ -74,6 +74,13 @@ class CodebookScheme:
     activation_group: Group | None = None
 
     @property
+    def values(self) -> Table:
+        """The table. TypeError where it is to be learned."""
+        if self.table is None:
+            raise TypeError("a table that is to be learned has no values yet")
+        return self.table
+
+    @property
     def label(self) -> str:
         return f"codebook group {self.group}"
 
@@ -93,20 +100,17 @@ class CodebookScheme:
         return Part("_codes", "U8", (rows, -(-width // 2))), scales
 
     def read(self, shape: tuple[int, ...], tensor: Callable[[str], NDArray[Any]]) -> Codebook:
-        assert self.table is not None  # of what is stored
         return StoredCodebook(
             tensor("_codes"),
             shape[1],
             scales=tensor("_scale"),
-            table=self.table,
+            table=self.values,
             group=self.group,
             activation=ActivationScales(self.activation_group),
         )
 
     def as_json(self) -> dict[str, Any]:
-        if self.table is None:
-            raise TypeError("a table that is to be learned has no values yet")
-        return {"table": list(self.table), "group": self.group, "activation_group": self.activation_group}
+        return {"table": list(self.values), "group": self.group, "activation_group": self.activation_group}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> CodebookScheme:

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from honed.compress.base import ModelState
-from honed.compress.error_feedback import Feedback, feedback, round_with_feedback
+from honed.compress.error_feedback import Feedback, feedback, round_again, round_with_feedback
 from honed.compress.linears import HEAD
 from honed.compress.needs import InputStatistics
 from honed.compress.observe import observe
@@ -80,7 +80,9 @@ def rounded(weight: NDArray[np.float32], gram: NDArray[np.float64], scheme: Int4
 
     by_activation, refit = how.get("by_activation", True), how.get("refit", False)
     found = feedback(gram, damping=how.get("damping", 0.01), by_activation=by_activation)
-    return round_with_feedback(weight, found, plainly, refit=refit)
+    done = round_with_feedback(weight, found, plainly, refit=refit)
+    sweeps = how.get("sweeps", 0)
+    return round_again(weight, done, gram, damping=how.get("damping", 0.01), sweeps=sweeps) if sweeps else done
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -116,6 +118,7 @@ def test_settings_reach_the_rounding() -> None:
         ({}, {}),
         ({"damping": 0.5}, {"damping": 0.5}),
         ({"order": "stored"}, {"by_activation": False}),
+        ({"sweeps": 3}, {"sweeps": 3}),
         ({"order": "stored", "groups": "moved"}, {"by_activation": False, "refit": True}),
     ]
     seen = []

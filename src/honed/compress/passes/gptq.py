@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from honed.compress.base import ModelState, Weights
-from honed.compress.error_feedback import Feedback, feedback, round_with_feedback
+from honed.compress.error_feedback import Feedback, feedback, round_again, round_with_feedback
 from honed.compress.layer_schemes import LayerSchemes, choose_schemes
 from honed.compress.layer_settings import EncodingSettings
 from honed.compress.linears import HEAD, find_linears
@@ -35,7 +35,8 @@ class GptqSettings(EncodingSettings):
     damping: a share of the mean of the diagonal of the Gram matrix that is added to the diagonal. order: inputs as they
     lie (`stored`), or those of the largest activations first. groups: the scales of a group are those of the weights as
     they were (`static`), or of the weights as moved when it is reached (`moved`). zeros: weights that are zero, as a
-    pass before has pruned them, stay so (`kept`), or errors move into them as into others (`moved`).
+    pass before has pruned them, stay so (`kept`), or errors move into them as into others (`moved`). sweeps: how many
+    times each input is then rounded again with all others as they are.
     """
 
     kind: Annotated[Literal["gptq"], Field(alias="pass")]
@@ -43,6 +44,7 @@ class GptqSettings(EncodingSettings):
     order: Literal["stored", "activation"] = "activation"
     groups: Literal["static", "moved"] = "static"
     zeros: Literal["moved", "kept"] = "moved"
+    sweeps: Annotated[int, Field(ge=0, le=100)] = 0
 
     @model_validator(mode="after")
     def _groups_in_order(self) -> GptqSettings:
@@ -53,6 +55,8 @@ class GptqSettings(EncodingSettings):
             raise ValueError("weights.sparse needs round_to_nearest: errors that move make weights of zeros")
         if self.zeros == "kept" and any(setting.weights.offset == "minimum" for setting in (self, *overridden)):
             raise ValueError("zeros: kept needs an offset other than minimum, under which nothing is zero")
+        if self.zeros == "kept" and self.sweeps > 0:
+            raise ValueError("zeros: kept needs sweeps: 0, as rounding again moves what is zero too")
         return self
 
 
@@ -125,4 +129,8 @@ class _Rounding:
         values = self.weights[name].decode()
         refit = self.settings.groups == "moved"
         found = self.factors.of(gram, self.settings)
-        return round_with_feedback(values, found, plainly, refit=refit, keep_zeros=self.settings.zeros == "kept")
+        keep_zeros = self.settings.zeros == "kept"
+        rounded = round_with_feedback(values, found, plainly, refit=refit, keep_zeros=keep_zeros)
+        if self.settings.sweeps == 0:
+            return rounded
+        return round_again(values, rounded, gram, damping=self.settings.damping, sweeps=self.settings.sweeps)
