@@ -20,6 +20,7 @@ from honed.compress.recipe import read_recipe
 from honed.compress.settings import PassSettings
 from honed.compress.stored import StoredWeights
 from honed.compress.weights import SourceWeights
+from honed.encodings.base import Encoded
 from honed.encodings.scheme import DenseScheme
 from honed.errors import ParameterError
 from honed.models.recorded import main_graph
@@ -116,6 +117,25 @@ def test_a_pass_that_needs_tokens_is_not_run_without(monkeypatch: pytest.MonkeyP
         run_recipe(given(), read_recipe("int8"), threads=1)
 
 
+@dataclass(frozen=True)
+class InFolder:
+    """A store that keeps no weight, of one folder for all passes."""
+
+    folder: Path
+
+    def of_pass(self, number: int) -> InFolder:
+        return self
+
+    def load(self, name: str) -> None:
+        return None
+
+    def save(self, name: str, weight: Encoded) -> None:
+        pass
+
+    def directory(self) -> Path:
+        return self.folder
+
+
 def test_a_pass_that_learns_is_told_of_the_first_model_and_all_windows(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -123,7 +143,7 @@ def test_a_pass_that_learns_is_told_of_the_first_model_and_all_windows(
     monkeypatch.setattr(pipeline, "OBSERVED_TOKENS", 24)
     source, windows = given(), [list(range(first, first + 12)) for first in range(8)]
     recipe = read_recipe({"passes": [{"pass": "smooth", "strength": 0.5, "junctions": "layers"}] * 2})
-    run_recipe(source, recipe, threads=1, calibration=windows, folder=tmp_path)
+    run_recipe(source, recipe, threads=1, calibration=windows, store=InFolder(tmp_path))
     lesson = learning.told[0].lesson
     assert lesson is not None
     assert (lesson.teacher, lesson.windows, lesson.folder) == (source, windows, tmp_path)

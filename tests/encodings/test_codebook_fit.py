@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -26,13 +28,13 @@ def error(values: Matrix, table: Table, importance: NDArray[np.float64] | None =
 
 def drawn(kind: str, shape: tuple[int, int] = (64, 256)) -> Matrix:
     random = np.random.default_rng(7)
-    drawing = {
+    drawing: dict[str, Callable[[tuple[int, int]], Matrix]] = {
         "normal": random.standard_normal,
         "even": lambda size: random.uniform(-1, 1, size),
         "heavy": lambda size: random.standard_t(3, size),
         "one-sided": lambda size: np.abs(random.standard_normal(size)) - 0.2,
     }
-    return drawing[kind](shape).astype(np.float32)
+    return np.asarray(drawing[kind](shape), np.float32)
 
 
 def test_sixteen_values_come_back() -> None:
