@@ -28,7 +28,7 @@ def error(values: Matrix, table: Table, importance: NDArray[np.float64] | None =
 
 def drawn(kind: str, shape: tuple[int, int] = (64, 256)) -> Matrix:
     random = np.random.default_rng(7)
-    drawing: dict[str, Callable[[tuple[int, int]], Matrix]] = {
+    drawing: dict[str, Callable[[tuple[int, int]], NDArray[np.floating]]] = {
         "normal": random.standard_normal,
         "even": lambda size: random.uniform(-1, 1, size),
         "heavy": lambda size: random.standard_t(3, size),
