@@ -5,6 +5,8 @@ more than all the weights; smoothing takes what is left of them. The head stays 
 logits undamped. int4 keeps the grid of a source that is 4-bit itself: a file with minimums gets minimums and comes back
 exactly. Smoothing would move its layers off that grid, so there it acts on the input of the head only.
 nf4 rounds to the quantiles of a normal distribution instead of a grid, for sources that are not 4-bit themselves.
+int8-fast has the largest groups that divide a layer's inputs, up to 128, which tiles of AMX multiply at up to three
+times the speed of groups of 32, and other sets a little faster; its divergence is about half as much again as int8's.
 int4-autoround learns whether weights are rounded up or down from what their block gives (torch, honed[torch]).
 int4-gptq makes up for each error of rounding with the inputs that are left, on text that the model writes itself.
 int4-awq divides inputs by factors before it rounds, so that those that weigh much are rounded finely; without clipping,
@@ -78,6 +80,17 @@ def _healed(*pruning: dict[str, Any]) -> dict[str, Any]:
 
 RECIPES: dict[str, dict[str, Any]] = {
     "int8": {"passes": [_SMOOTH_LAYERS, _SMOOTH_HEAD, {"pass": "round_to_nearest", **_GROUPED_INT8}]},
+    "int8-fast": {
+        "passes": [
+            _SMOOTH_LAYERS,
+            _SMOOTH_HEAD,
+            {
+                "pass": "round_to_nearest",
+                **_grouped(128, bits=8),
+                "overrides": [{"modules": "lm_head", "setting": _GROUPED_INT8}],
+            },
+        ]
+    },
     "int4": {"passes": [_SMOOTH_HEAD, _four_bits(offset="source")]},
     "int4-autoround": {
         "passes": [_SMOOTH_HEAD, _learned(200, offset="zero_point")],
@@ -121,6 +134,7 @@ RECIPES |= {
 
 DESCRIPTIONS: dict[str, str] = {
     "int8": "8-bit weights and activations in groups of 32, outliers smoothed into the weights",
+    "int8-fast": "8-bit weights and activations in groups of up to 128, for processors with tiles (AMX)",
     "int4": "4-bit weights on the source's own grid, rounded to nearest; the head at 8 bits",
     "int4-autoround": "4-bit weights with zero points, rounded up or down as their block's outputs ask (torch)",
     "int4-awq": "4-bit weights with zero points, inputs that weigh much rounded more finely (AWQ)",
