@@ -102,7 +102,14 @@ def check_said(stderr: str, *, told: bool) -> None:
 
 
 def test_every_verb_is_here() -> None:
-    assert set(VERBS) - {"demo", "families"} <= set(EACH) | {"models", "version", "serve", "bench-recipes"}
+    assert set(VERBS) - {"demo", "families"} <= set(EACH) | {
+        "models",
+        "version",
+        "serve",
+        "bench-recipes",
+        "sensitivity",
+        "costs",
+    }
 
 
 @pytest.mark.parametrize("verb", EACH)

@@ -54,7 +54,7 @@ def test_the_help_of_every_verb_is_shown_whole(verb: str) -> None:
     done = honed(verb, "--help")
     assert done.returncode == 0, done.stderr
     shown = "".join(done.stdout.split())
-    function = getattr(importlib.import_module(f"honed.cli.{verb}"), VERBS[verb])
+    function = getattr(importlib.import_module(f"honed.cli.{verb.replace('-', '_')}"), VERBS[verb])
     for hint in get_type_hints(function, include_extras=True).values():
         for declared in getattr(hint, "__metadata__", ()):
             assert "".join((declared.help or "").split()) in shown

@@ -11,6 +11,7 @@ NEEDED = {
     "generate": ["model", "text"], "chat": ["model"], "compress": ["model", "-o", "out"], "eval": ["model"],
     "bench": ["model"], "embed": ["model", "text"], "inspect": ["model"], "doctor": [], "demo": [], "models": [],
     "version": [], "families": [], "serve": ["model"], "run": ["model", "rows.jsonl"],
+    "recipes": [], "bench-recipes": ["model"], "sensitivity": ["model"], "costs": [],
 }  # fmt: skip
 WITH_THREADS = ("generate", "chat", "compress", "eval", "embed", "bench", "demo", "serve", "run")
 HUGE = "9" * 400

@@ -80,16 +80,35 @@ def packed(arrays: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("method", ["gptq", "awq"])
-def test_a_foreign_quantization_is_counted_by_its_codes(method: str, tmp_path: Path) -> None:
+def test_a_quantization_in_words_is_counted_by_its_codes(method: str, tmp_path: Path) -> None:
     arrays = zeros(LLAMA)
-    config = {**LLAMA, "quantization_config": {"quant_method": method, "bits": 4, "group_size": 32}}
-    report = examined(tmp_path, config, packed(arrays))
-    (fault,) = report["faults"]
-    assert (fault["kind"], fault["value"]) == ("quantization", f"'{method}'")
+    quantization = {"quant_method": method, "bits": 4, "group_size": 32}
+    report = examine(write(tmp_path, {**LLAMA, "quantization_config": quantization}, packed(arrays)))
+    assert report["faults"] == []
+    assert report["runs"]
     assert (report["quantization"], report["model_type"]) == (method, "llama")
     assert report["parameters"] == sum(array.size for array in arrays.values())
-    assert report["memory"]["weights_assumed"] == "as they lie in the file"
-    assert report["memory"]["kv_bytes_per_1024_tokens"] == 1024 * 2 * 2 * 2 * 16 * 2
+
+
+@pytest.mark.parametrize(
+    ("quantization", "name", "value"),
+    [
+        ({"quant_method": "hqq", "bits": 4}, "quantization_config.quant_method", "'hqq'"),
+        ({"quant_method": "gptq", "bits": 3}, "quantization", None),
+    ],
+)
+def test_a_foreign_quantization_is_told_and_its_codes_are_counted(
+    quantization: dict[str, Any], name: str, value: str | None, tmp_path: Path
+) -> None:
+    arrays = zeros(LLAMA)
+    report = examined(tmp_path, {**LLAMA, "quantization_config": quantization}, packed(arrays))
+    (fault,) = report["faults"]
+    assert fault["kind"] == "quantization"
+    assert fault["name"].startswith(name)
+    assert value is None or fault["value"] == value
+    assert report["model_type"] == "llama"
+    if quantization["bits"] == 4:
+        assert report["parameters"] == sum(array.size for array in arrays.values())
 
 
 def test_formats_of_compressed_tensors_that_are_not_read(tmp_path: Path) -> None:

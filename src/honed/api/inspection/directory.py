@@ -27,6 +27,7 @@ from honed.api.inspection.tensors import (
     superfluous,
 )
 from honed.checkpoints.compressed_tensors.config import read_layers
+from honed.checkpoints.gptq_awq.config import METHODS, read_word_config
 from honed.checkpoints.config_against_weights import refuse_remote_code
 from honed.checkpoints.huggingface.directory import CONFIG, INDEX, PICKLES, SINGLE, Directory
 from honed.checkpoints.huggingface.index import read_index
@@ -190,6 +191,11 @@ def _quantization(config: Mapping[str, Any], path: Path) -> tuple[str | None, in
     method = given.get("quant_method") if isinstance(given, dict) else None
     bits = given.get("bits", given.get("w_bit")) if isinstance(given, dict) else None
     bits = bits if isinstance(bits, int) and 1 <= bits <= 8 else 4
+    if method in METHODS:
+        words = gather(
+            {"quantization_config": given}, lambda values: read_word_config(values, path), {}, "quantization"
+        )
+        return str(method), bits, words.faults
     if method != "compressed-tensors":
         shown = str(method) if isinstance(method, str) else "unnamed"
         problem = "this quantization is not read here; use the unquantized checkpoint"
