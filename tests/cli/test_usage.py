@@ -11,7 +11,7 @@ NEEDED = {
     "generate": ["model", "text"], "chat": ["model"], "compress": ["model", "-o", "out"], "eval": ["model"],
     "bench": ["model"], "embed": ["model", "text"], "inspect": ["model"], "doctor": [], "demo": [], "models": [],
     "version": [], "families": [], "serve": ["model"], "run": ["model", "rows.jsonl"],
-    "recipes": [], "bench-recipes": ["model"], "sensitivity": ["model"], "costs": [],
+    "recipes": [], "bench-recipes": [], "sensitivity": ["model"], "costs": [],
 }  # fmt: skip
 WITH_THREADS = ("generate", "chat", "compress", "eval", "embed", "bench", "demo", "serve", "run")
 HUGE = "9" * 400
@@ -64,7 +64,7 @@ class TestEveryVerb:
     def test_a_value_that_is_missing(
         self, verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        if verb in ("doctor", "version", "models"):
+        if verb in ("doctor", "version", "models", "recipes"):
             return
         option = {"inspect": "--revision", "families": "--into"}.get(verb, "--threads")
         error = told(monkeypatch, capsys, verb, *NEEDED[verb], option)

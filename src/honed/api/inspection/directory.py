@@ -27,8 +27,8 @@ from honed.api.inspection.tensors import (
     superfluous,
 )
 from honed.checkpoints.compressed_tensors.config import read_layers
-from honed.checkpoints.gptq_awq.config import METHODS, read_word_config
 from honed.checkpoints.config_against_weights import refuse_remote_code
+from honed.checkpoints.gptq_awq.config import METHODS, read_word_config
 from honed.checkpoints.huggingface.directory import CONFIG, INDEX, PICKLES, SINGLE, Directory
 from honed.checkpoints.huggingface.index import read_index
 from honed.checkpoints.huggingface.leftovers import check_leftovers
