@@ -229,7 +229,6 @@ FAMILY = Family(
             },
         },
     ),
-    sample_keys={"rope.freq_base": 150000.0},
     own_fields=frozenset({"num_local_experts"}),
     stored=_stored,
     gguf=GgufNames(
