@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import gguf
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from byte_tokenizers import byte_tokenizer
+from exportable_models import VOCABULARY, sample
 from honed.api.compress import compress
 from honed.api.families.decoders import Recording, sample_windows
 from honed.backends.open import open_backend
@@ -48,29 +46,6 @@ UNSAID = {
     ("gpt_oss", 1): "before",
 }
 """Samples that have what no key of their architecture says, and what is named."""
-VOCABULARY = 320
-
-
-def write_tokenizer(folder: Path) -> None:
-    """Of bytes, split as GPT-2 does."""
-    document = json.loads(byte_tokenizer(words=("the", "Ġthe", "ing"), added=("<tool>",)).fast.to_str())
-    document["pre_tokenizer"] = {
-        "type": "ByteLevel",
-        "add_prefix_space": False,
-        "trim_offsets": True,
-        "use_regex": True,
-    }
-    (folder / "tokenizer.json").write_text(json.dumps(document))
-    settings = {"eos_token": "<|end|>", "chat_template": "{{ messages[0]['content'] }}" + " " * 2000}
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-
-
-def sample(folder: Path, model_type: str, number: int = 0, **fields: Any) -> Path:
-    config = {**sample_configs(FAMILIES[model_type])[number], "vocab_size": VOCABULARY, **fields}
-    config = {name: value for name, value in config.items() if name not in ("bos_token_id", "eos_token_id")}
-    made = write_sample(folder, FAMILIES[model_type], config)
-    write_tokenizer(made)
-    return made
 
 
 def exported(source: Path | Checkpoint, target: Path, asked: TensorType = "auto") -> GgufCheckpoint:
