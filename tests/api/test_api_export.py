@@ -37,8 +37,8 @@ def test_an_artifact_with_a_head_smoothed_apart_is_the_same_model(model: Path, t
     file, artifact = open_checkpoint(str(tmp_path / "m.gguf")), open_checkpoint(str(tmp_path / "a"))
     table = artifact.weight("model.embed_tokens.weight").decode()
     difference = abs(file.weight("model.embed_tokens.weight").decode() - table).max()
-    assert difference <= 2**-8 * abs(table).max()
-    assert "Q8_0" in report.types
+    assert difference <= 2**-11 * abs(table).max()
+    assert {"Q8_0", "F16"} <= report.types.keys()
     with honed.load(tmp_path / "a") as ours, honed.load(tmp_path / "m.gguf") as theirs:
         expected = ours.generate([1, 2, 3], max_tokens=6, temperature=0).tokens
         assert theirs.generate([1, 2, 3], max_tokens=6, temperature=0).tokens == expected

@@ -11,6 +11,7 @@ from honed.checkpoints.gguf.tensor_plan import PlannedTensor, TensorType, plan_t
 from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense, DenseType
 from honed.encodings.int8 import Int8
+from honed.encodings.tied_table import TiedTable
 from honed.errors import UnsupportedError
 from honed.models.registry import FAMILIES, read_model
 from honed.models.samples import sample_configs
@@ -67,6 +68,19 @@ def test_rows_of_rotated_heads_are_interleaved_where_files_have_them_so() -> Non
     llama, qwen = plan("llama", int8), plan("qwen2", int8)
     assert (llama["blk.0.attn_q.weight"].heads, llama["blk.0.attn_k.weight"].heads) == (4, 2)
     assert llama["blk.0.attn_v.weight"].heads is qwen["blk.0.attn_q.weight"].heads is None
+
+
+@pytest.mark.parametrize(("scale", "name"), [(1.0, "F16"), (4096.0, "BF16")])
+def test_a_table_smoothed_apart_from_its_head_is_float16_where_it_fits(scale: float, name: str) -> None:
+    def weight(own: Weight) -> Encoded:
+        found = int8(own)
+        if own.name != "model.embed_tokens.weight":
+            return found
+        assert isinstance(found, Int8)
+        full = Int8(np.full_like(found.codes, 127), found.scales, found.group)
+        return TiedTable(full, np.full(own.shape[1], scale, np.float32))
+
+    assert plan("llama", weight)["token_embd.weight"].written.format.name == name
 
 
 def test_a_weight_that_no_file_has_is_named() -> None:

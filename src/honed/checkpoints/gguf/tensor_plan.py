@@ -16,7 +16,9 @@ from honed.encodings.dense import Dense
 from honed.encodings.gguf_formats import BlockFormat
 from honed.encodings.gguf_kept import kept_format
 from honed.encodings.gguf_rounding import BY_NAME, VALUES
+from honed.encodings.tied_table import TiedTable
 from honed.errors import UnsupportedError
+from honed.lazy_imports import numpy as np
 from honed.models.base import Model
 from honed.models.family import Family
 from honed.models.stored import Stored
@@ -25,6 +27,8 @@ from honed.records import dataclass
 TensorType = Literal["auto", "Q8_0", "Q4_0", "Q4_1", "BF16", "F16", "F32"]
 TYPES: tuple[TensorType, ...] = get_args(TensorType)
 _DENSE = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
+_LARGEST_FLOAT16 = 65504.0
+_CHUNK_VALUES = 1 << 22
 _FLOAT32 = ("ffn_gate_inp", "position_embd")
 """Matrices that llama.cpp multiplies with, or adds, as float32 only."""
 
@@ -83,11 +87,23 @@ def _format(
     if only is not None and asked in ("auto", only.name):
         return only, True
     if asked == "auto":
-        dtypes = {_DENSE[one.dtype] if isinstance(one, Dense) else "BF16" for one in weights}
+        dtypes = {_floats(one) for one in weights}
         return BY_NAME["F32" if "F32" in dtypes else next(iter(dtypes)) if len(dtypes) == 1 else "BF16"], False
     if asked.startswith("Q") and shape[-1] % VALUES:
         return BY_NAME["BF16"], False
     return BY_NAME[asked], False
+
+
+def _floats(weight: Encoded) -> str:
+    """The type of a weight that is decoded. Of a table that its head was smoothed apart from float16, if it fits: that
+    has eight times the digits of bfloat16, and every token goes through it."""
+    if isinstance(weight, Dense):
+        return _DENSE[weight.dtype]
+    if not isinstance(weight, TiedTable):
+        return "BF16"
+    step = max(1, _CHUNK_VALUES // weight.shape[1])
+    parts = (weight.decode(slice(first, first + step)) for first in range(0, weight.shape[0], step))
+    return "F16" if max(float(np.abs(part).max()) for part in parts) <= _LARGEST_FLOAT16 else "BF16"
 
 
 def _spelled(name: str, family: Family) -> str:
