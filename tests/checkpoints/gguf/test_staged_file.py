@@ -26,6 +26,9 @@ def names(folder: Path) -> list[str]:
 def test_a_file_appears_and_nothing_beside_it(tmp_path: Path) -> None:
     write(tmp_path / "m.gguf", b"GGUF one")
     assert (tmp_path / "m.gguf").read_bytes() == b"GGUF one"
+    (tmp_path / "usual").write_bytes(b"")
+    assert (tmp_path / "m.gguf").stat().st_mode == (tmp_path / "usual").stat().st_mode
+    (tmp_path / "usual").unlink()
     write(tmp_path / "m.gguf", b"GGUF two", overwrite=True)
     assert (tmp_path / "m.gguf").read_bytes() == b"GGUF two"
     assert names(tmp_path) == ["m.gguf"]

@@ -136,7 +136,7 @@ class _Notes:
         self._weight = weight
         self._asked = asked
         self._moved: dict[str, list[float]] = {}
-        self._decoded: Counter[str] = Counter()
+        self._decoded: dict[str, list[str]] = {}
 
     def add(self, planned: PlannedTensor, error: float) -> None:
         found = planned.written.format.name
@@ -147,16 +147,20 @@ class _Notes:
         for name, _ in planned.pieces:
             encoded = self._weight(name)
             if not isinstance(encoded, Dense | GgufBlocks) and self._asked == "auto":
-                self._decoded[f"{encoded.kind} as {found}"] += 1
+                self._decoded.setdefault(f"{encoded.kind} as {found}", []).append(name)
 
     def told(self) -> tuple[str, ...]:
         moved = [
-            f"{len(errors)} weights became {name} with a scale or minimum rounded to float16: values are off by at "
+            f"{len(errors)} matrices became {name} with a scale or minimum rounded to float16: values are off by at "
             f"most {max(errors):.2g} of the largest of their matrix"
             for name, errors in self._moved.items()
         ]
         decoded = [
-            f"{count} weights were decoded, {kinds}: no block of a GGUF file holds them as they are"
-            for kinds, count in self._decoded.items()
+            f"{_shown(names)} written decoded, {kinds}: no block of a GGUF file has the same values"
+            for kinds, names in self._decoded.items()
         ]
         return (*moved, *decoded)
+
+
+def _shown(names: list[str]) -> str:
+    return f"{names[0]} was" if len(names) == 1 else f"{len(names)} weights, {names[0]} the first, were"

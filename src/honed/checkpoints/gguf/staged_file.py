@@ -1,4 +1,5 @@
-"""A file that appears whole or not at all: written as a private hidden sibling under a lock, then renamed into place.
+"""A file that appears whole or not at all: written as a private hidden sibling under a lock, then renamed into place
+with the mode that files usually get.
 
 What a writer that was killed left is removed by the next one of the same name. A file is replaced only where that was
 asked for, and only a GGUF file. Not here: directories (`artifact/staging.py`).
@@ -66,6 +67,7 @@ def staged_file(target: Path, *, needed: int, overwrite: bool) -> Iterator[tuple
                     with signals.allowed():
                         yield file, partial
                     file.flush()
+                    os.fchmod(file.fileno(), _usual_mode())
                     os.fsync(file.fileno())
                 if overwrite:
                     check_file_target(target, overwrite=True)
@@ -77,6 +79,15 @@ def staged_file(target: Path, *, needed: int, overwrite: bool) -> Iterator[tuple
                 with suppress(OSError):
                     partial.unlink(missing_ok=True)
                 raise
+
+
+def _usual_mode() -> int:
+    """That of a file made now. The mask can be asked for without setting it only where the system lists it."""
+    with suppress(OSError, ValueError):
+        for line in Path("/proc/self/status").read_text("ascii").splitlines():
+            if line.startswith("Umask:"):
+                return 0o666 & ~int(line.split()[1], 8)
+    return 0o600
 
 
 def _into_free(partial: Path, place: Path, target: Path) -> None:
