@@ -55,6 +55,7 @@ def test_what_only_some_families_have() -> None:
     assert keys_of("gemma3_text")["rope.freq_base_swa"] == 10000.0
     experts = keys_of("qwen3_moe")
     assert experts["expert_count"] > experts["expert_used_count"] > 0
+    assert keys_of("gpt_oss")["expert_feed_forward_length"] == 96  # which llama.cpp requires
     assert keys_of("phi3")["attention.sliding_window"] == 7
 
 
