@@ -68,3 +68,14 @@ def test_a_model_is_not_written_over_itself(model: Path, tmp_path: Path) -> None
     with pytest.raises(ArtifactError, match="choose an output outside"):
         honed.export(model, out=model / "m.gguf")
     assert (tmp_path / "m.gguf").read_bytes() == before
+
+
+def test_of_an_artifact_that_was_changed_no_file_is_left(model: Path, tmp_path: Path) -> None:
+    compress(model, "int8", out=tmp_path / "a", threads=1)
+    weights = tmp_path / "a" / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(ArtifactError, match=r"model\.safetensors"):
+        honed.export(tmp_path / "a", out=tmp_path / "m.gguf")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]

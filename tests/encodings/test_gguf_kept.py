@@ -15,6 +15,7 @@ from honed.encodings.gguf_kept import keep, kept_format
 from honed.encodings.gguf_rounding import BY_NAME, round_rows
 from honed.encodings.int4 import Int4
 from honed.encodings.int8 import Int8
+from honed.encodings.mxfp4 import Mxfp4
 
 ROWS, WIDTH = 6, 192
 GENERATOR = np.random.default_rng(5)
@@ -47,6 +48,13 @@ EXACT: dict[str, tuple[Encoded, str]] = {
     "int4 with minimums": (Int4(four_bits(), scales(32), -scales(32), 32), "Q4_1"),
     "codebook of ggml": (Codebook(four_bits(), scales(32), GGML_VALUES, 32), "IQ4_NL"),
     "codebook of steps": (Codebook(four_bits(), scales(64), TABLES["linear"], 64), "Q4_0"),
+    "mxfp4": (
+        Mxfp4(
+            GENERATOR.integers(0, 256, (ROWS, WIDTH // 32, 16), np.uint8),
+            GENERATOR.integers(110, 130, (ROWS, WIDTH // 32), np.uint8),
+        ),
+        "MXFP4",
+    ),
     "another codebook": (Codebook(four_bits(), scales(32), TABLES["power_of_two"], 32), "Q8_0"),
 }
 

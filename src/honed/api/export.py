@@ -10,7 +10,7 @@ from typing import Any
 
 from honed.api.load import check_model
 from honed.checkpoints.artifact.target import check_apart, read_output
-from honed.checkpoints.base import Checkpoint, Checksummed
+from honed.checkpoints.base import Checkpoint
 from honed.checkpoints.gguf.export import export_gguf
 from honed.checkpoints.gguf.tensor_plan import TYPES, TensorType
 from honed.checkpoints.open import open_checkpoint
@@ -70,8 +70,6 @@ def export(
     check_apart(target, checkpoint.path, checkpoint.files)
     told = {} if progress is None else {"progress": progress}
     written = export_gguf(checkpoint, target, asked, overwrite=overwrite, **told)
-    if isinstance(checkpoint, Checksummed):
-        checkpoint.verify()
     return ExportReport(
         source=str(model) if isinstance(model, str | Path) else str(checkpoint.path),
         path=target,

@@ -3,6 +3,7 @@
     int8                            Q8_0
     int4 symmetric, with minimum    Q4_0, Q4_1
     int4 with zero point            Q4_1, its minimum -scale * zero rounded to float16
+    MXFP4                           MXFP4, its codes in the order of ggml
     codebook                        IQ4_NL with ggml's values, Q4_0 with -8 to 7, else Q8_0 of the values looked up
 
 Larger groups repeat their scale. The scale of a whole row, float32, is rounded to float16. Not here: rounding of values
@@ -23,6 +24,8 @@ from honed.encodings.gguf_formats import BlockFormat
 from honed.encodings.gguf_rounding import BY_NAME, VALUES, join_halves
 from honed.encodings.int4 import Int4
 from honed.encodings.int8 import Int8
+from honed.encodings.mxfp4 import Mxfp4
+from honed.encodings.words import split_nibbles
 
 _SMALLEST_NORMAL = float(np.finfo(np.float16).tiny)
 _LARGEST = float(np.finfo(np.float16).max)
@@ -42,6 +45,8 @@ def kept_format(weight: Encoded) -> BlockFormat | None:
     """The format in which the codes of a weight can be kept. None: it must be decoded."""
     if isinstance(weight, GgufBlocks):
         return weight.format
+    if isinstance(weight, Mxfp4):
+        return BY_NAME["MXFP4"] if len(weight.shape) == 2 else None
     if len(weight.shape) != 2 or weight.shape[1] % VALUES:
         return None
     if isinstance(weight, Int8):
@@ -64,6 +69,8 @@ def keep(weight: Encoded) -> Kept:
     if isinstance(weight, GgufBlocks):
         stored = weight.stored.reshape(-1, weight.stored.shape[-1])
         return Kept(found, stored if weight.row_order is None else stored[weight.row_order])
+    if isinstance(weight, Mxfp4):
+        return Kept(found, _microscaled(weight, found))
     assert isinstance(weight, Int8 | Int4 | Codebook)
     rows, width = weight.shape
     blocks = np.zeros((rows, width // VALUES), found.layout)
@@ -80,6 +87,15 @@ def keep(weight: Encoded) -> Kept:
         blocks["m"] = _for_blocks(_minimums(weight), group, width)
     stored = blocks.view(np.uint8).reshape(rows, -1)
     return Kept(found, stored, 0.0 if _is_exact(weight) else _largest_error(weight, found, stored))
+
+
+def _microscaled(weight: Mxfp4, found: BlockFormat) -> NDArray[np.uint8]:
+    """Bytes there hold neighbours, and here a value of each half of a block."""
+    blocks = np.zeros(weight.exponents.shape, found.layout)
+    blocks["exponent"] = weight.exponents
+    codes = split_nibbles(np.ascontiguousarray(weight.blocks).reshape(-1, VALUES // 2))
+    blocks["codes"] = join_halves(codes).reshape(weight.blocks.shape)
+    return blocks.view(np.uint8).reshape(weight.shape[0], -1)
 
 
 def _is_exact(weight: Int8 | Int4 | Codebook) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import gguf
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from tokenizers import Tokenizer as FastTokenizer
+from tokenizers import models, pre_tokenizers
 
 from exportable_models import VOCABULARY, sample
 from honed.api.compress import compress
@@ -25,6 +28,7 @@ from honed.errors import ArtifactError, FormatError, UnsupportedError
 from honed.evaluate.compare import compare
 from honed.models.registry import FAMILIES, read_model
 from honed.models.samples import sample_configs
+from packed_gpt_oss import packed
 
 SAMPLES = [
     (name, number)
@@ -180,3 +184,24 @@ def test_families_and_models_without_a_form_there_are_refused(tmp_path: Path) ->
     write_sample(folder, FAMILIES["llama"], config)
     with pytest.raises(UnsupportedError, match="WordLevel"):
         exported(folder, tmp_path / "m.gguf")
+
+
+def test_experts_of_gpt_oss_stay_in_their_blocks(tmp_path: Path) -> None:
+    folder = packed(tmp_path / "m")
+    # The rotation as released configs state it.
+    yarn = {"rope_type": "yarn", "factor": 32.0, "beta_fast": 32.0, "beta_slow": 1.0, "truncate": False}
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"rope_theta": 150000, "rope_scaling": {**yarn, "original_max_position_embeddings": 4096}}
+    (folder / "config.json").write_text(json.dumps(config))
+    letters = {chr(number): number - 33 for number in range(33, 33 + 90)}
+    fast = FastTokenizer(models.BPE(letters, []))
+    fast.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    fast.save(str(folder / "tokenizer.json"))
+    source = open_checkpoint(str(folder))
+    file = exported(source, tmp_path / "m.gguf")
+    assert file.header.tensors["blk.0.ffn_gate_exps.weight"].format.name == "MXFP4"
+    for name in weights_of(source):
+        np.testing.assert_array_equal(file.weight(name).decode(), source.weight(name).decode(), err_msg=name)
+    data = next(one for one in gguf.GGUFReader(tmp_path / "m.gguf").tensors if one.name == "blk.1.ffn_down_exps.weight")
+    expert = gguf.quants.dequantize(data.data, data.tensor_type)[1]
+    np.testing.assert_array_equal(expert, source.weight("model.layers.1.mlp.experts.1.down_proj.weight").decode())

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from honed.checkpoints.base import Checkpoint
+from honed.checkpoints.base import Checkpoint, Checksummed
 from honed.checkpoints.gguf.checkpoint import GgufCheckpoint
 from honed.checkpoints.gguf.config import ARCHITECTURES
 from honed.checkpoints.gguf.file_writer import FileLayout
@@ -30,7 +30,7 @@ from honed.models.factored import FACTORS_FIELD
 from honed.models.registry import family_of, read_model
 from honed.records import dataclass
 
-_FILE_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "IQ4_NL": 25, "BF16": 32}
+_FILE_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "IQ4_NL": 25, "BF16": 32, "MXFP4": 38}
 """llama.cpp's numbers of what most of a file is (LLAMA_FTYPE of llama.h)."""
 _HEAD = "lm_head.weight"
 
@@ -55,7 +55,7 @@ def export_gguf(
     """progress: called with tensors done, tensors in all, and the name of the one that was written.
 
     Errors: UnsupportedError, naming it, for what a GGUF file cannot say; FormatError for values that are not finite;
-    ArtifactError and MachineError as of `staged_file`.
+    ArtifactError and MachineError as of `staged_file`, the first also where checksums of an artifact differ.
     """
     check_file_target(target, overwrite=overwrite)
     source = _Source(checkpoint)
@@ -97,6 +97,8 @@ def export_gguf(
         check_same(model, read_model(read.config, partial), family.gguf.architecture)
         check_tokenizer(checkpoint.tokenizer(), read.tokenizer(), checkpoint.path)
         layout.write_tensors(file, source.weight, written)
+        if isinstance(checkpoint, Checksummed):
+            checkpoint.verify()
     return ExportedFile(layout.nbytes, dict(by_type), notes.told())
 
 
