@@ -12,6 +12,7 @@ NEEDED = {
     "bench": ["model"], "embed": ["model", "text"], "inspect": ["model"], "doctor": [], "demo": [], "models": [],
     "version": [], "families": [], "serve": ["model"], "run": ["model", "rows.jsonl"],
     "recipes": [], "bench-recipes": [], "sensitivity": ["model"], "costs": [],
+    "export": ["model", "-o", "out.gguf"],
 }  # fmt: skip
 WITH_THREADS = ("generate", "chat", "compress", "eval", "embed", "bench", "demo", "serve", "run")
 HUGE = "9" * 400
@@ -66,7 +67,7 @@ class TestEveryVerb:
     ) -> None:
         if verb in ("doctor", "version", "models", "recipes"):
             return
-        option = {"inspect": "--revision", "families": "--into"}.get(verb, "--threads")
+        option = {"inspect": "--revision", "families": "--into", "export": "--revision"}.get(verb, "--threads")
         error = told(monkeypatch, capsys, verb, *NEEDED[verb], option)
         assert f"{option} needs a value; honed {verb} --help" in error
 

@@ -24,6 +24,7 @@ VERBS = {
     "embed": "embed",
     "run": "run_file",
     "compress": "compress",
+    "export": "export",
     "recipes": "recipes",
     "sensitivity": "sensitivity",
     "eval": "evaluate",

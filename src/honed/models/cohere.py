@@ -119,6 +119,10 @@ def _gguf_config2(config: Mapping[str, Any], keys: Mapping[str, Any]) -> Mapping
     return {**_gguf_config(config, keys), "sliding_window_pattern": every}
 
 
+def _gguf_values(model: Cohere) -> Mapping[str, Any]:
+    return {"logit_scale": model.logit_scale}
+
+
 _PATTERN = "attention.sliding_window_pattern"
 _LAYERS = {name: ours for name, ours in GGUF_LAYER_TENSORS.items() if name != "ffn_norm"}
 
@@ -128,13 +132,13 @@ FAMILY = Family(
     read=Cohere.from_config,
     covers="Command-R, Command-R+, Aya",
     samples=({}, {"attention_bias": True, "tie_word_embeddings": False, "logit_scale": 1.0}),
-    sample_keys={"logit_scale": 0.0625, "rope.freq_base": 500000.0},
     gguf=GgufNames(
         "command-r",
         GGUF_TENSORS,
         _LAYERS,
         own_config=_gguf_config,
         own_keys=frozenset({"logit_scale"}),
+        own_values=_gguf_values,
         layer_norms=True,
     ),
     ties=True,
@@ -149,7 +153,6 @@ FAMILY2 = Family(
         {"sliding_window": 7, "num_hidden_layers": 5},
         {"sliding_window": 5, "layer_types": ["full_attention", "sliding_attention"], "attention_bias": True},
     ),
-    sample_keys={"logit_scale": 0.0625},
     gguf=GgufNames(
         "cohere2",
         GGUF_TENSORS,
@@ -157,6 +160,7 @@ FAMILY2 = Family(
         windowed=True,
         own_config=_gguf_config2,
         own_keys=frozenset({"logit_scale", _PATTERN}),
+        own_values=_gguf_values,
         layer_norms=True,
     ),
     ties=True,

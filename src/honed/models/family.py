@@ -56,7 +56,8 @@ class GgufNames:
     weights of a model lie otherwise in its GGUF files,
     where `Stored.tensor` goes by the names that `tensors` and `layer_tensors` give. own_config: fields of the config,
     from those that are made of every file and from the keys of its architecture. own_keys: those keys that other
-    families refuse. layer_norms: its norms are LayerNorms. partial: a part of each head may be rotated.
+    families refuse. own_values: of a model, what its file says beyond what all do, by those keys. layer_norms: its
+    norms are LayerNorms. partial: a part of each head may be rotated.
     """
 
     architecture: str
@@ -68,6 +69,7 @@ class GgufNames:
     stored: Callable[[Any], Forms] | None = None
     own_config: Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]] | None = None
     own_keys: frozenset[str] = frozenset()
+    own_values: Callable[[Any], Mapping[str, Any]] | None = None
     layer_norms: bool = False
     partial: bool = False
 
@@ -83,8 +85,7 @@ class Family:
     ties the head to the table. buffers: ends of names of tensors that files hold and no model needs. own_fields: those
     of `foreign_fields.py` that it has. renamed: beginnings of names in files, and what the model has in their place.
     covers: the names under which people know its models. samples: what tiny configs of it have beside the sizes of
-    `samples.py`, the most usual first, then its variations. sample_keys: what a GGUF file of the first one says beyond
-    what all files do."""
+    `samples.py`, the most usual first, then its variations."""
 
     model_type: str
     class_name: str
@@ -103,7 +104,6 @@ class Family:
     renamed: Mapping[str, str] = field(default_factory=dict)
     covers: str = ""
     samples: tuple[Mapping[str, Any], ...] = ()
-    sample_keys: Mapping[str, Any] = field(default_factory=dict)
 
 
 NO_KV_HEADS: Mapping[str, Any] = {"num_key_value_heads": None}

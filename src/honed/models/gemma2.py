@@ -6,7 +6,9 @@ gated by GELU.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from honed.models.base import Config
 from honed.models.config import DecoderConfig, Fields, read_decoder
@@ -66,6 +68,11 @@ class Gemma2(GemmaBlocks):
         return project_out(ops, mixed, name, self.config, bias=bias)
 
 
+def _gguf_values(model: Gemma2) -> Mapping[str, Any]:
+    caps = {"attn_logit_softcapping": model.score_cap, "final_logit_softcapping": model.logit_cap}
+    return {key: cap for key, cap in caps.items() if cap is not None}
+
+
 FAMILY = Family(
     model_type="gemma2",
     class_name="Gemma2ForCausalLM",
@@ -92,5 +99,5 @@ FAMILY = Family(
     own_fields=frozenset({"query_pre_attn_scalar", "attn_logit_softcapping", "final_logit_softcapping"}),
     stored=norms_without_one,
     ties=True,
-    gguf=GgufNames("gemma2", GGUF_TENSORS, {**GGUF_LAYER_TENSORS, **GGUF_NORMS}),
+    gguf=GgufNames("gemma2", GGUF_TENSORS, {**GGUF_LAYER_TENSORS, **GGUF_NORMS}, own_values=_gguf_values),
 )

@@ -5,7 +5,9 @@ Each kind of layer has a rotation of its own. Norms before and after each half o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from honed.errors import UnsupportedError
 from honed.models.base import Config
@@ -109,6 +111,11 @@ def _rotating(fields: Fields, kind: str, theta: float, newer: Config | None, old
 
 _GGUF_HEAD_NORMS = {"attn_q_norm": "self_attn.q_norm", "attn_k_norm": "self_attn.k_norm"}
 
+
+def _gguf_values(model: Gemma3) -> Mapping[str, Any]:
+    return {} if model.logit_cap is None else {"final_logit_softcapping": model.logit_cap}
+
+
 FAMILY = Family(
     model_type="gemma3_text",
     class_name="Gemma3ForCausalLM",
@@ -127,9 +134,10 @@ FAMILY = Family(
             },
         },
     ),
-    sample_keys={"rope.freq_base": 1000000.0},
     own_fields=frozenset({"query_pre_attn_scalar", "final_logit_softcapping"}),
     stored=norms_without_one,
     ties=True,
-    gguf=GgufNames("gemma3", GGUF_TENSORS, {**GGUF_LAYER_TENSORS, **GGUF_NORMS, **_GGUF_HEAD_NORMS}),
+    gguf=GgufNames(
+        "gemma3", GGUF_TENSORS, {**GGUF_LAYER_TENSORS, **GGUF_NORMS, **_GGUF_HEAD_NORMS}, own_values=_gguf_values
+    ),
 )

@@ -148,6 +148,7 @@ FAMILY = Family(
         stored=lambda model: stored(model, interleaved=False),
         own_config=_gguf_config,
         own_keys=frozenset({"use_parallel_residual"}),
+        own_values=lambda model: {"use_parallel_residual": model.parallel},
         layer_norms=True,
         partial=True,
     ),

@@ -229,7 +229,6 @@ FAMILY = Family(
             },
         },
     ),
-    sample_keys={"rope.freq_base": 150000.0},
     own_fields=frozenset({"num_local_experts"}),
     stored=_stored,
     gguf=GgufNames(
@@ -246,5 +245,6 @@ FAMILY = Family(
         stored=_in_gguf,
         own_config=_gguf_config,
         own_keys=frozenset(_GGUF_KEYS),
+        own_values=lambda model: {"expert_feed_forward_length": model.experts.inner},
     ),
 )

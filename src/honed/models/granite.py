@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from honed.errors import UnsupportedError
 from honed.models.base import Config
@@ -49,6 +49,13 @@ class Multipliers:
             residual=read("residual_multiplier"),
             logits=read("logits_scaling"),
         )
+
+
+class HasMultipliers(Protocol):
+    """A model of one of the families that have them."""
+
+    @property
+    def multipliers(self) -> Multipliers: ...
 
 
 @dataclass(frozen=True)
@@ -109,6 +116,17 @@ def gguf_config(config: Mapping[str, Any], keys: Mapping[str, Any]) -> Mapping[s
     }
 
 
+def gguf_values(model: HasMultipliers) -> Mapping[str, Any]:
+    """What `gguf_config` reads, of this family and of Granite with experts."""
+    found = model.multipliers
+    return {
+        "embedding_scale": found.embedding,
+        "residual_scale": found.residual,
+        "logit_scale": found.logits,
+        "attention.scale": found.attention,
+    }
+
+
 GGUF_KEYS = frozenset({"embedding_scale", "residual_scale", "logit_scale", "attention.scale"})
 
 FAMILY = Family(
@@ -117,7 +135,6 @@ FAMILY = Family(
     read=Granite.from_config,
     covers="Granite 3 (dense)",
     samples=(_MULTIPLES, {**_MULTIPLES, "attention_bias": True, "tie_word_embeddings": True}),
-    sample_keys={"embedding_scale": 12.0, "attention.scale": 0.0625, "residual_scale": 0.22, "logit_scale": 8.0},
     gguf=GgufNames(
         "granite",
         GGUF_TENSORS,
@@ -125,6 +142,7 @@ FAMILY = Family(
         GGUF_INTERLEAVED,
         own_config=gguf_config,
         own_keys=GGUF_KEYS,
+        own_values=gguf_values,
     ),
     own_fields=frozenset({"embedding_multiplier", "attention_multiplier", "residual_multiplier", "logits_scaling"}),
 )

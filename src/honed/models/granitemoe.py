@@ -10,7 +10,7 @@ from honed.models.config import Fields, read_decoder
 from honed.models.experts import Experts, Names, expert_mlp, read_experts, stacked_experts
 from honed.models.family import GGUF_LAYER_TENSORS, GGUF_TENSORS, Family, GgufExperts, GgufNames
 from honed.models.granite import FAMILY as GRANITE
-from honed.models.granite import GGUF_KEYS, Granite, Multipliers, gguf_config
+from honed.models.granite import GGUF_KEYS, Granite, Multipliers, gguf_config, gguf_values
 from honed.models.llama import GGUF_INTERLEAVED
 from honed.models.rope_scaling import read_rotary
 from honed.models.stored import Forms, Stored
@@ -88,7 +88,6 @@ FAMILY = Family(
         {**GRANITE.samples[0], "num_local_experts": 4, "num_experts_per_tok": 2},
         {"num_local_experts": 4, "num_experts_per_tok": 1, "attention_bias": True, "tie_word_embeddings": True},
     ),
-    sample_keys=GRANITE.sample_keys,
     own_fields=GRANITE.own_fields | {"num_local_experts"},
     stored=_stored,
     gguf=GgufNames(
@@ -103,6 +102,7 @@ FAMILY = Family(
         stored=_in_gguf,
         own_config=gguf_config,
         own_keys=GGUF_KEYS,
+        own_values=gguf_values,
         experts=GgufExperts("num_local_experts", "intermediate_size", normed=True),
     ),
 )

@@ -71,7 +71,6 @@ FAMILY = Family(
         {"num_local_experts": 4, "num_experts_per_tok": 2},
         {"num_local_experts": 3, "num_experts_per_tok": 3, "sliding_window": 6},
     ),
-    sample_keys={"rope.freq_base": 1000000.0},
     own_fields=frozenset(("num_local_experts",)),
     gguf=GgufNames(
         "llama",

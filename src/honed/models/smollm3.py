@@ -101,7 +101,6 @@ FAMILY = Family(
             "tie_word_embeddings": False,
         },
     ),
-    sample_keys={"rope.freq_base": 2000000.0},
     gguf=GgufNames("smollm3", GGUF_TENSORS, GGUF_LAYER_TENSORS, GGUF_INTERLEAVED),
     ties=True,
     own_fields=frozenset({"no_rope_layers", "no_rope_layer_interval"}),

@@ -96,20 +96,9 @@ def _share(metadata: Metadata) -> float:
 
 def splitting_name(tokenizer: Path) -> str:
     """llama.cpp's name for how a byte-level tokenizer.json splits text; `default` where it is none that is known."""
-    from honed.checkpoints.gguf.pretokenizers import GPT2, SPLITTINGS
+    from honed.checkpoints.gguf.splitting_name import names_alike
 
-    parts = json.loads(tokenizer.read_text("utf-8")).get("pre_tokenizer") or {}
-    patterns: list[str] = []
-    for part in parts.get("pretokenizers", [parts]):
-        match part.get("type"):
-            case "Split":
-                patterns.append(part["pattern"].get("Regex", ""))
-            case "Digits":
-                patterns.append(r"\p{N}" if part.get("individual_digits") else r"\p{N}+")
-            case "ByteLevel" if part.get("use_regex", True):
-                patterns += GPT2.patterns
-    known = (name for name, splitting in SPLITTINGS.items() if splitting.patterns == tuple(patterns))
-    return next(known, "default")
+    return next(iter(names_alike(json.loads(tokenizer.read_text("utf-8")))), "default")
 
 
 def convert_in_worker(arguments: Mapping[str, Any], spawned: float) -> None:
