@@ -36,8 +36,6 @@ POINTERS = {
     "convert": ("nothing needs converting, a GGUF file or Hugging Face directory is read as it is, and an artifact is "
                 "written by compress", "honed compress MODEL --recipe int8 -o DIRECTORY"),
     "create": ("an artifact is made by compress", "honed compress MODEL --recipe int8 -o DIRECTORY"),
-    "export": ("an artifact that transformers reads is written by compress",
-               "honed compress MODEL --recipe int8 -o DIRECTORY"),
     "perplexity": ("perplexity is measured by eval", "honed eval MODEL --reference ORIGINAL"),
     "evaluate": ("quality is measured by eval", "honed eval MODEL --reference ORIGINAL"),
     "benchmark": ("speed is measured by bench", "honed bench MODEL"),

@@ -28,7 +28,7 @@ from honed.api.inspection.tensors import (
 )
 from honed.checkpoints.compressed_tensors.config import read_layers
 from honed.checkpoints.config_against_weights import refuse_remote_code
-from honed.checkpoints.gptq_awq.config import METHODS, read_word_config
+from honed.checkpoints.gptq_awq.config import METHODS, method_of, read_word_config
 from honed.checkpoints.huggingface.directory import CONFIG, INDEX, PICKLES, SINGLE, Directory
 from honed.checkpoints.huggingface.index import read_index
 from honed.checkpoints.huggingface.leftovers import check_leftovers
@@ -192,10 +192,11 @@ def _quantization(config: Mapping[str, Any], path: Path) -> tuple[str | None, in
     bits = given.get("bits", given.get("w_bit")) if isinstance(given, dict) else None
     bits = bits if isinstance(bits, int) and 1 <= bits <= 8 else 4
     if method in METHODS:
-        words = gather(
-            {"quantization_config": given}, lambda values: read_word_config(values, path), {}, "quantization"
-        )
-        return str(method), bits, words.faults
+
+        def read_words(values: Mapping[str, Any]) -> object:
+            return read_word_config(values, path) if method_of(values) is not None else None
+
+        return str(method), bits, gather({"quantization_config": given}, read_words, {}, "quantization").faults
     if method != "compressed-tensors":
         shown = str(method) if isinstance(method, str) else "unnamed"
         problem = "this quantization is not read here; use the unquantized checkpoint"
