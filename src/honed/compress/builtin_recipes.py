@@ -17,7 +17,7 @@ make up for errors as int4-gptq does, and count them by what enters, at the byte
 mixed-4.5bit has 4.5 bits a weight on average, the head among them: layers that bear it get larger groups for it.
 prune-25 and layers-20 give dense models that are smaller, for fine-tuning or for a pass that encodes behind them.
 sparse-2-4 leaves two of four weights of each layer, made up for on text that the model writes itself, rounded to int8
-and stored without their zeros: 5.5 bits a weight, and far from as good as int4 (docs/measurements/sparsity.md).
+and stored without their zeros: 5.5 bits a weight; after Wanda worse than int4 (docs/measurements/sparsity.md).
 prune-25-heal and layers-20-heal make a model smaller and train what is left on what the source makes of text that it
 writes itself, half an hour of it; learning rates are guesses until they are measured.
 int4-zero-point has integer zero points whatever the source, for engines that read nothing else and have a dense head.
