@@ -120,7 +120,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
     "svd-20": {
         "passes": [
-            {"pass": "svd", "share": 0.2},
+            {"pass": "svd", "share": 0.2, "timed": _GROUPED_INT8},
             _SMOOTH_LAYERS,
             _SMOOTH_HEAD,
             {"pass": "round_to_nearest", **_GROUPED_INT8},
@@ -149,6 +149,6 @@ DESCRIPTIONS: dict[str, str] = {
     "prune-25": "a quarter of the MLP's neurons taken out, dense; the others make up for them",
     "prune-25-heal": "a quarter of the neurons and a third of the heads out, trained by the source (torch), 8 bits",
     "sparse-2-4": "two of four weights of each layer left out, the others at 8 bits; saves memory, not time",
-    "svd-20": "layers as products of two factors, a fifth of their parameters gone, at 8 bits; to be healed",
+    "svd-20": "layers as products of two factors where this machine is faster for it, at 8 bits; to be healed",
 }
 """What each recipe does, in one line."""

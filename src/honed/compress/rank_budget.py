@@ -6,6 +6,7 @@ each group has a list of choices, and what a choice costs and loses is known. No
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -39,10 +40,13 @@ class Layer:
         return rank * (self.outputs + self.inputs)
 
     def ranks(self, multiple: int, faster: Faster) -> range:
-        """Those that it may have: multiples of `multiple` at which it is smaller and faster."""
+        """Those that it may have: multiples of `multiple` at which it is smaller and faster. The largest is found by
+        halving, as asking may be a measurement."""
         most = (self.parameters - 1) // (self.outputs + self.inputs) // multiple
-        fitting = sum(faster(self.outputs, self.inputs, count * multiple) for count in range(1, most + 1))
-        return range(multiple, (fitting + 1) * multiple, multiple)
+        slower = bisect_left(
+            range(1, most + 1), True, key=lambda count: not faster(self.outputs, self.inputs, count * multiple)
+        )
+        return range(multiple, (slower + 1) * multiple, multiple)
 
 
 def even_ranks(layers: Sequence[Layer], kept: float, *, multiple: int, faster: Faster) -> tuple[int | None, ...]:
