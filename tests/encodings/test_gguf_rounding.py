@@ -8,6 +8,8 @@ import pytest
 
 from honed.encodings.gguf_rounding import BY_NAME, ROUNDING, join_halves, round_rows
 
+OF_GGML = sorted(ROUNDING.keys() - {"Q4_K"})
+
 
 def hard_values() -> np.ndarray:
     """Blocks of every size, of zeros, of one value, and of halves, which are where rounding differs."""
@@ -22,14 +24,14 @@ def hard_values() -> np.ndarray:
     return blocks.astype(np.float32).reshape(1000, 128)
 
 
-@pytest.mark.parametrize("name", ROUNDING)
+@pytest.mark.parametrize("name", OF_GGML)
 def test_bytes_are_those_of_the_gguf_package(name: str) -> None:
     values = hard_values()
     expected = gguf.quants.quantize(values, gguf.GGMLQuantizationType[name])
     np.testing.assert_array_equal(round_rows(name, values), expected)
 
 
-@pytest.mark.parametrize("name", ROUNDING)
+@pytest.mark.parametrize("name", OF_GGML)
 def test_what_is_written_decodes_near_to_what_it_was(name: str) -> None:
     values = hard_values()
     records = round_rows(name, values).view(BY_NAME[name].layout).reshape(-1)

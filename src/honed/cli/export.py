@@ -18,7 +18,8 @@ def export(
         str,
         typer.Option(
             "--type",
-            help="auto keeps every weight as it is stored; Q8_0, Q4_0, Q4_1, BF16, F16 or F32 rounds all matrices.",
+            help="auto keeps every weight as it is stored; Q8_0, Q4_0, Q4_1, Q4_K (Q4_1 where rows are no multiple of "
+            "256), BF16, F16 or F32 rounds all matrices.",
         ),
     ] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a GGUF file that is there.")] = False,

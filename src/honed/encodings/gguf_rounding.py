@@ -1,6 +1,7 @@
-"""Values rounded to the block formats of GGUF files as ggml's reference rounds them, to the bit (`ggml-quants.c`).
+"""Values rounded to the block formats of GGUF files: those of 32 values as ggml's reference rounds them, to the bit
+(`ggml-quants.c`), and Q4_K in a way of our own (`gguf_k_rounding.py`).
 
-A block is 32 values of a row. Scales are computed in float32 and stored in float16; codes follow from the scale before
+Scales are computed in float32 and stored in float16; codes follow from the scale before
 it was rounded, as in ggml. Not here: codes that exist already (`gguf_kept.py`), and what blocks mean
 (`gguf_formats.py`).
 """
@@ -13,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honed.encodings.gguf_formats import FORMATS, BlockFormat
+from honed.encodings.gguf_k_rounding import q4_k
 
 Values = NDArray[np.float32]
 VALUES = 32
-"""Of a block of every format here."""
+"""Of a block of all formats here but Q4_K."""
 BY_NAME: dict[str, BlockFormat] = {entry.name: entry for entry in FORMATS.values()}
 
 
@@ -71,13 +73,22 @@ def _q4_1(values: Values) -> NDArray[np.void]:
     return blocks
 
 
-ROUNDING: dict[str, Callable[[Values], NDArray[np.void]]] = {"Q8_0": _q8_0, "Q4_0": _q4_0, "Q4_1": _q4_1}
-"""By ggml's name: float32 [n, 32] to n records."""
+def _q4_k(values: Values) -> NDArray[np.void]:
+    return q4_k(values, BY_NAME["Q4_K"])
+
+
+ROUNDING: dict[str, Callable[[Values], NDArray[np.void]]] = {
+    "Q8_0": _q8_0,
+    "Q4_0": _q4_0,
+    "Q4_1": _q4_1,
+    "Q4_K": _q4_k,
+}
+"""By ggml's name: float32 [n, values of a block] to n records."""
 
 
 def round_rows(name: str, values: Values) -> NDArray[np.uint8]:
-    """Rows float32 [rows, a multiple of 32] as the bytes of their blocks, [rows, bytes]. Values must be finite; whether
+    """Rows float32 [rows, whole blocks] as the bytes of their blocks, [rows, bytes]. Values must be finite; whether
     scales are within float16 is for the caller to see."""
     with np.errstate(over="ignore"):
-        records = ROUNDING[name](values.reshape(-1, VALUES))
+        records = ROUNDING[name](values.reshape(-1, BY_NAME[name].values))
     return records.view(np.uint8).reshape(len(values), -1)

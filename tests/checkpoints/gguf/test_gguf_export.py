@@ -151,6 +151,17 @@ def test_every_type_is_what_most_of_the_file_is(asked: TensorType, tmp_path: Pat
     assert types["blk.0.attn_norm.weight"] == "F32"
 
 
+def test_rows_that_are_no_whole_blocks_of_256_have_the_form_of_32_instead(tmp_path: Path) -> None:
+    folder = sample(tmp_path / "m", "llama", hidden_size=256, intermediate_size=96)
+    file = exported(folder, tmp_path / "m.gguf", "Q4_K")
+    types = {name: entry.format.name for name, entry in file.header.tensors.items()}
+    assert types["token_embd.weight"] == types["blk.0.attn_q.weight"] == types["blk.0.ffn_up.weight"] == "Q4_K"
+    assert types["blk.0.ffn_down.weight"] == "Q4_1"
+    up = "model.layers.0.mlp.up_proj.weight"
+    mine, theirs = open_checkpoint(str(folder)).weight(up).decode(), file.weight(up).decode()
+    assert np.linalg.norm(mine - theirs) < 0.09 * np.linalg.norm(mine)
+
+
 def test_what_is_there_stays_unless_it_is_a_gguf_file_to_be_replaced(tmp_path: Path) -> None:
     source = open_checkpoint(str(sample(tmp_path / "m", "llama")))
     target = tmp_path / "m.gguf"

@@ -30,7 +30,7 @@ from honed.models.factored import FACTORS_FIELD
 from honed.models.registry import family_of, read_model
 from honed.records import dataclass
 
-_FILE_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "IQ4_NL": 25, "BF16": 32, "MXFP4": 38}
+_FILE_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "Q4_K": 14, "IQ4_NL": 25, "BF16": 32, "MXFP4": 38}
 """llama.cpp's numbers of what most of a file is (LLAMA_FTYPE of llama.h)."""
 _HEAD = "lm_head.weight"
 

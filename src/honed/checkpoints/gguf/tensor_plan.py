@@ -15,7 +15,7 @@ from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense
 from honed.encodings.gguf_formats import BlockFormat
 from honed.encodings.gguf_kept import kept_format
-from honed.encodings.gguf_rounding import BY_NAME, VALUES
+from honed.encodings.gguf_rounding import BY_NAME
 from honed.encodings.tied_table import TiedTable
 from honed.errors import UnsupportedError
 from honed.lazy_imports import numpy as np
@@ -24,7 +24,7 @@ from honed.models.family import Family
 from honed.models.stored import Stored
 from honed.records import dataclass
 
-TensorType = Literal["auto", "Q8_0", "Q4_0", "Q4_1", "BF16", "F16", "F32"]
+TensorType = Literal["auto", "Q8_0", "Q4_0", "Q4_1", "Q4_K", "BF16", "F16", "F32"]
 TYPES: tuple[TensorType, ...] = get_args(TensorType)
 _DENSE = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 _LARGEST_FLOAT16 = 65504.0
@@ -89,7 +89,9 @@ def _format(
     if asked == "auto":
         dtypes = {_floats(one) for one in weights}
         return BY_NAME["F32" if "F32" in dtypes else next(iter(dtypes)) if len(dtypes) == 1 else "BF16"], False
-    if asked.startswith("Q") and shape[-1] % VALUES:
+    if asked == "Q4_K" and shape[-1] % BY_NAME[asked].values:
+        asked = "Q4_1"  # a scale and a minimum of each 32 values too, of 16 bits
+    if asked.startswith("Q") and shape[-1] % BY_NAME[asked].values:
         return BY_NAME["BF16"], False
     return BY_NAME[asked], False
 
