@@ -66,6 +66,15 @@ class Listed(Protocol):
 
 
 @runtime_checkable
+class Quantized(Protocol):
+    """A checkpoint whose config in the file says that its weights are quantized, and whose `config` no longer does."""
+
+    @property
+    def quantization(self) -> str:
+        """The `quant_method` of the file."""
+
+
+@runtime_checkable
 class Manifested(Protocol):
     """A checkpoint that honed wrote."""
 

@@ -88,7 +88,7 @@ def test_a_quantization_in_words_is_counted_by_its_codes(method: str, tmp_path: 
     report = examine(write(tmp_path, {**LLAMA, "quantization_config": quantization}, packed(arrays, method)))
     assert report["faults"] == []
     assert report["runs"]
-    assert report["model_type"] == "llama"
+    assert (report["quantization"], report["model_type"]) == (method, "llama")
     assert report["parameters"] == sum(array.size for array in arrays.values())
 
 

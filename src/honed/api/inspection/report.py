@@ -18,7 +18,7 @@ from honed.api.inspection.faults import Fault, of_error
 from honed.api.inspection.looked import Looked
 from honed.api.inspection.needs import Needs, needs, needs_without_weights
 from honed.api.inspection.tensors import Tensor, by_encoding, parameters
-from honed.checkpoints.base import Checkpoint, Manifested
+from honed.checkpoints.base import Checkpoint, Manifested, Quantized
 from honed.checkpoints.huggingface.directory import PICKLES
 from honed.checkpoints.open import open_checkpoint
 from honed.checkpoints.source import resolve
@@ -62,6 +62,8 @@ def _of_opened(name: str, checkpoint: Checkpoint, model: Model) -> dict[str, Any
         "encodings": by_encoding(tensors),
         "tensors": [tensor.as_json() for tensor in tensors],
     }
+    if isinstance(checkpoint, Quantized):
+        report["quantization"] = checkpoint.quantization
     return {**report, "manifest": checkpoint.manifest} if isinstance(checkpoint, Manifested) else report
 
 

@@ -63,6 +63,10 @@ class GptqAwqCheckpoint:
         return self._config
 
     @property
+    def quantization(self) -> str:
+        return self._words.method
+
+    @property
     def files(self) -> tuple[Path, ...]:
         return self._directory.files
 
