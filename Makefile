@@ -177,7 +177,7 @@ bench-granite-moe: $(VENV)/installed $(GRANITE_MOE:=/honed.json)
 # An encoder: texts a second of a batch, of one length and ragged.
 bench-minilm: $(VENV)/installed
 	mkdir -p $(REPORTS)
-	$(VENV)/bin/python -m honed.cli.main bench minilm --ragged --runs $(RUNS) --against onnxruntime$(comma)pytorch \
+	$(VENV)/bin/python -m honed.cli.main bench minilm --ragged --runs $(RUNS) --against onnxruntime$(comma)openvino$(comma)pytorch \
 		--out $(REPORTS)/minilm.json --page $(REPORTS)/minilm.md
 
 comma := ,

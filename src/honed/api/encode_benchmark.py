@@ -26,10 +26,16 @@ from honed.parameters import choice
 ENCODER_PEERS = {
     "onnxruntime-int8": ("honed.bench.peers.encoder_onnxruntime:OnnxruntimeEncoderPeer", "int8"),
     "onnxruntime-float32": ("honed.bench.peers.encoder_onnxruntime:OnnxruntimeEncoderPeer", "float32"),
+    "openvino-int8": ("honed.bench.peers.encoder_openvino:OpenvinoEncoderPeer", "int8"),
+    "openvino-float32": ("honed.bench.peers.encoder_openvino:OpenvinoEncoderPeer", "float32"),
     "pytorch-float32": ("honed.bench.peers.encoder_pytorch:PytorchEncoderPeer", "float32"),
 }
 """Class of the adapter, called with the name and with the type of the weights that it runs."""
-_GROUPS = {"onnxruntime": ("onnxruntime-int8",), "pytorch": ("pytorch-float32",)}
+_GROUPS = {
+    "onnxruntime": ("onnxruntime-int8",),
+    "openvino": ("openvino-int8",),
+    "pytorch": ("pytorch-float32",),
+}
 REFERENCE = "pytorch-float32"
 """Whose vectors the others are compared with."""
 

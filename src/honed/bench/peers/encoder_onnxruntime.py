@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from honed.bench.encoders.contender import EncodeContender, EncodePlan, EncodeRunner, Vectors
+from honed.bench.encoders.contender import EncodeContender, EncodePlan, EncodeRunner
 from honed.bench.isolate import call_isolated
 from honed.bench.peers.base import Announce
 from honed.bench.peers.conversion import converted
-from honed.bench.peers.encoder_pytorch import plain_directory, rectangle
+from honed.bench.peers.encoder_pytorch import plain_directory
+from honed.bench.peers.encoder_rectangle import RectangleRunner
 from honed.bench.peers.environment import Environment, Install
 
 if TYPE_CHECKING:
@@ -162,44 +163,8 @@ def open_runner(arguments: Mapping[str, Any]) -> EncodeRunner:
     options.intra_op_num_threads = arguments["threads"]
     options.inter_op_num_threads = 1
     session = library.InferenceSession(arguments["file"], options, providers=["CPUExecutionProvider"])
-    return OnnxruntimeEncoderRunner(session, arguments)
 
+    def run(given: Mapping[str, Any]) -> Any:
+        return session.run(None, dict(given))[0]
 
-class OnnxruntimeEncoderRunner:
-    """The measured side."""
-
-    def __init__(self, session: Any, arguments: Mapping[str, Any]) -> None:
-        self._session = session
-        self._arguments = arguments
-        self._names = [given.name for given in session.get_inputs()]
-
-    @property
-    def isa(self) -> str | None:
-        """It does not say."""
-        return None
-
-    @property
-    def dtype(self) -> str:
-        return str(self._arguments["dtype"])
-
-    def encode(self, texts: Sequence[Sequence[int]]) -> Any:
-        import numpy as np
-
-        ids, mask = (np.array(values, dtype=np.int64) for values in rectangle(texts))
-        given = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        rows = self._session.run(None, {name: given[name] for name in self._names})[0]
-        match self._arguments["pooling"]:
-            case "mean":
-                weights = mask[..., None].astype(np.float32)
-                pooled = (rows * weights).sum(1) / weights.sum(1)
-            case "cls":
-                pooled = rows[:, 0]
-            case _:
-                pooled = rows[np.arange(len(texts)), mask.sum(1) - 1]
-        if not self._arguments["normalize"]:
-            return pooled
-        return pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-12)
-
-    def numbers(self, vectors: Any) -> Vectors:
-        found: Vectors = vectors.tolist()
-        return found
+    return RectangleRunner(run, [given.name for given in session.get_inputs()], arguments)

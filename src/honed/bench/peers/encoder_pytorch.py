@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from honed.bench.encoders.contender import EncodeContender, EncodePlan, EncodeRunner, Vectors
 from honed.bench.peers.base import Announce, PeerError
+from honed.bench.peers.encoder_rectangle import rectangle
 from honed.bench.peers.pytorch import ENVIRONMENT, dtype_keyword
 
 if TYPE_CHECKING:
@@ -112,11 +113,3 @@ class PytorchEncoderRunner:
     def numbers(self, vectors: Any) -> Vectors:
         found: Vectors = vectors.tolist()
         return found
-
-
-def rectangle(texts: Sequence[Sequence[int]]) -> tuple[list[list[int]], list[list[int]]]:
-    """Ids filled up with zeros to the longest text, and 1 where there is a token."""
-    width = max(map(len, texts))
-    ids = [[*text, *[0] * (width - len(text))] for text in texts]
-    mask = [[1] * len(text) + [0] * (width - len(text)) for text in texts]
-    return ids, mask
