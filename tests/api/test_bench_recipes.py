@@ -102,6 +102,10 @@ def test_settings_and_recipes_decide_what_is_known(llama: Path, tmp_path: Path) 
     assert key(OWN, "int8", recipes=["int8"]) == same
     others = {key(OWN, "int4"), key(OWN, "int8", tokens=128), key(OWN, "int8", workload=Workload(8, 4, 1, 2))}
     assert len({same, *others, key(LLAMA, "Q4_0"), key(LLAMA, "Q6_K"), key(SOURCE, "original")}) == 7
+    # How long the text is that recipes learn from says nothing about one that does not.
+    assert key(OWN, "int8", calibration_tokens=640) == same
+    assert key(OWN, "int4-gptq", calibration_tokens=640) != key(OWN, "int4-gptq")
+    assert key(LLAMA, "Q4_0", calibration_tokens=640) != key(LLAMA, "Q4_0")
 
 
 @pytest.mark.parametrize(("changes", "message"), [({"recipes": ["int5"]}, "recipe"), ({"files": ["Q9"]}, "file")])

@@ -164,8 +164,11 @@ class _Bench:
 
     def depends_on(self, system: str, name: str) -> str:
         asked = self._asked
-        made = read_recipe(name).as_json() if system == OWN else [name, LLAMA_VERSION if system == LLAMA else None]
-        settings = [asked.tokens, asked.calibration_tokens, dataclasses.asdict(asked.workload)]
+        recipe = read_recipe(name) if system == OWN else None
+        made = [name, LLAMA_VERSION if system == LLAMA else None] if recipe is None else recipe.as_json()
+        learns = system == LLAMA or (recipe is not None and recipe.calibrates_in_detail)
+        calibration = asked.calibration_tokens if learns else None
+        settings = [asked.tokens, calibration, dataclasses.asdict(asked.workload)]
         text = json.dumps([self._fingerprint, made, settings, __version__], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
