@@ -301,6 +301,21 @@ def test_the_report_and_the_progress(llama: Path, tmp_path: Path) -> None:
     assert report.as_json()["path"] == str(tmp_path / "out")
 
 
+def test_what_was_read_of_the_source_is_given_back_after_each_weight(
+    llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[int] = []
+    give_back = Directory.give_back
+
+    def counting(directory: Directory) -> None:
+        given.append(1)
+        give_back(directory)
+
+    monkeypatch.setattr(Directory, "give_back", counting)
+    report = compress(llama, "int4-gptq", out=tmp_path / "a", calibration_tokens=256, threads=1)
+    assert len(given) > len(report.tensors)
+
+
 def test_widths_that_are_not_whole_groups_are_noted(tmp_path: Path) -> None:
     source = save_llama(tmp_path / "source", hidden_size=48)
     report = compress(source, "int4", out=tmp_path / "out", threads=1)

@@ -38,7 +38,7 @@ from honed.checkpoints.artifact.envelope import Replaces
 from honed.checkpoints.artifact.target import check_apart, check_target, read_output
 from honed.checkpoints.artifact.tokenizer_files import copied_names
 from honed.checkpoints.artifact.writer import Contents, layout_of, needed_bytes, write_artifact
-from honed.checkpoints.base import Checkpoint
+from honed.checkpoints.base import Checkpoint, Mapped
 from honed.checkpoints.open import open_checkpoint
 from honed.compress.calibration_settings import SAMPLED
 from honed.compress.stored import StoredWeights, TensorReport
@@ -135,7 +135,7 @@ def compress(
         if found is not None:
             wrote = found.text == SAMPLED
             job.calibrated(found.record(), found.windows if wrote and kept is None else None)
-        report = _Reporting(progress)
+        report = _Reporting(progress, prepared.checkpoint)
         compressed = prepared.run(found.windows if found else (), store=job, progress=report.made)
         contents, stored = contents_of(prepared, compressed, found)
         report.total = len(contents.schemes)
@@ -284,10 +284,12 @@ def _trial(prepared: Prepared) -> Callable[[int], Callable[[str], object]]:
 
 class _Reporting:
     """Tells the caller's function of weights that passes made and of those that were written, and how long it will
-    be."""
+    be. After each, the pages of the source that were read for it no longer count as memory of this process."""
 
-    def __init__(self, progress: Callable[[Progress], None] | None) -> None:
+    def __init__(self, progress: Callable[[Progress], None] | None, checkpoint: Checkpoint) -> None:
         self._progress = progress
+        self._mapped = checkpoint if isinstance(checkpoint, Mapped) else None
+        self._give_back()
         self._times: deque[tuple[str, float, int]] = deque(maxlen=_RECENT)
         self._done = 0
         self.total = 0
@@ -299,7 +301,12 @@ class _Reporting:
         self._done += 1
         self._tell(self._done, self.total, name, WRITING)
 
+    def _give_back(self) -> None:
+        if self._mapped is not None:
+            self._mapped.give_back()
+
     def _tell(self, done: int, total: int, name: str, stage: str) -> None:
+        self._give_back()
         if self._progress is None:
             return
         now = time.perf_counter()
