@@ -51,6 +51,7 @@ def test_vectors_are_those_of_each_text_alone(pooling: str, normalize: bool) -> 
         "directory": str(made.directory),
         "threads": 1,
         "dtype": "float32",
+        "asked": "vectors",
         "pooling": pooling,
         "normalize": normalize,
     }
@@ -65,6 +66,17 @@ def test_vectors_are_those_of_each_text_alone(pooling: str, normalize: bool) -> 
     # The types are those of a single text, which is all that this one has.
     assert np.abs(rows - expected).max() < 1e-4
     assert runner.dtype == "float32"
+
+
+@pytest.mark.parametrize("asked", ["classes", "tags"])
+def test_logits_are_those_of_each_text_alone(asked: str) -> None:
+    made = golden_encoder(f"distilbert_{asked}")
+    arguments = {"directory": str(made.directory), "threads": 1, "dtype": "float32", "asked": asked}
+    runner = open_runner(arguments)
+    found = runner.numbers(runner.encode([text.tokens.tolist() for text in made.texts]))
+    for own, text in zip(found, made.texts, strict=True):
+        assert text.logits is not None
+        np.testing.assert_allclose(own, text.logits.reshape(-1), atol=1e-4)
 
 
 def test_a_rectangle_is_filled_up() -> None:

@@ -32,16 +32,29 @@ class Library:
 def test_poolings(pooling: str, expected: list[list[float]]) -> None:
     library = Library()
     names = ("input_ids", "attention_mask", "token_type_ids")
-    runner = RectangleRunner(library, names, {"pooling": pooling, "normalize": False, "dtype": "int8"})
+    runner = RectangleRunner(
+        library, names, {"asked": "vectors", "pooling": pooling, "normalize": False, "dtype": "int8"}
+    )
     assert runner.numbers(runner.encode([[5, 6, 7], [8]])) == expected
     assert set(library.given) == set(names)
     assert library.given["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
 
 
+def test_logits_of_classes_stay_and_those_of_padding_go() -> None:
+    library = Library()
+    names = ("input_ids", "attention_mask")
+    tags = RectangleRunner(library, names, {"asked": "tags", "dtype": "int8"})
+    assert tags.numbers(tags.encode([[5, 6, 7], [8]])) == [[5, 0, 6, 1, 7, 2], [8, 0]]
+    classes = RectangleRunner(lambda given: given["input_ids"] * 0.5, names, {"asked": "classes", "dtype": "int8"})
+    assert classes.numbers(classes.encode([[4, 6], [8, 2]])) == [[2, 3], [4, 1]]
+
+
 def test_a_model_without_types_is_given_none() -> None:
     library = Library()
     names = ("input_ids", "attention_mask")
-    runner = RectangleRunner(library, names, {"pooling": "mean", "normalize": True, "dtype": "int8"})
+    runner = RectangleRunner(
+        library, names, {"asked": "vectors", "pooling": "mean", "normalize": True, "dtype": "int8"}
+    )
     rows = np.array(runner.numbers(runner.encode([[5, 6, 7]])))
     assert set(library.given) == set(names)
     assert np.allclose(np.linalg.norm(rows, axis=1), 1)

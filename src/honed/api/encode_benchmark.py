@@ -95,7 +95,7 @@ def _own(name: str, checkpoint: Checkpoint, workload: EncodeWorkload, options: R
         system=OWN,
         model=name,
         open_function="honed.api.encode_runner:open_runner",
-        arguments={"model": name, "options": replace(options, threads=workload.threads).to_json()},
+        arguments={"model": name, "asked": "vectors", "options": replace(options, threads=workload.threads).to_json()},
         texts=_plan(name, checkpoint, workload).texts,
         file_bytes=sum(path.stat().st_size for path in checkpoint.files),
         workload=workload,

@@ -8,28 +8,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from honed.api.embed import TextEncoder
 from honed.api.load import load_encoder
+from honed.backends.encoder import Output
 from honed.backends.options import RunOptions
-from honed.bench.encoders.contender import EncodeRunner, Vectors
+from honed.bench.encoders.contender import Asked, EncodeRunner, Vectors
 from honed.plan.formats import DensePolicy
-from honed.tasks.embeddings import Embedder
+from honed.tasks.embeddings import Embedder, batch_of, steps
 from honed.text.encoder_input import EncoderInput
 
 
 def open_runner(arguments: Mapping[str, Any]) -> EncodeRunner:
-    """Loads as `honed.load` does. arguments: model, and options, which is JSON of `RunOptions`."""
+    """Loads as `honed.load` does. arguments: model, asked, and options, which is JSON of `RunOptions`."""
     options = RunOptions.from_json(arguments["options"])
-    return OwnEncodeRunner(load_encoder(arguments["model"], options), options.dtype)
+    return OwnEncodeRunner(load_encoder(arguments["model"], options), options.dtype, arguments["asked"])
 
 
 class OwnEncodeRunner:
-    """The embeddings of `honed.tasks`, from token ids on."""
+    """The embeddings of `honed.tasks`, or logits of a head, from token ids on."""
 
-    def __init__(self, model: TextEncoder, dtype: DensePolicy) -> None:
+    def __init__(self, model: TextEncoder, dtype: DensePolicy, asked: Asked = "vectors") -> None:
         """`dtype`: of its unquantized weights, as it was loaded."""
         self._model = model
         self._dtype = dtype
+        self._asked = asked
         self._embedder = Embedder(model.backend, model.tokenizer, model.settings, model.name)
 
     @property
@@ -51,8 +55,19 @@ class OwnEncodeRunner:
         return weights_label(plan_graph(graph, checkpoint, self._dtype).plan)
 
     def encode(self, texts: Sequence[Sequence[int]]) -> Any:
-        return self._embedder.vectors([EncoderInput.of_tokens(text) for text in texts])
+        inputs = [EncoderInput.of_tokens(text) for text in texts]
+        return self._embedder.vectors(inputs) if self._asked == "vectors" else self._logits(inputs, self._asked)
 
     def numbers(self, vectors: Any) -> Vectors:
-        found: Vectors = vectors.tolist()
+        return [vector.tolist() for vector in vectors]
+
+    def _logits(self, inputs: Sequence[EncoderInput], output: Output) -> list[Any]:
+        backend = self._model.backend
+        found: list[Any] = [None] * len(inputs)
+        for chosen in steps([len(one.tokens) for one in inputs], backend.step_tokens):
+            batch = batch_of([inputs[index] for index in chosen])
+            rows = backend.encode(batch, output)
+            ends = np.cumsum(batch.lengths)[:-1] if output == "tags" else np.arange(1, len(chosen))
+            for index, part in zip(chosen, np.split(rows, ends), strict=True):
+                found[index] = part.reshape(-1)
         return found

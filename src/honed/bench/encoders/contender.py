@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from honed.bench.encoders.workload import EncodeWorkload
 from honed.bench.peers.base import Announce
@@ -16,6 +16,9 @@ if TYPE_CHECKING:  # the measured process imports this file and reads no checkpo
     from honed.checkpoints.base import Checkpoint
 
 Vectors = Sequence[Sequence[float]]
+Asked = Literal["vectors", "classes", "tags"]
+"""Of a text: its vector, or the logits of its head: one for each class, or of each token one for each tag, a token
+behind the other."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class EncodeRunner(Protocol):
         """How weights are held, in the system's own words."""
 
     def encode(self, texts: Sequence[Sequence[int]]) -> Any:
-        """Vectors of texts, pooled and normalized as the checkpoint says; an array of whatever library."""
+        """What is asked for of texts, in arrays of whatever library. Vectors are pooled as the checkpoint says."""
 
     def numbers(self, vectors: Any) -> Vectors:
         """The same as plain numbers; not timed."""
@@ -65,7 +68,8 @@ class EncodeRunner(Protocol):
 
 @dataclass(frozen=True)
 class EncodePlan:
-    """What every system runs alike. pooling: mean, cls or last. types: whether the model is given token types."""
+    """What every system runs alike. asked: for each text; pooling (mean, cls or last) and normalize are of vectors.
+    types: whether the model is given token types."""
 
     workload: EncodeWorkload
     texts: tuple[tuple[int, ...], ...]
@@ -74,6 +78,7 @@ class EncodePlan:
     types: bool
     heads: int
     width: int
+    asked: Asked = "vectors"
 
 
 class EncodePeer(Protocol):

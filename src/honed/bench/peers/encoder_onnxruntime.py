@@ -19,7 +19,7 @@ from honed.bench.isolate import call_isolated
 from honed.bench.peers.base import Announce
 from honed.bench.peers.conversion import converted
 from honed.bench.peers.encoder_pytorch import plain_directory
-from honed.bench.peers.encoder_rectangle import RectangleRunner
+from honed.bench.peers.encoder_rectangle import CLASSES, RectangleRunner
 from honed.bench.peers.environment import Environment, Install
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class OnnxruntimeEncoderPeer:
         has_dot = features["architecture"] != "x86_64" or any("vnni" in name for name in features["instruction_sets"])
         job = {
             "source": str(source),
+            "asked": plan.asked,
             "types": plan.types,
             "heads": plan.heads,
             "width": plan.width,
@@ -83,7 +84,7 @@ class OnnxruntimeEncoderPeer:
                 interpreter=python,
             )
 
-        form = f"onnxruntime-encoder-{VERSION}-int8{'' if has_dot else '-reduced'}"
+        form = f"onnxruntime-encoder-{VERSION}-{plan.asked}-int8{'' if has_dot else '-reduced'}"
         directory = converted(checkpoint, form, make, needed=4 * size + _MARGIN)
         file = directory / f"{self.dtype}.onnx"
         return [
@@ -95,6 +96,7 @@ class OnnxruntimeEncoderPeer:
                     "file": str(file),
                     "threads": plan.workload.threads,
                     "dtype": self.dtype,
+                    "asked": plan.asked,
                     "pooling": plan.pooling,
                     "normalize": plan.normalize,
                 },
@@ -108,12 +110,14 @@ class OnnxruntimeEncoderPeer:
 
 def convert_in_worker(arguments: Mapping[str, Any], spawned: float) -> None:
     """The function that `isolate` calls in the environment of the peer. arguments: source (a directory that
-    transformers reads), target (an empty one), types, heads, width, reduce_range."""
+    transformers reads), target (an empty one), asked, types, heads, width, reduce_range."""
     torch, transformers = importlib.import_module("torch"), importlib.import_module("transformers")
     target = Path(arguments["target"])
-    model = transformers.AutoModel.from_pretrained(
-        arguments["source"], local_files_only=True, attn_implementation="eager"
-    ).eval()
+    model = (
+        getattr(transformers, CLASSES[arguments["asked"]])
+        .from_pretrained(arguments["source"], local_files_only=True, attn_implementation="eager")
+        .eval()
+    )
     names = _INPUTS[: 3 if arguments["types"] else 2]
 
     class Rows(torch.nn.Module):  # type: ignore[misc, name-defined]
@@ -122,7 +126,7 @@ def convert_in_worker(arguments: Mapping[str, Any], spawned: float) -> None:
             self.model = model
 
         def forward(self, *inputs: Any) -> Any:
-            return self.model(**dict(zip(names, inputs, strict=True))).last_hidden_state
+            return self.model(**dict(zip(names, inputs, strict=True)))[0]
 
     ids = torch.ones((2, 8), dtype=torch.long)
     mask = torch.ones_like(ids)
@@ -157,7 +161,7 @@ def convert_in_worker(arguments: Mapping[str, Any], spawned: float) -> None:
 
 
 def open_runner(arguments: Mapping[str, Any]) -> EncodeRunner:
-    """Loads in the worker. arguments: file, threads, dtype, pooling, normalize."""
+    """Loads in the worker. arguments: file, threads, dtype, asked, pooling, normalize."""
     library = importlib.import_module("onnxruntime")
     options = library.SessionOptions()
     options.intra_op_num_threads = arguments["threads"]

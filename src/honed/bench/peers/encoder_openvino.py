@@ -19,7 +19,7 @@ from honed.bench.isolate import call_isolated
 from honed.bench.peers.base import Announce
 from honed.bench.peers.conversion import converted
 from honed.bench.peers.encoder_pytorch import plain_directory
-from honed.bench.peers.encoder_rectangle import RectangleRunner, rectangle
+from honed.bench.peers.encoder_rectangle import CLASSES, RectangleRunner, rectangle
 from honed.bench.peers.environment import Environment, Install
 
 if TYPE_CHECKING:
@@ -70,7 +70,12 @@ class OpenvinoEncoderPeer:
             tokenizer.completed,
             EncodeWorkload(texts=128, tokens=64, ragged=True),
         )
-        job = {"source": str(source), "types": plan.types, "texts": [list(text) for text in calibration]}
+        job = {
+            "source": str(source),
+            "asked": plan.asked,
+            "types": plan.types,
+            "texts": [list(text) for text in calibration],
+        }
         size = sum(path.stat().st_size for path in checkpoint.files)
 
         def make(directory: Path) -> None:
@@ -81,7 +86,7 @@ class OpenvinoEncoderPeer:
                 interpreter=python,
             )
 
-        form = f"openvino-encoder-{VERSION}-nncf-{NNCF_VERSION}"
+        form = f"openvino-encoder-{VERSION}-nncf-{NNCF_VERSION}-{plan.asked}"
         file = converted(checkpoint, form, make, needed=4 * size + _MARGIN) / f"{self.dtype}.xml"
         return [
             EncodeContender(
@@ -92,6 +97,7 @@ class OpenvinoEncoderPeer:
                     "file": str(file),
                     "threads": plan.workload.threads,
                     "dtype": self.dtype,
+                    "asked": plan.asked,
                     "pooling": plan.pooling,
                     "normalize": plan.normalize,
                 },
@@ -105,13 +111,17 @@ class OpenvinoEncoderPeer:
 
 def convert_in_worker(arguments: Mapping[str, Any], spawned: float) -> None:
     """The function that `isolate` calls in the environment of the peer. arguments: source (a directory that
-    transformers reads), target (an empty one), types, texts (token ids that ranges are found on)."""
+    transformers reads), target (an empty one), asked, types, texts (token ids that ranges are found on)."""
     import numpy as np
 
     torch, transformers = importlib.import_module("torch"), importlib.import_module("transformers")
     runtime, nncf = importlib.import_module("openvino"), importlib.import_module("nncf")
     target = Path(arguments["target"])
-    model = transformers.AutoModel.from_pretrained(arguments["source"], local_files_only=True).eval()
+    model = (
+        getattr(transformers, CLASSES[arguments["asked"]])
+        .from_pretrained(arguments["source"], local_files_only=True)
+        .eval()
+    )
     names = _INPUTS[: 3 if arguments["types"] else 2]
 
     class Rows(torch.nn.Module):  # type: ignore[misc, name-defined]
@@ -120,7 +130,7 @@ def convert_in_worker(arguments: Mapping[str, Any], spawned: float) -> None:
             self.model = model
 
         def forward(self, *inputs: Any) -> Any:
-            return self.model(**dict(zip(names, inputs, strict=True))).last_hidden_state
+            return self.model(**dict(zip(names, inputs, strict=True)))[0]
 
     ids = torch.ones((2, 8), dtype=torch.long)
     mask = torch.ones_like(ids)
@@ -151,7 +161,7 @@ def convert_in_worker(arguments: Mapping[str, Any], spawned: float) -> None:
 
 
 def open_runner(arguments: Mapping[str, Any]) -> EncodeRunner:
-    """Loads in the worker. arguments: file, threads, dtype, pooling, normalize."""
+    """Loads in the worker. arguments: file, threads, dtype, asked, pooling, normalize."""
     runtime = importlib.import_module("openvino")
     compiled = runtime.Core().compile_model(
         arguments["file"],

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from honed.bench.encoders.contender import EncodeContender, EncodePlan, EncodeRunner, Vectors
 from honed.bench.peers.base import Announce, PeerError
-from honed.bench.peers.encoder_rectangle import rectangle
+from honed.bench.peers.encoder_rectangle import CLASSES, rectangle
 from honed.bench.peers.pytorch import ENVIRONMENT, dtype_keyword
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class PytorchEncoderPeer:
                     "directory": str(directory),
                     "threads": threads,
                     "dtype": self.dtype,
+                    "asked": plan.asked,
                     "pooling": plan.pooling,
                     "normalize": plan.normalize,
                 },
@@ -70,11 +71,12 @@ def plain_directory(checkpoint: Checkpoint) -> Path:
 
 
 def open_runner(arguments: Mapping[str, Any]) -> EncodeRunner:
-    """Loads in the worker. arguments: directory, threads, dtype, pooling, normalize."""
+    """Loads in the worker. arguments: directory, threads, dtype, asked, pooling, normalize."""
     torch, transformers = (importlib.import_module(name) for name in _LIBRARIES)
     torch.set_num_threads(arguments["threads"])
     keyword = dtype_keyword(transformers, getattr(torch, arguments["dtype"]))
-    model = transformers.AutoModel.from_pretrained(arguments["directory"], local_files_only=True, **keyword)
+    of = getattr(transformers, CLASSES[arguments["asked"]])
+    model = of.from_pretrained(arguments["directory"], local_files_only=True, **keyword)
     return PytorchEncoderRunner(torch, model.eval(), arguments)
 
 
@@ -99,7 +101,12 @@ class PytorchEncoderRunner:
         ids, mask = rectangle(texts)
         with torch.inference_mode():
             ids, mask = torch.tensor(ids), torch.tensor(mask)
-            rows = self._model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
+            found = self._model(input_ids=ids, attention_mask=mask)
+            if self._arguments["asked"] == "classes":
+                return found.logits.float()
+            if self._arguments["asked"] == "tags":
+                return [row[: len(text)].float().reshape(-1) for row, text in zip(found.logits, texts, strict=True)]
+            rows = found.last_hidden_state.float()
             match self._arguments["pooling"]:
                 case "mean":
                     weights = mask.unsqueeze(-1).float()
@@ -111,5 +118,4 @@ class PytorchEncoderRunner:
             return torch.nn.functional.normalize(pooled, dim=1) if self._arguments["normalize"] else pooled
 
     def numbers(self, vectors: Any) -> Vectors:
-        found: Vectors = vectors.tolist()
-        return found
+        return [vector.tolist() for vector in vectors]

@@ -10,6 +10,13 @@ from typing import Any
 
 from honed.bench.encoders.contender import Vectors
 
+CLASSES = {
+    "vectors": "AutoModel",
+    "classes": "AutoModelForSequenceClassification",
+    "tags": "AutoModelForTokenClassification",
+}
+"""Of transformers, by what is asked for."""
+
 
 def rectangle(texts: Sequence[Sequence[int]]) -> tuple[list[list[int]], list[list[int]]]:
     """Ids filled up with zeros to the longest text, and 1 where there is a token."""
@@ -26,7 +33,7 @@ class RectangleRunner:
     def __init__(
         self, run: Callable[[Mapping[str, Any]], Any], names: Sequence[str], arguments: Mapping[str, Any]
     ) -> None:
-        """names: of the inputs that `run` takes. arguments: dtype, pooling, normalize."""
+        """names: of the inputs that `run` takes. arguments: asked, dtype, pooling, normalize."""
         self._run = run
         self._names = names
         self._arguments = arguments
@@ -46,6 +53,10 @@ class RectangleRunner:
         ids, mask = (np.array(values, dtype=np.int64) for values in rectangle(texts))
         given = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
         rows = self._run({name: given[name] for name in self._names})
+        if self._arguments["asked"] == "classes":
+            return rows
+        if self._arguments["asked"] == "tags":
+            return [row[: len(text)].reshape(-1) for row, text in zip(rows, texts, strict=True)]
         match self._arguments["pooling"]:
             case "mean":
                 weights = mask[..., None].astype(np.float32)
@@ -59,5 +70,4 @@ class RectangleRunner:
         return pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-12)
 
     def numbers(self, vectors: Any) -> Vectors:
-        found: Vectors = vectors.tolist()
-        return found
+        return [vector.tolist() for vector in vectors]
