@@ -54,7 +54,7 @@ def benchmark_encoders(
     Errors, all before anything is measured, are those of opening a model, and ParameterError for a workload that does
     not fit a model's context and for an unknown peer.
     """
-    peers = [_peer(name) for name in _names(against)]
+    peers = [encoder_peer(name) for name in encoder_peer_names(against)]
     opened = [(name, open_checkpoint(name)) for name in models]
     contenders: list[EncodeContender | EncodeSkipped] = []
 
@@ -77,13 +77,15 @@ def benchmark_encoders(
     return make_encode_report([*measure_encoders(ready, progress), *skipped], REFERENCE)
 
 
-def _names(against: Iterable[str]) -> list[str]:
+def encoder_peer_names(against: Iterable[str]) -> list[str]:
+    """The systems that these values name, each once. ParameterError names the known ones."""
     given = [name for names in against for name in names.split(",") if name]
     found = [name for one in given for name in _GROUPS.get(one, (one,))]
     return list(dict.fromkeys(choice("against", name, [*ENCODER_PEERS, *_GROUPS]) for name in found))
 
 
-def _peer(name: str) -> EncodePeer:
+def encoder_peer(name: str) -> EncodePeer:
+    """One of `ENCODER_PEERS`."""
     path, dtype = ENCODER_PEERS[name]
     module, _, adapter = path.partition(":")
     made: EncodePeer = getattr(importlib.import_module(module), adapter)(name, dtype)
