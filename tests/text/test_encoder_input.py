@@ -195,3 +195,19 @@ def test_lower_case_keeps_every_place() -> None:
     (window,) = texts(lowercase=True).windows("\u0130 A", 0)  # its small letter is two characters
     assert window.spans == (None, (0, 1), (2, 3), None)
     assert window.tokens[2] == 4
+
+
+@pytest.mark.parametrize("pair", [False, True])
+def test_spaces_before_words_are_taken_out_of_spans_once(pair: bool) -> None:
+    fast = FastTokenizer(
+        models.BPE({"<s>": 0, "</s>": 1, "a": 2, "b": 3, "\u0120": 4, "\u0120a": 5}, [("\u0120", "a")])
+    )
+    fast.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    fast.post_processor = processors.RobertaProcessing(("</s>", 1), ("<s>", 0), add_prefix_space=False)
+    made = EncoderTexts(Tokenizer(fast=fast, end_tokens=frozenset()), 32)
+    if pair:
+        assert made.encode_pair("b", "b ab a").spans[-5:-1] == ((0, 1), (2, 3), (3, 4), (5, 6))
+        assert made.windows_behind("b", "b ab a")[0].spans[-5:-1] == ((0, 1), (2, 3), (3, 4), (5, 6))
+    else:
+        assert made.encode("b ab a").spans[1:-1] == ((0, 1), (2, 3), (3, 4), (5, 6))
+        assert made.windows("b ab a")[0].spans[1:-1] == ((0, 1), (2, 3), (3, 4), (5, 6))

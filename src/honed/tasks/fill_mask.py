@@ -54,7 +54,7 @@ class FillMask:
             raise ParameterError("text", given, "must be a text")
         found = read(self._texts, given)
         if self._mask not in found.tokens:
-            where = "cut before its" if self.mask_spelling in given else "without a"
+            where = "cut before its" if found.dropped and self.mask_spelling in given else "without a"
             raise ParameterError("text", given[:60], f"is {where} {self.mask_spelling}, which stands for what is asked")
         return [found]
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import accumulate, chain
 from typing import Any, Literal
 
 from honed.errors import ParameterError, UnsupportedError
@@ -154,15 +155,17 @@ class EncoderTexts:
         before, part = parts
         with no_panic("tokenizer"):
             found = self._fast.post_process(*((part, None) if before is None else (before, part)), True)
-        number = 0 if before is None else 1
-        here = [sequence == number for sequence in found.sequence_ids]
+        passed = 0 if before is None else len(before.ids)
+        texts = accumulate(not added for added in found.special_tokens_mask)
+        here = [not added and count > passed for added, count in zip(found.special_tokens_mask, texts, strict=True)]
         first = here.index(True) if any(here) else 0
+        spans, words = iter(part.offsets), iter(part.word_ids)
         return TextWindow(
             tokens=tuple(found.ids),
             types=tuple(found.type_ids),
-            spans=tuple(_trimmed(text, *span) if own else None for own, span in zip(here, found.offsets, strict=True)),
+            spans=tuple(_trimmed(text, *next(spans)) if own else None for own in here),
             dropped=0,
-            words=tuple(word if own else None for own, word in zip(here, found.word_ids, strict=True)),
+            words=tuple(next(words) if own else None for own in here),
             start=start,
             own=(first + owned[0] - start, first + owned[1] - start),
         )
@@ -203,12 +206,12 @@ class EncoderTexts:
     def _around(self, one: Any, two: Any, dropped: int) -> EncoderInput:
         with no_panic("tokenizer"):
             whole = self._fast.post_process(one, two, True)
+        # Of the encodings before: some post-processors take the space before a word out of its span, each time again.
+        spans = chain(one.offsets, () if two is None else two.offsets)
         return EncoderInput(
             tuple(whole.ids),
             tuple(whole.type_ids),
-            tuple(
-                None if added else span for added, span in zip(whole.special_tokens_mask, whole.offsets, strict=True)
-            ),
+            tuple(None if added else next(spans) for added in whole.special_tokens_mask),
             dropped,
         )
 

@@ -1,7 +1,7 @@
-"""`honed.pipeline`: text generation in the manner of transformers, so that a program for it runs by changing an import.
+"""Text generation in the manner of transformers, so that a program for it runs by changing an import.
 
 Names, defaults and shapes of results are those of its text-generation pipeline. Left out are search with beams,
-returned tensors and stop sequences; a model of `honed.load` knows stop texts, and other tasks have verbs of their own.
+returned tensors and stop sequences; a model of `honed.load` knows stop texts.
 A text goes on with the space that stands there, which transformers loses where tokens are words or of SentencePiece.
 """
 
@@ -10,34 +10,24 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Unpack
 
 from honed.api.generation import TextStream
-from honed.api.language_model import LanguageModel
-from honed.api.load import load
+from honed.api.pipelines.base import GeneratingPipeline, Record
 from honed.api.prompt import is_begun
-from honed.backends.options import RunKeywords, RunOptions
 from honed.errors import ParameterError
 from honed.notes import note
-from honed.parameters import choice, flag, takes, whole_number
+from honed.parameters import flag, takes, whole_number
 from honed.runtime.options import SamplingKeywords, SamplingOptions
 from honed.runtime.request import GREEDY, MOST, Sampling
 from honed.text.chat_template import Message
-from honed.text.tokenizer import Tokenizer
 
 Chat = Sequence[Message]
-Record = dict[str, Any]
-"""generated_text: a text for a text, for a chat its messages with the reply as the last one."""
 
-_TASKS = ("text-generation",)
 _NEW_TOKENS = 256
 _SAMPLED = Sampling(temperature=0.7, top_k=50)
 """What transformers' pipeline does where neither the call nor the checkpoint says anything."""
 _OF_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "seed")
-_HERE = ("cpu", "auto", "-1", "None")
-
 _seeds: list[random.Random] = []
 """The one of `set_seed`, if it was called."""
 
@@ -47,54 +37,14 @@ def set_seed(seed: int) -> None:
     _seeds[:] = [random.Random(whole_number("seed", seed, 0, MOST))]
 
 
-@takes(RunKeywords)
-def pipeline(
-    task: str = "text-generation",
-    model: str | Path | LanguageModel | None = None,
-    *,
-    revision: str | None = None,
-    device: object = None,
-    device_map: object = None,
-    torch_dtype: object = None,
-    **given: Unpack[RunKeywords],
-) -> TextGenerationPipeline:
-    """A pipeline over a model that is given by any name that `honed.load` takes, or that is loaded already.
-
-    torch_dtype, or dtype, may be a name or a dtype of torch. device, device_map: cpu, auto or -1, since models run on
-    the processor here. What else may be given is how the model is run (`honed.RunOptions`). Errors: as of `honed.load`;
-    ParameterError for another task or device.
-    """
-    choice("task", task, _TASKS)
-    for name, place in (("device", device), ("device_map", device_map)):
-        if str(place) not in _HERE:
-            raise ParameterError(name, place, "models run on the processor here; must be cpu, or left out")
-    if isinstance(model, LanguageModel):
-        return TextGenerationPipeline(model)
-    if model is None:
-        raise ParameterError("model", model, "must name a model, for instance smollm2")
-    dtype = given.get("dtype") if torch_dtype is None else torch_dtype
-    if dtype is not None:
-        given = {**given, "dtype": str(dtype).removeprefix("torch.")}  # type: ignore[typeddict-item]
-    found = load(model, RunOptions(**given), revision=revision)
-    if not isinstance(found, LanguageModel):
-        found.generate()  # an encoder: says so
-    return TextGenerationPipeline(found)
-
-
-class TextGenerationPipeline:
-    """Goes on with texts, or answers chats. Close it, or use it in a with statement, to let the weights go."""
+class TextGenerationPipeline(GeneratingPipeline):
+    """Goes on with texts, or answers chats."""
 
     task = "text-generation"
-
-    def __init__(self, model: LanguageModel) -> None:
-        self.model = model
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        return self.model.tokenizer
+    also = SamplingKeywords
 
     @takes(SamplingKeywords)
-    def __call__(
+    def call(
         self,
         text_inputs: str | Chat | Sequence[str] | Sequence[Chat],
         *,
@@ -103,22 +53,20 @@ class TextGenerationPipeline:
         num_return_sequences: int = 1,
         return_full_text: bool = True,
         do_sample: bool | None = None,
-        batch_size: int | None = None,
         **given: Unpack[SamplingKeywords],
     ) -> list[Any]:
-        """A text, the messages of a chat, or a list of either: a list of `num_return_sequences` `Record`s, or a list
-        of such lists.
+        """A text, the messages of a chat, or a list of either: a list of `num_return_sequences` times
+        {"generated_text"}, or a list of such lists; it is a text for a text, and for a chat its messages with the reply
+        as the last one.
 
         max_new_tokens: of a reply, 256 if nothing is said. max_length: of prompt and reply together; max_new_tokens
         counts where both are given. return_full_text: the prompt with what follows, else what follows. A chat that ends
         with a message of the assistant is continued. do_sample: False takes the most probable token; None is as the
-        checkpoint has it, and if that does not sample, sampling at a temperature of 0.7. batch_size is not needed: all
-        prompts run together. Others: those of `honed.Sampling`. Out of range: ParameterError.
+        checkpoint has it, and if that does not sample, sampling at a temperature of 0.7. All prompts run together.
+        Others: those of `honed.Sampling`. Out of range: ParameterError.
         """
         count = whole_number("num_return_sequences", num_return_sequences, 1)
         full = flag("return_full_text", return_full_text)
-        if batch_size is not None:
-            whole_number("batch_size", batch_size, 1)
         sampling = self._sampling(do_sample, given)
         if count > 1 and sampling.temperature == 0:
             raise ParameterError("num_return_sequences", count, "must be 1 without do_sample: all would be the same")
@@ -138,18 +86,6 @@ class TextGenerationPipeline:
             for place, prompt in enumerate(prompts)
         ]
         return records[0] if single else records
-
-    def close(self) -> None:
-        """Closes the model."""
-        self.model.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _sampling(self, do_sample: bool | None, given: SamplingKeywords) -> Sampling:
         own, options = self.model.defaults, SamplingOptions(**given)
