@@ -1,9 +1,9 @@
 """Runs programs that a model wrote, each in a process of its own that can harm little.
 
 No network (a namespace of its own on Linux, where the kernel gives one), a directory of its own that is removed, an
-empty environment, and limits of the kernel on time, memory, file size and processes. That is no jail: a program may read
-what the user may read. Where the network cannot be cut, nothing is run unless the caller allows it. Not here: what passed
-tests mean (`metrics/programs.py`), and the child's side (`sandbox_worker.py`).
+empty environment, and limits of the kernel on time, memory, file size and processes. That is no jail: a program may
+read what the user may read. Where the network cannot be cut, nothing is run unless the caller allows it. Not here: what
+passed tests mean (`metrics/programs.py`), and the child's side (`sandbox_worker.py`).
 """
 
 from __future__ import annotations
