@@ -10,7 +10,7 @@ import pytest
 import honed
 from honed.errors import ParameterError
 from honed.evaluate import likelihood as module
-from honed.evaluate.likelihood import likelihood, room
+from honed.evaluate.likelihood import Scorer, likelihood, room
 
 
 def test_equal_to_transformers_in_one_step_or_several(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +40,24 @@ def test_a_prompt_loses_its_beginning_where_it_is_too_long(tiny_llama: Path) -> 
         long = np.random.default_rng(1).integers(1, 30, limit + 40).tolist()
         kept = long[-(limit + 1 - 2) :]
         assert likelihood(model.backend, long, [3, 4]) == likelihood(model.backend, kept, [3, 4])
-        with pytest.raises(ParameterError, match="must have at least one"):
+        with pytest.raises(ParameterError, match="must have one"):
             likelihood(model.backend, [], [1])
         with pytest.raises(ParameterError, match="must have from 1 to"):
             likelihood(model.backend, [1], [])
+
+
+def test_a_shared_beginning_is_not_run_again_and_the_bits_are_the_same(
+    tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with honed.load(tiny_llama, dtype="float32") as model:
+        assert isinstance(model, honed.LanguageModel)
+        scorer, rows = Scorer(model.backend), []
+        forward = model.backend.forward
+        monkeypatch.setattr(model.backend, "forward", lambda batch: (rows.append(len(batch.tokens)), forward(batch))[1])
+        prompt = list(range(1, 21))
+        pairs = [(prompt, [5]), (prompt, [6, 7]), (prompt[:10], [8]), ([3, *prompt], [5])]
+        found = [scorer.score(*pair) for pair in pairs]
+        assert rows == [20, 2, 1, 21]
+        assert found == [likelihood(model.backend, *pair) for pair in pairs]
+        model.generate(prompt, max_tokens=2, temperature=0)  # writes to the same pages
+        assert scorer.score(prompt, [5]) == found[0]

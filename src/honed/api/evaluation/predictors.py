@@ -19,7 +19,7 @@ from honed.api.load import load
 from honed.backends.options import RunOptions
 from honed.errors import ParameterError, UnsupportedError
 from honed.evaluate.examples import Example, filled
-from honed.evaluate.likelihood import likelihood
+from honed.evaluate.likelihood import Scorer
 from honed.evaluate.metrics.classification import Classified
 from honed.evaluate.sandbox import Limits, run_programs
 from honed.evaluate.task_file import TaskFile
@@ -84,7 +84,8 @@ def _of_language_model(task: TaskFile, model: LanguageModel) -> Callable[[Sequen
                     f"must be there, and at least two labels, for {model.name}, which generates: each label is scored "
                     "as what follows the prompt",
                 )
-            return lambda examples: [_chosen(task, model, example) for example in examples]
+            scorer = Scorer(model.backend)
+            return lambda examples: [_chosen(task, model, scorer, example) for example in examples]
         case _:
             raise UnsupportedError(f"{model.name} generates text; {task.task} needs an encoder, for instance minilm")
 
@@ -134,7 +135,7 @@ def _outcomes(task: TaskFile, replies: list[list[str]], examples: Sequence[Examp
     return [passed[i : i + task.samples] for i in range(0, len(passed), task.samples)]
 
 
-def _chosen(task: TaskFile, model: LanguageModel, example: Example) -> Classified:
+def _chosen(task: TaskFile, model: LanguageModel, scorer: Scorer, example: Example) -> Classified:
     """The label whose text is the most likely continuation of the prompt; probabilities are among the labels."""
     assert example.prompt is not None
     given: Any = [{"role": "user", "content": example.prompt}] if task.chat else example.prompt
@@ -143,10 +144,7 @@ def _chosen(task: TaskFile, model: LanguageModel, example: Example) -> Classifie
     # A word that follows one has its space in its own token.
     space = "" if task.chat or example.prompt[-1:].isspace() else " "
     scores = np.array(
-        [
-            likelihood(model.backend, prompt, model.tokenizer.encode(space + label, add_special=False)).logprob
-            for label in labels
-        ]
+        [scorer.score(prompt, model.tokenizer.encode(space + label, add_special=False)).logprob for label in labels]
     )
     weights = np.exp(scores - scores.max())
     shares = (weights / weights.sum()).tolist()

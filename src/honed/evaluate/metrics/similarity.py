@@ -55,4 +55,4 @@ class _Ranks:
         return found
 
 
-METRICS = (Metric("spearman", _spearman), Metric("pearson", _pearson))
+METRICS = (Metric("spearman", _spearman, bounded=False), Metric("pearson", _pearson, bounded=False))
