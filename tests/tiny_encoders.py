@@ -96,6 +96,43 @@ FAMILIES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
     ),
     "distilbert_masked": ("distilbert", "DistilBertForMaskedLM", {"activation": "relu"}, {}),
 }
+_ROBERTA = {"type_vocab_size": 1, "layer_norm_eps": 1e-5}
+HEADED: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
+    "bert_classes": ("bert", "BertForSequenceClassification", {"num_labels": 3}, {}),
+    "bert_tags": ("bert", "BertForTokenClassification", {"num_labels": 7}, {}),
+    "bert_spans": ("bert", "BertForQuestionAnswering", {}, {}),
+    "bert_vocabulary": ("bert", "BertForMaskedLM", {"hidden_act": "gelu_new"}, {}),
+    "bert_vocabulary_untied": ("bert", "BertForMaskedLM", {"tie_word_embeddings": False}, {}),
+    "distilbert_classes": ("distilbert", "DistilBertForSequenceClassification", {}, {}),
+    "distilbert_tags": ("distilbert", "DistilBertForTokenClassification", {"num_labels": 5}, {}),
+    "distilbert_spans": ("distilbert", "DistilBertForQuestionAnswering", {}, {}),
+    "distilbert_vocabulary": ("distilbert", "DistilBertForMaskedLM", {}, {}),
+    "roberta_classes": ("roberta", "RobertaForSequenceClassification", {**_ROBERTA, "num_labels": 1}, {}),
+    "roberta_tags": ("roberta", "RobertaForTokenClassification", {**_ROBERTA, "num_labels": 33}, {}),
+    "roberta_spans": ("roberta", "RobertaForQuestionAnswering", _ROBERTA, {}),
+    "roberta_vocabulary": ("roberta", "RobertaForMaskedLM", {**_ROBERTA, "hidden_act": "relu"}, {}),
+    "xlm_roberta_classes": ("xlm-roberta", "XLMRobertaForSequenceClassification", _ROBERTA, {}),
+    "xlm_roberta_tags": ("xlm-roberta", "XLMRobertaForTokenClassification", {**_ROBERTA, "num_labels": 9}, {}),
+    "xlm_roberta_spans": ("xlm-roberta", "XLMRobertaForQuestionAnswering", _ROBERTA, {}),
+    "xlm_roberta_vocabulary": ("xlm-roberta", "XLMRobertaForMaskedLM", _ROBERTA, {}),
+    "modernbert_classes": ("modernbert", "ModernBertForSequenceClassification", {**MODERN, "num_labels": 4}, {}),
+    "modernbert_classes_mean": (
+        "modernbert",
+        "ModernBertForSequenceClassification",
+        {
+            **MODERN,
+            "classifier_pooling": "mean",
+            "classifier_bias": True,
+            "classifier_activation": "silu",
+            "norm_bias": True,
+        },
+        {},
+    ),
+    "modernbert_tags": ("modernbert", "ModernBertForTokenClassification", {**MODERN, "num_labels": 5}, {}),
+    "modernbert_spans": ("modernbert", "ModernBertForQuestionAnswering", MODERN, {}),
+    "modernbert_vocabulary": ("modernbert", "ModernBertForMaskedLM", {**MODERN, "decoder_bias": False}, {}),
+}
+"""The same with heads, for the head; each family with each."""
 WORDS = "the a of to and in is it you that he was for on are with as his they be at one have this from or query"
 LENGTHS = (7, 1, 33, 12)
 """Tokens of the texts of the batch, longest neither first nor last."""
@@ -109,6 +146,8 @@ class Text:
     types: NDArray[np.int32]
     hidden: NDArray[np.float32]
     pooled: NDArray[np.float32] | None
+    logits: NDArray[np.float32] | None = None
+    """Of the head, where there is one: [labels] of classes, [n, labels] of tags, start and end, or a vocabulary."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +162,13 @@ class GoldenEncoder:
         expected = np.concatenate([text.hidden for text in self.texts])
         spread = float(expected.max() - expected.min())
         return rows.shape == expected.shape and float(np.abs(rows - expected).max()) < 1e-4 * spread
+
+    def head_agrees(self, logits: NDArray[np.float32]) -> bool:
+        """Of the head, text after text, within 1e-4 of the spread."""
+        rows = [text.logits for text in self.texts if text.logits is not None]
+        expected = np.concatenate([np.atleast_2d(row) for row in rows])
+        spread = float(expected.max() - expected.min())
+        return logits.shape == expected.shape and float(np.abs(logits - expected).max()) < 1e-4 * spread
 
     def pooler_agrees(self, rows: NDArray[np.float32]) -> bool:
         """A row for each text, within 1e-4 of the spread."""
@@ -144,7 +190,7 @@ def golden_encoder(family: str) -> GoldenEncoder:
     """Made once a process; biases and norm weights are random too, so that a forgotten one shows."""
     import transformers
 
-    kind, cls, settings, arguments = FAMILIES[family]
+    kind, cls, settings, arguments = (FAMILIES | HEADED)[family]
     sizes = DISTIL_SIZES if kind == "distilbert" else SIZES
     torch.manual_seed(11)
     config = transformers.AutoConfig.for_model(kind, **{**sizes, **settings}, attn_implementation="eager")
@@ -157,23 +203,31 @@ def golden_encoder(family: str) -> GoldenEncoder:
                 parameter.copy_(torch.randn_like(parameter) * 0.1)
         base = getattr(model, model.base_model_prefix, model)
         types = settings.get("type_vocab_size", sizes.get("type_vocab_size", 1)) or 1
-        texts = tuple(_text(base, config, length, types) for length in LENGTHS)
+        texts = tuple(_text(model, base, config, length, types) for length in LENGTHS)
     directory = _scratch() / family
     model.save_pretrained(directory)
     return GoldenEncoder(directory, texts)
 
 
-def _text(base: Any, config: Any, length: int, types: int) -> Text:
+def _text(model: Any, base: Any, config: Any, length: int, types: int) -> Text:
     tokens = torch.randint(5, config.vocab_size, (1, length))  # no padding among them
     kinds = torch.randint(0, types, (1, length)).sort().values
     given = {} if config.model_type in ("distilbert", "modernbert") else {"token_type_ids": kinds}
     found = base(tokens, **given)
     pooled = getattr(found, "pooler_output", None)
+    whole = None if base is model else model(tokens, **given)
+    if whole is None:
+        logits = None
+    elif hasattr(whole, "start_logits"):
+        logits = torch.stack([whole.start_logits[0], whole.end_logits[0]], dim=1)
+    else:
+        logits = whole.logits[0]
     return Text(
         tokens[0].numpy().astype(np.int32),
         kinds[0].numpy().astype(np.int32),
         found.last_hidden_state[0].numpy().copy(),
         None if pooled is None else pooled[0].numpy().copy(),
+        None if logits is None else logits.numpy().copy(),
     )
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from honed.api.language_model import LanguageModel as LanguageModel
     from honed.api.load import load as load
     from honed.api.pipeline import pipeline as pipeline
-    from honed.api.pipeline import set_seed as set_seed
+    from honed.api.pipelines.text_generation import set_seed as set_seed
     from honed.api.sensitivity import sensitivity as sensitivity
     from honed.backends.options import RunOptions as RunOptions
     from honed.runtime.options import SamplingOptions as SamplingOptions
@@ -48,7 +48,7 @@ _HOMES = {
     "load": "honed.api.load",
     "pipeline": "honed.api.pipeline",
     "sensitivity": "honed.api.sensitivity",
-    "set_seed": "honed.api.pipeline",
+    "set_seed": "honed.api.pipelines.text_generation",
 }
 
 __all__ = [

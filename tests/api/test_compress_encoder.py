@@ -8,14 +8,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import transformers
 from numpy.typing import NDArray
 from transformers import AutoModel
 
 import honed
+from encoder_reference import batch_of
+from honed.backends.encoder import Output, TextBatch
+from honed.backends.interpreter_encoder import InterpreterEncoder
+from honed.backends.native_config import NativeConfig
+from honed.backends.native_encoder import NativeEncoder
+from honed.checkpoints.huggingface.labels import read_labels
 from honed.checkpoints.open import open_checkpoint
 from honed.encodings.dense import Dense
-from honed.notes import HonedWarning
-from tiny_encoders import with_tokenizer
+from honed.encodings.tied_table import TiedTable
+from honed.models.registry import read_encoder
+from tiny_encoders import golden_encoder, with_tokenizer
 
 TEXTS = ["the query", "it was on the one that he had", "you are"]
 SENTENCE_FILES = (
@@ -58,7 +66,7 @@ def test_what_says_how_rows_are_pooled_goes_along(tmp_path: Path) -> None:
     assert (artifact / "1_Pooling/config.json").exists()
 
 
-def test_heads_are_gone_and_the_pooler_stays_as_it_is(tmp_path: Path) -> None:
+def test_the_pooler_stays_as_it_is(tmp_path: Path) -> None:
     _, artifact = _compressed("bert", tmp_path)
     opened = open_checkpoint(str(artifact))
     assert isinstance(opened.weight("pooler.dense.weight"), Dense)
@@ -68,11 +76,87 @@ def test_heads_are_gone_and_the_pooler_stays_as_it_is(tmp_path: Path) -> None:
     assert "pooler.dense" in config["quantization_config"]["ignore"]
 
 
-def test_a_classifier_becomes_the_encoder_that_it_holds(tmp_path: Path) -> None:
-    with pytest.warns(HonedWarning):
-        _, artifact = _compressed("bert_classifier", tmp_path)
-    assert json.loads((artifact / "config.json").read_text())["architectures"] == ["BertModel"]
-    assert not [name for name in open_checkpoint(str(artifact)).names if "classifier" in name]
+HEADS: dict[str, Output] = {
+    "bert_classes": "classes",
+    "roberta_classes": "classes",
+    "distilbert_classes": "classes",
+    "modernbert_tags": "tags",
+    "bert_spans": "tags",
+    "bert_vocabulary": "vocabulary",
+    "roberta_vocabulary": "vocabulary",
+}
+
+
+def _logits(directory: Path, family: str) -> NDArray[np.float32]:
+    checkpoint = open_checkpoint(str(directory))
+    native = NativeEncoder.load(checkpoint, NativeConfig(threads=1, keep_packed=False))
+    oracle = InterpreterEncoder(read_encoder(checkpoint.config, checkpoint.path), checkpoint)
+    batch = batch_of(golden_encoder(family))
+    found = native.encode(batch, HEADS[family])
+    np.testing.assert_array_equal(found, oracle.encode(batch, HEADS[family]))
+    return found
+
+
+@pytest.mark.parametrize("recipe", ["int8", "int4-gptq"])
+@pytest.mark.parametrize("family", HEADS)
+def test_a_head_stays(family: str, recipe: str, tmp_path: Path) -> None:
+    source, artifact = _compressed(family, tmp_path, recipe)
+    opened = open_checkpoint(str(artifact))
+    config, before = (json.loads((folder / "config.json").read_text()) for folder in (artifact, source))
+    assert config["architectures"] == before["architectures"]
+    assert read_labels(opened) == read_labels(open_checkpoint(str(source)))
+    expected, found = _logits(source, family), _logits(artifact, family)
+    off = float(np.sqrt(np.square(found - expected).mean()) / expected.std())
+    assert 0 < off < (0.1 if recipe == "int8" else 0.5)
+    dense = [name for name in opened.names if isinstance(opened.weight(name), Dense)]
+    assert all(name in dense for name in opened.names if "classifier" in name or "qa_outputs" in name)
+    if HEADS[family] == "vocabulary":  # the table is the last layer, and stored once, as that
+        assert isinstance(opened.weight("embeddings.word_embeddings.weight"), TiedTable)
+
+
+@pytest.mark.parametrize(
+    ("passes", "removed"),
+    [
+        ([{"pass": "prune_neurons", "share": 0.25}], "intermediate"),
+        ([{"pass": "prune_layers", "layers": [1]}], "layer.1."),
+        ([{"pass": "svd", "share": 0.3}], None),
+    ],
+)
+@pytest.mark.parametrize("family", ["bert_classes", "bert_tags", "bert_vocabulary"])
+def test_a_head_passes_through_what_makes_models_smaller(
+    family: str, passes: list[dict[str, object]], removed: str | None, tmp_path: Path
+) -> None:
+    source = with_tokenizer(family, tmp_path / "source")
+    honed.compress(source, {"passes": passes}, out=tmp_path / "out")
+    before, after = open_checkpoint(str(source)), open_checkpoint(str(tmp_path / "out"))
+    assert read_labels(after) == read_labels(before)
+    heads = [name for name in before.names if "classifier" in name or name.startswith("cls.")]
+    assert heads
+    for name in heads:
+        np.testing.assert_array_equal(after.weight(name).decode(), before.weight(name).decode())
+    model = read_encoder(after.config, after.path)
+    logits = InterpreterEncoder(model, after).encode(batch_of(golden_encoder(family)), HEADS.get(family, "tags"))
+    assert np.isfinite(logits).all()
+    assert removed is None or sum(after.weight(name).nbytes for name in after.names if removed in name) < sum(
+        before.weight(name).nbytes for name in before.names if removed in name
+    )
+
+
+@pytest.mark.parametrize("family", ["bert_classes", "distilbert_tags", "roberta_classes"])
+def test_transformers_loads_an_artifact_with_its_head(family: str, tmp_path: Path) -> None:
+    source = with_tokenizer(family, tmp_path / "source")
+    honed.compress(source, "int8", out=tmp_path / "out", portable=True)
+    text = golden_encoder(family).texts[0]
+    config = json.loads((tmp_path / "out/config.json").read_text())
+    model = getattr(transformers, config["architectures"][0]).from_pretrained(tmp_path / "out", dtype=torch.float32)
+    given = {} if "distil" in family else {"token_type_ids": torch.from_numpy(text.types).long()[None]}
+    with torch.inference_mode():
+        found = model.eval()(torch.from_numpy(text.tokens).long()[None], **given).logits[0].numpy()
+    batch = TextBatch(text.tokens, text.types, np.array([len(text.tokens)], np.int32))
+    checkpoint = open_checkpoint(str(tmp_path / "out"))
+    backend = NativeEncoder.load(checkpoint, NativeConfig(threads=1, keep_packed=False))
+    expected = backend.encode(batch, "tags" if "tags" in family else "classes")
+    np.testing.assert_allclose(np.atleast_2d(found), expected, atol=0.02)  # both round what enters the layers
 
 
 def test_transformers_reads_the_same_weights(tmp_path: Path) -> None:

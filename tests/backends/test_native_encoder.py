@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -24,6 +25,7 @@ from honed.checkpoints import file_state
 from honed.checkpoints.base import Checkpoint
 from honed.checkpoints.open import open_checkpoint
 from honed.errors import ParameterError, UnsupportedError
+from honed.models.recorded import main_graph
 from honed.models.registry import read_encoder
 from honed.native import extension
 from honed.notes import HonedWarning
@@ -31,9 +33,10 @@ from honed.ops.record import Node, Recorder
 from honed.ops.values import AttentionSpec, DistanceBias, Rotary, Weight
 from honed.plan.lowered import PlanWeight
 from tiny_encoder import HEAD_DIM, HEADS, RandomWeights, TinyEncoder, texts
-from tiny_encoders import FAMILIES, golden_encoder, with_tokenizer
+from tiny_encoders import FAMILIES, HEADED, golden_encoder, with_tokenizer
 
 OUTPUTS: tuple[Output, ...] = get_args(Output)
+OF_HEADS: tuple[Output, ...] = ("classes", "tags", "vocabulary")
 RECIPES = ("int8", "int4", "int4-zero-point", "nf4")
 
 
@@ -65,17 +68,19 @@ def part(batch: TextBatch, index: int) -> TextBatch:
     return TextBatch(batch.tokens[rows], batch.types[rows], batch.lengths[index : index + 1])
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [*FAMILIES, *HEADED])
 def test_every_family_equals_transformers_and_the_interpreter(family: str) -> None:
     made = golden_encoder(family)
     checkpoint = opened(made.directory)
     backend, expected = native(checkpoint), interpreter(checkpoint)
     batch = batch_of(made)
-    for output in OUTPUTS:
-        if output == "pooler" and made.texts[0].pooled is None:
-            continue
+    there = main_graph(read_encoder(checkpoint.config, checkpoint.path)).outputs
+    for output in [output for output in OUTPUTS if output in there]:
         np.testing.assert_array_equal(backend.encode(batch, output), expected.encode(batch, output), err_msg=output)
     assert made.agrees(backend.encode(batch, "hidden"))
+    head = [output for output in OF_HEADS if output in there]
+    assert bool(head) == (made.texts[0].logits is not None)
+    assert all(made.head_agrees(backend.encode(batch, output)) for output in head)
 
 
 @pytest.fixture(scope="module", params=RECIPES)
@@ -111,7 +116,7 @@ class Weights(RandomWeights):
     path = Path("tiny")
 
 
-@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("output", [output for output in OUTPUTS if output not in OF_HEADS])
 def test_all_that_is_done_to_scores_equals_the_interpreter(output: Output) -> None:
     model, batch = ScoredEncoder(), texts(5, 1, 17, 24, 9)
     weights: Any = Weights(model)
@@ -129,6 +134,28 @@ def test_a_text_has_the_same_rows_to_the_bit_alone(family: str) -> None:
     for output in ("hidden", "mean"):
         alone = [backend.encode(part(batch, index), output) for index in range(len(batch.lengths))]
         np.testing.assert_array_equal(backend.encode(batch, output), np.concatenate(alone))
+
+
+@pytest.mark.parametrize(
+    ("family", "output"),
+    [("bert_classes", "classes"), ("modernbert_tags", "tags"), ("roberta_vocabulary", "vocabulary")],
+)
+def test_a_text_has_the_same_logits_to_the_bit_alone(family: str, output: Output) -> None:
+    made = golden_encoder(family)
+    backend = native(opened(made.directory))
+    batch = batch_of(made)
+    alone = [backend.encode(part(batch, index), output) for index in range(len(batch.lengths))]
+    np.testing.assert_array_equal(backend.encode(batch, output), np.concatenate(alone))
+
+
+def test_a_vocabulary_is_computed_for_the_rows_that_are_asked_for() -> None:
+    made = golden_encoder("bert_vocabulary")
+    backend, batch = native(opened(made.directory)), batch_of(made)
+    rows = np.array([0, 9, 52], np.int32)
+    some = replace(batch, selected=rows)
+    found = backend.encode(some, "vocabulary")
+    np.testing.assert_array_equal(found, backend.encode(batch, "vocabulary")[rows])
+    np.testing.assert_array_equal(found, interpreter(opened(made.directory)).encode(some, "vocabulary"))
 
 
 def test_threads_and_kept_weights_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from encoder_reference import pooler_rows, token_rows
 from honed.errors import FormatError
-from honed.models.roberta import read_roberta
+from honed.models.roberta import Roberta
 from tiny_encoders import SIZES, golden_encoder
 
 FAMILIES = ["roberta", "roberta_padding", "roberta_masked", "xlm_roberta", "xlm_roberta_tokens"]
@@ -26,7 +26,10 @@ def test_the_pooler_equals_transformers(family: str) -> None:
 
 def test_positions_begin_behind_the_padding() -> None:
     config = {"model_type": "roberta", **SIZES}
-    assert read_roberta(config, "c").config.first_position == 2
-    assert read_roberta({**config, "pad_token_id": 4}, "c").dimensions.context == SIZES["max_position_embeddings"] - 5
+    assert Roberta.from_config(config, "c").config.first_position == 2
+    assert (
+        Roberta.from_config({**config, "pad_token_id": 4}, "c").dimensions.context
+        == SIZES["max_position_embeddings"] - 5
+    )
     with pytest.raises(FormatError, match="c: pad_token_id: is -1"):
-        read_roberta({**config, "pad_token_id": -1}, "c")
+        Roberta.from_config({**config, "pad_token_id": -1}, "c")

@@ -33,6 +33,7 @@ from honed.encodings.base import Encoded
 from honed.encodings.scheme import CodebookScheme, DenseScheme, Int4Scheme, Scheme
 from honed.errors import ParameterError, UnsupportedError, plain
 from honed.models.base import Model
+from honed.models.encoder_heads import head_kind
 from honed.models.factored import factors_of
 from honed.models.registry import family_of, is_encoder, read_any
 
@@ -258,10 +259,11 @@ def _dense_form(stored: Encoded, weight: Encoded) -> DenseForm:
 
 
 def _config(source: Mapping[str, Any]) -> dict[str, Any]:
-    """config.json as transformers needs it, whatever the source left out. Of an encoder there is no head."""
+    """config.json as transformers needs it, whatever the source left out. Of an encoder there is no head but those that
+    are known."""
     config = dict(source)
     config.pop("auto_map", None)
-    if is_encoder(config) or not config.get("architectures"):
+    if not config.get("architectures") or (is_encoder(config) and head_kind(config) is None):
         config["architectures"] = [family_of(config).class_name]
     if "dtype" not in config and "torch_dtype" not in config:
         config["dtype"] = "bfloat16"

@@ -8,20 +8,25 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from queue import Empty, SimpleQueue
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.backends.encoder import EncoderBackend, Output
+from honed.backends.encoder import EncoderBackend, Output, TextBatch
 from honed.errors import HonedError
 from honed.runtime.owned_thread import OwnedThread
 from honed.tasks.embeddings import batch_of
 from honed.text.encoder_input import EncoderInput
 
 Rows = NDArray[np.float32]
+Kept = Sequence[int] | None
+"""Places of the tokens of a text whose rows are wanted, in their order; None: all of them."""
+_BY_TOKEN: tuple[Output, ...] = ("hidden", "tags", "vocabulary")
 
 
 class EncodeThread:
@@ -39,17 +44,28 @@ class EncodeThread:
         self._process = os.getpid()
 
     def submit(self, inputs: Sequence[EncoderInput], output: Output) -> Future[Rows]:
-        """Rows [n, width] of texts, in their order: mean, first, last or pooler. Cancelling drops what has not run.
+        """Rows [n, width] of texts, in their order: mean, first, last, pooler or classes. Cancelling drops what has not
+        run.
 
         Errors come from the future: those of the backend, and HonedError after close.
         """
-        job = _Job(inputs, output)
+        future: Future[Rows] = Future()
+        self._put(_Job(inputs, output, [None] * len(inputs), future, _stacked))
+        return future
+
+    def submit_rows(self, inputs: Sequence[EncoderInput], output: Output, kept: Sequence[Kept]) -> Future[list[Rows]]:
+        """For each text the row of an output with one a text, or, of one with a row a token, those that are kept of it:
+        [kept, columns]. Otherwise as `submit`."""
+        future: Future[list[Rows]] = Future()
+        self._put(_Job(inputs, output, kept, future, _listed))
+        return future
+
+    def _put(self, job: _Job) -> None:
         with self._starting:
             if self._thread is None and self._worker.open:
                 worker = self._worker
                 self._thread = OwnedThread(self, worker.run, worker.stop, "honed-encoder")
         self._worker.put(job)
-        return job.future
 
     def close(self) -> None:
         """Ends what is asked for, after the step that is running. Closing twice does no harm."""
@@ -65,19 +81,29 @@ class EncodeThread:
 
 
 class _Job:
-    def __init__(self, inputs: Sequence[EncoderInput], output: Output) -> None:
+    def __init__(
+        self,
+        inputs: Sequence[EncoderInput],
+        output: Output,
+        kept: Sequence[Kept],
+        future: Future[Any],
+        result: Callable[[list[Rows], int], Any],
+    ) -> None:
         self.inputs = inputs
         self.output = output
-        self.future: Future[Rows] = Future()
+        self.kept = kept
+        self.future = future
+        self.result = result
         self.rest = deque(sorted(range(len(inputs)), key=lambda index: -len(inputs[index].tokens)))
         """Texts that were not run yet, longest first."""
-        self.rows: Rows | None = None
+        self.rows: list[Rows] = [_NONE] * len(inputs)
 
     @property
     def next_tokens(self) -> int:
         return len(self.inputs[self.rest[0]].tokens)
 
 
+_NONE: Rows = np.empty(0, dtype=np.float32)
 _Chosen = list[tuple[_Job, int]]
 
 
@@ -120,11 +146,10 @@ class _Worker:
             if job is None:
                 return False
             assert self._backend is not None
-            job.rows = np.empty((len(job.inputs), self._backend.width), dtype=np.float32)
             if job.inputs:
                 self._jobs.append(job)
             else:
-                _finish(job)
+                self._finish(job)
         return True
 
     def _step(self) -> None:
@@ -141,7 +166,7 @@ class _Worker:
         for job in dict.fromkeys(job for job, _ in chosen):
             if not job.rest and job in self._jobs:
                 self._jobs.remove(job)
-                _finish(job)
+                self._finish(job)
         self._jobs.rotate(-1)
 
     def _choose(self) -> _Chosen:
@@ -170,9 +195,18 @@ class _Worker:
     def _run(self, chosen: _Chosen) -> None:
         assert self._backend is not None
         batch = batch_of([job.inputs[index] for job, index in chosen])
-        for (job, index), row in zip(chosen, self._backend.encode(batch, chosen[0][0].output), strict=True):
-            assert job.rows is not None
-            job.rows[index] = row
+        output = chosen[0][0].output
+        if output in _BY_TOKEN:
+            found = _rows_of(self._backend, batch, output, [job.kept[index] for job, index in chosen])
+        else:
+            found = list(self._backend.encode(batch, output))
+        for (job, index), rows in zip(chosen, found, strict=True):
+            job.rows[index] = rows
+
+    def _finish(self, job: _Job) -> None:
+        assert self._backend is not None
+        if job.future.set_running_or_notify_cancel():
+            job.future.set_result(job.result(job.rows, self._backend.width))
 
     def _run_alone(self, job: _Job, chosen: _Chosen | None, error: Exception) -> None:
         """Again without the texts of others; None: there were none, and this is what came of it."""
@@ -195,10 +229,29 @@ class _Worker:
                 _fail(job, HonedError(self._closed))
 
 
-def _finish(job: _Job) -> None:
-    if job.future.set_running_or_notify_cancel():
-        assert job.rows is not None
-        job.future.set_result(job.rows)
+def _rows_of(backend: EncoderBackend, batch: TextBatch, output: Output, kept: Sequence[Kept]) -> list[Rows]:
+    """Of an output with a row a token, those that are kept of each text. Of a vocabulary, which is wide, no others are
+    computed."""
+    lengths = batch.lengths.tolist()
+    starts = np.cumsum([0, *lengths[:-1]])
+    places = [
+        np.arange(length) if few is None else np.array(few, dtype=np.int64)
+        for length, few in zip(lengths, kept, strict=True)
+    ]
+    chosen = np.concatenate([place + start for place, start in zip(places, starts, strict=True)])
+    if output == "vocabulary":
+        rows = backend.encode(replace(batch, selected=chosen.astype(np.int32)), output)
+    else:
+        rows = backend.encode(batch, output)[chosen]
+    return np.split(rows, np.cumsum([len(place) for place in places])[:-1])
+
+
+def _stacked(rows: list[Rows], width: int) -> Rows:
+    return np.stack(rows) if rows else np.empty((0, width), dtype=np.float32)
+
+
+def _listed(rows: list[Rows], _: int) -> list[Rows]:
+    return rows
 
 
 def _fail(job: _Job, error: Exception) -> None:

@@ -106,13 +106,18 @@ def _draft(name: str | Path, run: RunOptions) -> Backend:
 def _encoder(name: str, checkpoint: Checkpoint, run: RunOptions, started: float) -> TextEncoder:
     from honed.api.embed import TextEncoder  # a start that generates does without
     from honed.backends.open import open_encoder
+    from honed.checkpoints.huggingface.labels import read_labels
+    from honed.checkpoints.huggingface.scoring import read_scoring
     from honed.checkpoints.huggingface.sentence_files import read_sentence_settings
 
     settings = read_sentence_settings(checkpoint)
+    labels = read_labels(checkpoint)
+    scoring = read_scoring(checkpoint.config, 0 if labels is None else len(labels.names))
     backend, tokenizer = _opened(checkpoint, partial(open_encoder, checkpoint, run))
-    if settings.pooling is None:
+    if settings.pooling is None and labels is None:
         note(f"{checkpoint.path}: does not say how rows are pooled; the mean of all is taken (pooling= for another)")
-    return TextEncoder(name, backend, tokenizer, settings, load_seconds=time.perf_counter() - started)
+    took = time.perf_counter() - started
+    return TextEncoder(name, backend, tokenizer, settings, labels=labels, scoring=scoring, load_seconds=took)
 
 
 def _opened(checkpoint: Checkpoint, opening: Callable[[Callable[[], None]], Opened]) -> tuple[Opened, Tokenizer]:

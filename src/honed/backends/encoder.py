@@ -18,17 +18,28 @@ if TYPE_CHECKING:
     from honed.backends.options import RunOptions
     from honed.checkpoints.base import Checkpoint
 
-Output = Literal["hidden", "mean", "first", "last", "pooler"]
-"""A row for each token; or one for each text: the mean of its rows, the first, the last, or the pooler's."""
+Output = Literal["hidden", "mean", "first", "last", "pooler", "classes", "tags", "vocabulary"]
+"""A row for each token; or one for each text: the mean of its rows, the first, the last, or the pooler's. Of a model
+with a head: logits of the classes of each text, of the tags of each token (of an answer: that it starts and that it
+ends there), or of the vocabulary for each row that is asked for."""
 
 
 @dataclass(frozen=True)
 class TextBatch:
-    """T token rows of S texts. tokens, types: int32 [T]; lengths: int32 [S], each at least 1, T in all."""
+    """T token rows of S texts. tokens, types: int32 [T]; lengths: int32 [S], each at least 1, T in all.
+
+    selected: int32 [R], ascending, of which of the T rows a vocabulary is asked for; None: of all.
+    """
 
     tokens: NDArray[np.int32]
     types: NDArray[np.int32]
     lengths: NDArray[np.int32]
+    selected: NDArray[np.int32] | None = None
+
+    @property
+    def selected_rows(self) -> NDArray[np.int32]:
+        """int32 [R], those that are asked for."""
+        return np.arange(len(self.tokens), dtype=np.int32) if self.selected is None else self.selected
 
 
 class EncoderBackend(Protocol):
@@ -55,7 +66,8 @@ class EncoderBackend(Protocol):
         """Token types are below it; 0 where the model has none and `types` is not looked at."""
 
     def encode(self, batch: TextBatch, output: Output) -> NDArray[np.float32]:
-        """[T, width] of hidden, [S, width] of the others. An output that the model has not: UnsupportedError."""
+        """Float32 [T, width] of hidden, [S, labels] of classes, [T, labels] of tags, [R, vocabulary] of vocabulary,
+        [S, width] of the others. An output that the model has not: UnsupportedError, which names those that it has."""
 
 
 class EncoderClass(Protocol):

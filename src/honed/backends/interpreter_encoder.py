@@ -81,6 +81,6 @@ def text_rows(batch: TextBatch) -> RaggedRows:
         inputs={TOKENS: batch.tokens, TOKEN_TYPES: batch.types},
         positions=np.concatenate([np.arange(length, dtype=np.int32) for length in lengths] or [np.arange(0)]),
         sequences=np.repeat(np.arange(len(lengths), dtype=np.int32), lengths),
-        selected=np.arange(0, dtype=np.int32),
+        selected=batch.selected_rows,
         page_tables=None,
     )

@@ -45,6 +45,7 @@ class NativeEncoder:
         self._packed: dict[PlanWeight, extension.Weight] = {}
         self._executors: dict[Output, extension.Executor] = {}
         self._inputs: dict[Output, tuple[str, ...]] = {}
+        self._selecting: set[Output] = set()
 
     @staticmethod
     def configure(options: RunOptions) -> NativeConfig:
@@ -102,7 +103,7 @@ class NativeEncoder:
             np.arange(len(batch.tokens), dtype=np.int32) - starts.astype(np.int32),
             np.repeat(np.arange(len(lengths), dtype=np.int32), lengths),
             None,
-            None,
+            batch.selected_rows if output in self._selecting else None,
         )[output]
 
     def profile(self, batch: TextBatch, output: Output) -> list[tuple[str, float]]:
@@ -126,6 +127,8 @@ class NativeEncoder:
         else:
             executor = self._weights.use(stages, lambda packed: self._first(stages, packed), meanwhile)
         self._executors[output] = executor
+        if any(slot.rows == "selected" for slot in stages.plan.slots):
+            self._selecting.add(output)
         given = (TOKENS, TOKEN_TYPES)
         self._inputs[output] = tuple(each.name for each in stages.plan.inputs if each.name in given)
 
@@ -141,7 +144,7 @@ class NativeEncoder:
         except ValueError as error:
             raise NativeError(f"{path}: the executor refuses the plan: {error}") from error
         try:
-            return extension.Executor(plan, None, self.step_tokens, 1, threads, self._config.isa)
+            return extension.Executor(plan, None, self.step_tokens, self.step_tokens, threads, self._config.isa)
         except ValueError as error:
             raise NativeError(f"the executor cannot be made: {error}") from error
         except RuntimeError as error:

@@ -71,7 +71,7 @@ class PyTorchEncoder:
         graph = encoding(self.model, output)
         inputs = {TOKENS: batch.tokens, TOKEN_TYPES: batch.types}
         ids = {name: torch.from_numpy(values).long() for name, values in inputs.items()}
-        rows = Rows.whole(ids, batch.lengths.tolist())
+        rows = Rows.whole(ids, batch.lengths.tolist(), torch.from_numpy(batch.selected_rows).long())
         with torch.inference_mode():
             found: NDArray[np.float32] = run(graph, Step(self.weights, rows, GrowingStore()))[output].numpy()
         return found

@@ -10,6 +10,7 @@ from honed.cli.output import print_json, print_lines, print_pairs, print_table
 
 _MOST_FAULTS = 60
 """Lines of them; all are in --json."""
+_MOST_LABELS = 8
 
 
 def inspect(
@@ -56,6 +57,8 @@ def _facts(report: dict[str, Any]) -> dict[str, str]:
     if report["quantization"]:
         facts["quantization"] = report["quantization"]
     facts["runs"] = runs
+    if report["head"] is not None:
+        facts["head"] = _head(report["head"])
     if report["tokenizer_problem"]:
         facts["tokenizer"] = f"is not read, so prompts are token ids: {report['tokenizer_problem']}"
     if report["parameters"] is not None:
@@ -68,6 +71,14 @@ def _facts(report: dict[str, Any]) -> dict[str, str]:
     facts["vocabulary"] = _shown(report["vocabulary"])
     facts["context"] = _shown(report["context"])
     return {name: value for name, value in facts.items() if value != "?"}
+
+
+def _head(head: dict[str, Any]) -> str:
+    labels = head["labels"]
+    if not labels:
+        return str(head["kind"])
+    shown = ", ".join(labels[:_MOST_LABELS]) + (", ..." if len(labels) > _MOST_LABELS else "")
+    return f"{head['kind']}, {len(labels)} labels: {shown}"
 
 
 def _shown(value: int | None) -> str:

@@ -14,14 +14,14 @@ from honed.encodings.grouping import CHUNK_VALUES
 from honed.encodings.scheme import DenseScheme
 
 
-def dense_scheme(weight: Encoded) -> DenseScheme:
-    """How an unquantized weight is stored: 16-bit types and vectors as they are, other matrices as bfloat16. One that a
-    pass made anew has the type of its source."""
+def dense_scheme(weight: Encoded, *, exact: bool = False) -> DenseScheme:
+    """How an unquantized weight is stored: 16-bit types and vectors as they are, other matrices as bfloat16, or where
+    they are to be `exact` as float32. One that a pass made anew has the type of its source."""
     while isinstance(weight, DeferredWeight | Narrow):
         weight = weight.source
     if isinstance(weight, Dense) and (weight.dtype != "float32" or len(weight.shape) < 2):
         return DenseScheme(weight.dtype)
-    return DenseScheme("bfloat16" if len(weight.shape) > 1 else "float32")
+    return DenseScheme("bfloat16" if not exact and len(weight.shape) > 1 else "float32")
 
 
 def to_dense(weight: Encoded, scheme: DenseScheme) -> Dense:

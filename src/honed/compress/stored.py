@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from honed.compress.dense import dense_scheme, row_chunks, to_dense
-from honed.compress.linears import HEAD, find_linears
+from honed.compress.linears import HEAD, find_linears, head_parts
 from honed.compress.outcome import check_not_lost, check_outcome
 from honed.compress.pipeline import Compressed
 from honed.encodings.base import Encoded
@@ -38,6 +38,7 @@ class StoredWeights:
         self.tied_table = linears.embedding.name if has_head and linears.tied else None
         self.head = None if not has_head else self.tied_table or linears.head_name
         """The name of the head where it is encoded."""
+        self._exact = head_parts(state.model)
         names = (name for name in state.weights if not (linears.tied and name == HEAD))
         self.schemes: dict[str, Scheme] = {name: self._scheme(self._origin(name)) for name in names}
 
@@ -77,7 +78,9 @@ class StoredWeights:
 
     def _scheme(self, origin: str) -> Scheme:
         state = self._compressed.state
-        return state.schemes[origin] if origin in state.schemes else dense_scheme(state.weights[origin])
+        if origin in state.schemes:
+            return state.schemes[origin]
+        return dense_scheme(state.weights[origin], exact=origin in self._exact)
 
 
 def relative_error(source: Encoded, encoded: Encoded) -> float:

@@ -64,7 +64,8 @@ class DecoderModel(Model, Protocol):
 class EncoderModel(Model, Protocol):
     """A model of whole texts, each row of which sees all of its text; `dimensions.context` counts the tokens of one.
 
-    Its program `encode` gives hidden [T, width], and mean, first, last and, where the model has one, pooler [S, width].
+    Its program `encode` gives hidden [T, width], and mean, first, last and, where the model has one, pooler [S, width];
+    and what its head gives, where it has one (`encoder_heads.py`).
     """
 
     def hidden(self, ops: Recorder) -> Node:

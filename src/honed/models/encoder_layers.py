@@ -35,14 +35,19 @@ class BlockNames:
     output_norm: str
 
 
+def table(config: EncoderConfig) -> Weight:
+    """Of the tokens."""
+    return Weight(TABLE, (config.dimensions.vocabulary, config.hidden))
+
+
 def embed(ops: Recorder, config: EncoderConfig) -> Node:
     """The sum of what stands for token, type and position, normalized."""
-    x = ops.embedding(Weight(TABLE, (config.dimensions.vocabulary, config.hidden)))
+    x = ops.embedding(table(config))
     if config.types:
         types = Weight("embeddings.token_type_embeddings.weight", (config.types, config.hidden))
         x = ops.add(x, ops.embedding(types, TOKEN_TYPES))
-    table = Weight("embeddings.position_embeddings.weight", (config.positions, config.hidden))
-    x = ops.add(x, ops.embedding(table, POSITIONS, first_row=config.first_position))
+    positions = Weight("embeddings.position_embeddings.weight", (config.positions, config.hidden))
+    x = ops.add(x, ops.embedding(positions, POSITIONS, first_row=config.first_position))
     return norm(ops, x, "embeddings.LayerNorm", config)
 
 

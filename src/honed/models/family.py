@@ -80,12 +80,14 @@ class Family:
     errors to a model. layer_prefix: what stands before the number of a layer in the names of its weights. layers_field:
     the field of the config that counts them. sizes: those of other counts. by_layer: lists of the config that say
     something of each layer. gguf: None where no GGUF file of it is read. stored: which weights of a model lie otherwise
-    in the files of transformers (`stored.py`). base: what stands before every name but that of the head, and is left
-    out in the files of a base model. table: the embedding of the tokens. ties: whether a config that does not say it
-    ties the head to the table. buffers: ends of names of tensors that files hold and no model needs. own_fields: those
-    of `foreign_fields.py` that it has. renamed: beginnings of names in files, and what the model has in their place.
-    covers: the names under which people know its models. samples: what tiny configs of it have beside the sizes of
-    `samples.py`, the most usual first, then its variations."""
+    in the files of transformers (`stored.py`). base: what stands before every name but those of heads, and is left
+    out in the files of a base model; most encoders here have their weights without it. table: the embedding of the
+    tokens. ties: whether a config that does not say it ties the head to the table. buffers: ends of names of tensors
+    that files hold and no model needs. own_fields: those of `foreign_fields.py` that it has. renamed: beginnings of
+    names in files, and what the model has in their place. heads: of an encoder, by their kinds (`encoder_heads.py`),
+    the linear layer by which one sees that a file has such a head. decoder: the last layer of its masked language
+    model, where that is not the table. covers: the names under which people know its models. samples: what tiny
+    configs of it have beside the sizes of `samples.py`, the most usual first, then its variations."""
 
     model_type: str
     class_name: str
@@ -102,6 +104,8 @@ class Family:
     ties: bool = False
     buffers: tuple[str, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
+    heads: Mapping[str, str] = field(default_factory=dict)
+    decoder: str | None = None
     covers: str = ""
     samples: tuple[Mapping[str, Any], ...] = ()
 

@@ -2,32 +2,49 @@
 
 Norms before each half of a block but the first, whose input the norm of the embedding has normalized; an MLP gated by
 GELU. Every third layer sees the whole text and the others half a window on each side, each kind with a rotation of its
-own. Not here: the heads of its masked language model and its classifiers.
+own. Every head stands on a dense layer with a norm.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
-from honed.errors import UnsupportedError
+from honed.errors import UnsupportedError, quoted
+from honed.models.activations import read_ungated
 from honed.models.base import Config, Dimensions
 from honed.models.config import MAX_CONTEXT, MAX_LAYERS, Fields, read_context, read_layer_types
 from honed.models.encoder_config import read_gate, read_sizes
+from honed.models.encoder_heads import Head, activated, decoder, decoder_matrix, outputs, read_head
 from honed.models.family import NO_KV_HEADS, WHOLE_ROWS, Family
 from honed.models.layers import project
-from honed.models.programs import encode
+from honed.models.programs import HIDDEN, encode
 from honed.models.recorded import list_weights
 from honed.models.rope_scaling import read_rotary
 from honed.models.stored import Forms, Stored, stacked
 from honed.ops.record import Node, Program, Recorder
-from honed.ops.values import AttentionSpec, GatedActivation, Rotary, Weight
+from honed.ops.values import Activation, AttentionSpec, GatedActivation, Pooling, Rotary, Weight
 from honed.records import dataclass
 
 TABLE = "model.embeddings.tok_embeddings.weight"
 LAYERS = "model.layers."
+DECODER = "decoder"
+HEADS = {"classes": "classifier", "tags": "classifier", "spans": "classifier", "vocabulary": "head.dense"}
+_POOLINGS: Mapping[str, Pooling] = {"cls": "first", "mean": "mean"}
 _THETAS = {"full_attention": ("global_rope_theta", 160000.0), "sliding_attention": ("local_rope_theta", 10000.0)}
 """For each kind of layer what older configs call the base of its rotation, and what it is where no config says it."""
+
+
+@dataclass(frozen=True)
+class HeadShape:
+    """What the configs of this family say of a head. pooling: of the rows that classes are made of."""
+
+    head: Head
+    pooling: Pooling
+    activation: Activation
+    bias: bool
+    decoder_bias: bool
 
 
 @dataclass(frozen=True)
@@ -44,6 +61,7 @@ class ModernBert:
     attention_bias: bool
     mlp_bias: bool
     norm_bias: bool
+    head: HeadShape | None = None
 
     @classmethod
     def from_config(cls, values: Config, source: Path | str) -> ModernBert:
@@ -72,6 +90,7 @@ class ModernBert:
             attention_bias=fields.boolean("attention_bias", default=False),
             mlp_bias=fields.boolean("mlp_bias", default=False),
             norm_bias=fields.boolean("norm_bias", default=False),
+            head=_read_head(fields, sizes.vocabulary),
         )
 
     def attention(self, ops: Recorder, x: Node, layer: int) -> Node:
@@ -106,14 +125,33 @@ class ModernBert:
 
     def hidden(self, ops: Recorder) -> Node:
         """A row for each token: [T, hidden]."""
-        x = ops.embedding(Weight(TABLE, (self.dimensions.vocabulary, self.hidden_size)))
+        x = ops.embedding(self.table)
         x = self.norm(ops, x, "model.embeddings.norm")
         for layer in range(self.dimensions.layers):
             x = self.block(ops, x, layer)
         return self.norm(ops, x, "model.final_norm")
 
     def programs(self) -> Mapping[str, Program]:
-        return encode(self.hidden)
+        return encode(self.hidden, head=None if self.head is None else partial(self.asked, self.head))
+
+    def asked(self, shape: HeadShape, ops: Recorder, given: Mapping[str, Node]) -> Mapping[str, Node]:
+        """What the head makes of the rows of tokens, or of one of a text."""
+        head, x = shape.head, given[HIDDEN]
+        if head.kind == "classes":
+            x = given[shape.pooling]
+        elif head.kind == "vocabulary":
+            x = ops.select(x)
+        x = activated(ops, x, "head.dense", shape.activation, self.width, bias=shape.bias)
+        x = self.norm(ops, x, "head.norm")
+        if head.kind != "vocabulary":
+            return {head.result: outputs(ops, x, HEADS[head.kind], head, self.width)}
+        bias = f"{DECODER}.bias" if shape.decoder_bias else None
+        return {head.result: decoder(ops, x, decoder_matrix(head, self.table, DECODER), bias)}
+
+    @property
+    def table(self) -> Weight:
+        """Of the tokens."""
+        return Weight(TABLE, (self.dimensions.vocabulary, self.hidden_size))
 
     @property
     def width(self) -> int:
@@ -125,6 +163,24 @@ class ModernBert:
 
     def weights(self) -> Mapping[str, Weight]:
         return list_weights(self)
+
+
+def _read_head(fields: Fields, vocabulary: int) -> HeadShape | None:
+    head = read_head(fields, vocabulary)
+    if head is None:
+        return None
+    pooling = fields.text("classifier_pooling", default="cls")
+    if pooling not in _POOLINGS:
+        raise UnsupportedError(
+            f"{fields.source}: classifier_pooling {quoted(pooling)} is not supported; supported are cls and mean"
+        )
+    return HeadShape(
+        head,
+        _POOLINGS[pooling],
+        read_ungated(fields, "classifier_activation", "gelu"),
+        bias=fields.boolean("classifier_bias", default=False),
+        decoder_bias=fields.boolean("decoder_bias", default=True),
+    )
 
 
 def _kinds(fields: Fields, layers: int) -> tuple[str, ...]:
@@ -195,5 +251,7 @@ FAMILY = Family(
     layer_prefix=LAYERS,
     sizes=WHOLE_ROWS,
     table=TABLE,
+    heads=HEADS,
+    decoder=DECODER,
     stored=_stored,
 )

@@ -32,7 +32,7 @@ def encoding(model: EncoderModel, result: str) -> Graph:
     """What an encoder needs for one of its results. UnsupportedError where it has none of that name."""
     graph = recorded(model, ENCODE)
     if result not in graph.outputs:
-        raise UnsupportedError(f"the weights of this model have no {result}")
+        raise UnsupportedError(f"the weights of this model have no {result}; they give {', '.join(graph.outputs)}")
     return graph.giving(result)
 
 

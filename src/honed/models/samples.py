@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from honed.models.encoder_heads import ENDINGS, class_with_head
 from honed.models.family import Family
 
 SIZES: dict[str, Any] = {
@@ -26,7 +27,12 @@ TOKENS: dict[str, Any] = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 
 
 def sample_configs(family: Family) -> tuple[dict[str, Any], ...]:
     """The configs of a family, as its config.json would have them; none where the family lists none."""
-    return tuple(_config(family, own) for own in family.samples)
+    configs = tuple(_config(family, own) for own in family.samples)
+    if not configs:
+        return ()
+    # Of an encoder the first one with each of its heads too.
+    headed = ({**configs[0], "architectures": [class_with_head(family.class_name, kind)]} for kind in ENDINGS.values())
+    return (*configs, *(headed if family.heads else ()))
 
 
 def _config(family: Family, own: Mapping[str, Any]) -> dict[str, Any]:

@@ -63,13 +63,13 @@ class Rows:
         )
 
     @staticmethod
-    def whole(inputs: Mapping[str, Tensor], lengths: Sequence[int]) -> Rows:
-        """Whole sequences of these lengths, back to back; no row selected."""
+    def whole(inputs: Mapping[str, Tensor], lengths: Sequence[int], selected: Tensor | None = None) -> Rows:
+        """Whole sequences of these lengths, back to back; selected: as of `Rows`, None for no row."""
         return Rows(
             inputs=inputs,
             positions=torch.cat([torch.arange(length) for length in lengths] or [torch.arange(0)]),
             sequences=torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths, dtype=torch.long)),
-            selected=torch.arange(0),
+            selected=torch.arange(0) if selected is None else selected,
         )
 
     def input(self, name: str) -> Tensor:

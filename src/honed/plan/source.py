@@ -16,7 +16,7 @@ from honed.encodings.base import Encoded
 from honed.encodings.scheme import DenseScheme, Scheme
 from honed.encodings.tied_table import TiedTable
 from honed.errors import PlanError
-from honed.models.programs import LOGITS
+from honed.models.programs import LOGITS, VOCABULARY
 from honed.ops.graph import Graph
 from honed.ops.table import Activate, Add, Embedding, Linear, Scale
 from honed.plan.formats import DensePolicy, Format, format_of
@@ -129,11 +129,12 @@ class PlanSource:
 
 
 def head_weight(recorded: Graph) -> str | None:
-    """The weight that gives logits, whatever is done to each of them then; None where none are asked for. Of a sum it
-    is that of the first operand: the second makes up for its error."""
-    if LOGITS not in recorded.outputs:
+    """The weight that gives logits of a vocabulary, whatever is done to each of them then; None where none are asked
+    for. Of a sum it is that of the first operand: the second makes up for its error."""
+    result = next((name for name in (LOGITS, VOCABULARY) if name in recorded.outputs), None)
+    if result is None:
         return None
-    output = recorded.output(LOGITS).operation
+    output = recorded.output(result).operation
     while isinstance(output, Scale | Activate | Add):
         output = recorded.by_number()[output.inputs[0]].operation
     if not isinstance(output, Linear):

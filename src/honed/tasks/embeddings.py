@@ -31,11 +31,13 @@ _TINY = np.float32(1e-12)
 
 @dataclass(frozen=True)
 class EmbedOptions:
-    """None: as the checkpoint says. prompt: the name of one of its prompts, "" for none at all."""
+    """None: as the checkpoint says. prompt: the name of one of its prompts, "" for none at all. dimensions: so many of
+    the first numbers of a vector are kept, before it is made length 1; None: all."""
 
     pooling: Pooling | None = None
     normalize: bool | None = None
     prompt: str | None = None
+    dimensions: int | None = None
 
 
 AS_THE_CHECKPOINT = EmbedOptions()
@@ -54,6 +56,11 @@ class Embedder:
         self._told = False
 
     @property
+    def texts(self) -> EncoderTexts:
+        """What makes texts tokens, up to the limit."""
+        return self._texts
+
+    @property
     def pooling(self) -> Pooling:
         """What is usual: the checkpoint's, else the mean."""
         return self._settings.pooling or "mean"
@@ -69,7 +76,7 @@ class Embedder:
         A text that is longer than `limit` is cut, and a note says so. Errors: ParameterError for what is no text and
         for a prompt that the checkpoint has not.
         """
-        rows = np.empty((len(texts), self._backend.width), dtype=np.float32)
+        rows = np.empty((len(texts), options.dimensions or self._backend.width), dtype=np.float32)
         for start in range(0, len(texts), WINDOW):
             window = texts[start : start + WINDOW]
             rows[start : start + len(window)] = self._window(window, options)
@@ -98,6 +105,7 @@ class Embedder:
     def finished(self, rows: NDArray[np.float32], options: EmbedOptions) -> NDArray[np.float32]:
         """Vectors of the rows that the backend gave."""
         normalize = self._settings.normalize if options.normalize is None else options.normalize
+        rows = rows[..., : options.dimensions]
         return normalized(rows) if normalize else rows
 
     def _window(self, texts: Sequence[Text], options: EmbedOptions) -> NDArray[np.float32]:

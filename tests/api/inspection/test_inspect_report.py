@@ -13,7 +13,7 @@ from honed.api.inspection.report import examine
 from honed.errors import SourceError
 from inspected_models import LLAMA, sample, write, zeros
 
-KEYS = {"memory", "runs", "runs_with", "tokenizer", "tokenizer_problem", "faults", "nearest", "quantization"}
+KEYS = {"memory", "runs", "runs_with", "tokenizer", "tokenizer_problem", "faults", "nearest", "quantization", "head"}
 
 
 def test_a_model_that_runs(tiny_llama: Path) -> None:
@@ -40,8 +40,15 @@ def test_an_artifact_and_an_encoder_run_too(tiny_llama: Path, tmp_path: Path) ->
     assert artifact["manifest"]["recipe"]
     encoder = examine(write(tmp_path / "encoder", sample("bert"), zeros(sample("bert"))))
     assert (encoder["runs"], encoder["runs_with"]) == (True, "honed embed")
+    assert encoder["head"] is None
     assert encoder["memory"]["kv_dtype"] is None
     assert encoder["memory"]["kv_bytes_at_full_context"] == 0
+
+
+def test_the_head_of_an_encoder(tmp_path: Path) -> None:
+    config = {**sample("bert"), "architectures": ["BertForTokenClassification"], "id2label": {"0": "O", "1": "B-x"}}
+    head = examine(write(tmp_path, config, zeros(config)))["head"]
+    assert head == {"kind": "tags", "labels": ["O", "B-x"], "problem": "single_label_classification"}
 
 
 def test_a_changed_artifact_is_told_of(tiny_llama: Path, tmp_path: Path) -> None:

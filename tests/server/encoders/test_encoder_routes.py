@@ -18,8 +18,9 @@ from honed.api.embed import TextEncoder
 from honed.checkpoints.huggingface.sentence_files import SentenceSettings
 from honed.server.encoders.embeddings import EmbeddingsDocument
 from honed.server.encoders.routes import encoder_routes
-from honed.server.encoders.similarity import RerankDocument, ScoreDocument
+from honed.server.encoders.similarity import RerankDocument, ScoreDocument, SimilarityDocument
 from honed.server.registry import ModelSpec, Registry
+from honed.tasks.similarity import cosines
 from honed.text.encoder_input import EncoderInput
 from known_rows import KnownRows, tokenizer
 from scripted_replies import ScriptedService, app_of
@@ -108,7 +109,8 @@ def test_a_prompt_of_the_checkpoint() -> None:
         ({"input": [["a"]]}, "input"),
         ({"input": [2, 10**12]}, "input"),
         ({"input": " ".join("abcdefgh" * 2)}, "input"),
-        ({"input": "a", "dimensions": 2}, "dimensions"),
+        ({"input": "a", "dimensions": 4}, "dimensions"),
+        ({"input": "a", "dimensions": 0}, "dimensions"),
         ({"input": "a", "encoding_format": "int8"}, "encoding_format"),
         ({"input": "a", "prompt_name": "passage"}, "prompt"),
     ],
@@ -125,6 +127,12 @@ def test_an_unknown_model() -> None:
     assert embedded(input="a", dimensions=3).data[0].index == 0
 
 
+def test_fewer_dimensions() -> None:
+    reply = embedded(input=["a b", "h"], dimensions=2, encoding_format="float")
+    found = np.array([one.embedding for one in reply.data], np.float32)
+    np.testing.assert_array_equal(found, encoder().embed(["a b", "h"])[:, :2])
+
+
 def test_ranks() -> None:
     documents = ["h h", "a b", {"text": "c"}]
     status, reply = post("/v1/rerank", {"model": "e", "query": "a", "documents": documents})
@@ -132,7 +140,7 @@ def test_ranks() -> None:
     RerankDocument.model_validate(reply)
     model = encoder()
     query = model.embed(["a"], normalize=True, prompt="query")[0]
-    scores = model.embed(["h h", "a b", "c"], normalize=True) @ query
+    scores = np.array(cosines(query, model.embed(["h h", "a b", "c"], normalize=True)))
     order = np.argsort(-scores).tolist()
     assert [one["index"] for one in reply["results"]] == order
     assert [one["relevance_score"] for one in reply["results"]] == [float(scores[index]) for index in order]
@@ -152,10 +160,19 @@ def test_scores() -> None:
     assert status == 200
     ScoreDocument.model_validate(one)
     first = model.embed(["h"], normalize=True, prompt="query")
-    expected = (first * second).sum(axis=1)
-    assert [found["score"] for found in one["data"]] == expected.tolist()
+    assert [found["score"] for found in one["data"]] == cosines(first[0], second)
     _, pairs = post("/v1/score", {"model": "e", "text_1": ["h", "h"], "text_2": ["a", "b c"]})
     assert pairs["data"] == one["data"]
+
+
+def test_similarity() -> None:
+    model = encoder()
+    status, reply = post("/v1/similarity", {"model": "e", "source_sentence": "h", "sentences": ["a", "b c"]})
+    assert status == 200
+    SimilarityDocument.model_validate(reply)
+    rows = model.embed(["h", "a", "b c"], normalize=True)
+    assert [found["score"] for found in reply["data"]] == cosines(rows[0], rows[1:])
+    assert reply["usage"]["total_tokens"] == 3 + 3 + 4
 
 
 @pytest.mark.parametrize(
@@ -170,7 +187,11 @@ def test_scores() -> None:
         ("/v1/score", {"text_1": "a", "text_2": []}, "text_2"),
         ("/v1/classify", {"input": "a"}, "model"),
         ("/v1/token-classify", {"input": ["a"]}, "model"),
+        ("/v1/question-answering", {"question": "a", "context": "b"}, "model"),
+        ("/v1/fill-mask", {"input": "a"}, "model"),
         ("/v1/classify", {"input": ""}, "input"),
+        ("/v1/classify", {"input": []}, "input"),
+        ("/v1/similarity", {"source_sentence": "", "sentences": ["a"]}, "source_sentence"),
     ],
 )
 def test_refusals_name_the_field(path: str, fields: dict[str, Any], parameter: str) -> None:

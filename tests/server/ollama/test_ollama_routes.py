@@ -169,5 +169,5 @@ def test_a_long_text_is_cut_unless_told() -> None:
     assert reply.prompt_eval_count == 12
     with pytest.raises(ollama.ResponseError, match="must have at most 12"):
         ask(lambda client: client.embed("e", text, truncate=False))
-    with pytest.raises(ollama.ResponseError, match="dimensions = 2: must be 3"):
-        ask(lambda client: client.embed("e", "a", dimensions=2))
+    with pytest.raises(ollama.ResponseError, match="dimensions = 4: must be from 1 to 3"):
+        ask(lambda client: client.embed("e", "a", dimensions=4))

@@ -6,6 +6,7 @@ Not here: decoders (`decoders.py`), and what of it makes a row of the table (`ro
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ _LENGTHS = (7, 1, 33, 12)
 """Tokens of the texts of the batch, the longest neither first nor last."""
 _FIRST_ID = 5
 """Over the tokens that stand for padding."""
-_OUTPUTS: tuple[Output, ...] = ("hidden", "mean", "first", "last", "pooler")
+_OUTPUTS: tuple[Output, ...] = get_args(Output)
 
 
 def sample_texts(vocabulary: int) -> list[NDArray[np.int32]]:

@@ -30,6 +30,7 @@ from honed.checkpoints.compressed_tensors.config import read_layers
 from honed.checkpoints.config_against_weights import refuse_remote_code
 from honed.checkpoints.gptq_awq.config import METHODS, method_of, read_word_config
 from honed.checkpoints.huggingface.directory import CONFIG, INDEX, PICKLES, SINGLE, Directory
+from honed.checkpoints.huggingface.encoder_head import with_head_that_is_there
 from honed.checkpoints.huggingface.index import read_index
 from honed.checkpoints.huggingface.leftovers import check_leftovers
 from honed.checkpoints.huggingface.names import canonical_names
@@ -37,10 +38,11 @@ from honed.checkpoints.json_files import CONFIG_BYTES, read_object
 from honed.checkpoints.members import find_member
 from honed.checkpoints.safetensors.reader import SafetensorsFile
 from honed.errors import FormatError, HonedError, quoted
+from honed.models.encoder_heads import head_kind
 from honed.models.encoder_layers import POOLER, POOLER_FIELD, TABLE
 from honed.models.factored import without_factors
 from honed.models.layers import HEAD
-from honed.models.registry import FAMILIES, family_of, read_any
+from honed.models.registry import FAMILIES, family_of, is_encoder, read_any
 from honed.models.samples import sample_configs
 
 _PICKLED = (
@@ -179,6 +181,8 @@ def _as_opened(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Mapp
     family = FAMILIES[config["model_type"]]
     if TABLE in tensors:
         config = {**config, POOLER_FIELD: f"{POOLER}.weight" in tensors}
+    if is_encoder(config) and (kind := head_kind(config)) is not None:
+        config = with_head_that_is_there(config, kind, tensors)
     tied = config.get("tie_word_embeddings", family.ties) is True
     return {**config, "tie_word_embeddings": False} if tied and HEAD in tensors and family.table in tensors else config
 

@@ -20,6 +20,7 @@ from honed.api.inspection.needs import Needs, needs, needs_without_weights
 from honed.api.inspection.tensors import Tensor, by_encoding, parameters
 from honed.checkpoints.base import Checkpoint, Manifested
 from honed.checkpoints.huggingface.directory import PICKLES
+from honed.checkpoints.huggingface.labels import read_labels
 from honed.checkpoints.open import open_checkpoint
 from honed.checkpoints.source import resolve
 from honed.encodings.base import Encoded
@@ -75,12 +76,21 @@ def _runs(taken: Needs, checkpoint: Checkpoint) -> dict[str, Any]:
     return {
         "runs": True,
         "runs_with": "honed embed" if is_encoder(checkpoint.config) else "honed generate",
+        "head": _head_of(checkpoint),
         "tokenizer": problem is None,
         "tokenizer_problem": problem,
         "memory": taken.as_json(None),
         "faults": [],
         "nearest": None,
     }
+
+
+def _head_of(checkpoint: Checkpoint) -> dict[str, Any] | None:
+    """What an encoder was trained to say of texts beside its rows."""
+    labels = read_labels(checkpoint)
+    if labels is None:
+        return None
+    return {"kind": labels.kind, "labels": list(labels.names), "problem": labels.problem}
 
 
 def describe(weight: Encoded) -> str:
@@ -171,6 +181,7 @@ def _of_looked(name: str, path: Path, looked: Looked) -> dict[str, Any]:
         "tensors": [tensor.as_json() for tensor in looked.tensors],
         "runs": False,
         "runs_with": None,
+        "head": None,
         "tokenizer": None,
         "tokenizer_problem": None,
         "memory": _memory(looked),

@@ -25,7 +25,9 @@ from honed.checkpoints.safetensors.writer import SafetensorsWriter
 from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense
 from honed.encodings.scheme import DenseScheme, Scheme, becomes, scheme_of
+from honed.models.encoder_heads import head_kind
 from honed.models.factored import FACTORS_FIELD
+from honed.models.registry import FAMILIES
 
 SMALL_FILES_BYTES = 4 << 20
 """Room for the JSON files that are written beside weights and tokenizer."""
@@ -180,8 +182,8 @@ def _json_files(contents: Contents, layout: Layout) -> dict[str, bytes]:
     if declared or alone:
         ignored = dense if contents.head in declared and not contents.tied else [*dense, "lm_head"]
         config["quantization_config"] = quantization_config(
-            declared,
-            dense_modules=tuple(ignored),
+            {each: scheme for name, scheme in declared.items() for each in _modules(name, contents.config)},
+            dense_modules=tuple(each for name in ignored for each in _modules(name, contents.config)),
             tied_table=contents.tied_table,
             own_names=alone,
         )
@@ -198,6 +200,14 @@ def _json_files(contents: Contents, layout: Layout) -> dict[str, bytes]:
     if index is not None:
         files[INDEX_FILE] = to_text(index)
     return {name: text.encode() for name, text in files.items()}
+
+
+def _modules(name: str, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a module is called. In the class of an encoder with a head the encoder's stand behind a name of its own."""
+    family = FAMILIES.get(str(config.get("model_type")))
+    if family is None or not family.heads or head_kind(config) is None or family.table.startswith(family.base):
+        return (name,)
+    return name, family.base + name
 
 
 def _walk(directory: Path) -> Iterator[tuple[str, Path]]:

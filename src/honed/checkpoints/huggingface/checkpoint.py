@@ -6,7 +6,7 @@ Not here: the files of such a directory (`directory.py`), compressed weights (`c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,10 @@ from honed.checkpoints.stored_forms import forms_of, names_in_model, weight_of
 from honed.encodings.base import Encoded
 from honed.encodings.dense import Dense, DenseType, MappedDense
 from honed.errors import UnsupportedError, quoted
+from honed.models.encoder_heads import head_kind
 from honed.models.encoder_layers import POOLER, POOLER_FIELD, TABLE
 from honed.models.layers import HEAD
-from honed.models.registry import FAMILIES, family_of
+from honed.models.registry import FAMILIES, family_of, is_encoder
 from honed.models.stored import Forms
 from honed.text.tokenizer import Tokenizer
 
@@ -91,8 +92,8 @@ class HuggingFaceCheckpoint:
 
 def check_directory(directory: Directory, shapes: Mapping[str, tuple[int, ...]]) -> tuple[Mapping[str, Any], Forms]:
     """Checks the tensors of a directory, by their names in transformers, against its config; returns the config, which
-    is untied where the file has a head of its own, and says of an encoder whether it has a pooler, and which weights
-    lie otherwise.
+    is untied where the file has a head of its own, and says of an encoder whether it has a pooler and which head, and
+    which weights lie otherwise.
 
     Errors: FormatError, UnsupportedError.
     """
@@ -105,9 +106,14 @@ def check_directory(directory: Directory, shapes: Mapping[str, tuple[int, ...]])
         config = config_with_own_head(directory, family_of(config, directory.config_path).table)
     if TABLE in shapes:
         config = {**config, POOLER_FIELD: f"{POOLER}.weight" in shapes}
+    copies: Set[str] = frozenset()
+    if is_encoder(config) and (kind := head_kind(config)) is not None:
+        from honed.checkpoints.huggingface.encoder_head import config_with_head
+
+        config, copies = config_with_head(config, kind, directory, shapes)
     forms = forms_of(config, directory.config_path)
     used = check_consistency(config, directory.config_path, shapes, directory.path, forms)
-    left = shapes.keys() - used
+    left = shapes.keys() - used - copies
     if left:
         from honed.checkpoints.huggingface.leftovers import check_leftovers
 

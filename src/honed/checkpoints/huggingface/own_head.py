@@ -18,29 +18,29 @@ if TYPE_CHECKING:
 _PIECE = 1 << 20
 
 
-def config_with_own_head(directory: Directory, table: str = EMBEDDING) -> Mapping[str, Any]:
+def config_with_own_head(directory: Directory, table: str = EMBEDDING, head: str = HEAD) -> Mapping[str, Any]:
     """The config of a directory that ties the head and holds one: untied, where that differs from the embedding, which
-    is the tensor `table`."""
+    is the tensor `table`. head: the tensor of the head."""
     config = directory.config
     default = "" if "tie_word_embeddings" in config else " where it is left out"
-    if _is_embedding(directory, table):
+    if is_embedding(directory, table, head):
         return config
     note(
-        f"{directory.config_path}: tie_word_embeddings is true{default}, but the weights hold an {HEAD} that "
+        f"{directory.config_path}: tie_word_embeddings is true{default}, but the weights hold an {head} that "
         "differs from the embedding; that head is used"
     )
     return {**config, "tie_word_embeddings": False}
 
 
-def _is_embedding(directory: Directory, table: str) -> bool:
+def is_embedding(directory: Directory, table: str, head: str = HEAD) -> bool:
     """Whether the head is, byte for byte, the embedding; differences show in the first pieces."""
     try:
-        head, embedding = directory.entry(HEAD), directory.entry(table)
+        own, embedding = directory.entry(head), directory.entry(table)
     except KeyError:  # one of them is compressed
         return False
-    if (head.dtype, head.shape) != (embedding.dtype, embedding.shape):
+    if (own.dtype, own.shape) != (embedding.dtype, embedding.shape):
         return False
-    one, other = directory.stored(HEAD), directory.stored(table)
+    one, other = directory.stored(head), directory.stored(table)
     return all(
         bytes(one[start : start + _PIECE]) == bytes(other[start : start + _PIECE])
         for start in range(0, len(one), _PIECE)

@@ -12,7 +12,6 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from honed.errors import ParameterError
 from honed.server.documented import replies
 from honed.server.encoders.inputs import listed
 from honed.server.encoders.running import Job, run
@@ -26,8 +25,9 @@ if TYPE_CHECKING:
 
 
 class EmbeddingsBody(Body):
-    """input: a text or its token ids, or a list of either. dimensions: those of the vector, which cannot be cut.
-    prompt_name: of one of the checkpoint's prompts, which goes before each text."""
+    """input: a text or its token ids, or a list of either. dimensions: so many of the first numbers of a vector, which
+    has its length as before; a model bears it if it was trained so. prompt_name: of one of the checkpoint's prompts,
+    which goes before each text."""
 
     model: str
     input: str | list[str] | list[int] | list[list[int]]
@@ -73,20 +73,12 @@ def embeddings_routes(service: ServiceProtocol) -> APIRouter:
         items = listed("input", body.input)
 
         async def work(job: Job) -> bytes:
-            check_dimensions(body.dimensions, job.encoder.width)
-            rows = await job.vectors("input", items, prompt=body.prompt_name)
+            rows = await job.vectors("input", items, prompt=body.prompt_name, dimensions=body.dimensions)
             return await asyncio.to_thread(_document, body.model, rows, job.tokens, body.encoding_format == "base64")
 
         return Response(await unless_gone(request, run(service, body.model, work)), media_type="application/json")
 
     return router
-
-
-def check_dimensions(dimensions: int | None, width: int) -> None:
-    """ParameterError for other dimensions than the model has: it was not trained to bear that its vectors are cut, as
-    far as a checkpoint says."""
-    if dimensions is not None and dimensions != width:
-        raise ParameterError("dimensions", dimensions, f"must be {width}, which the vectors of this model have")
 
 
 def _document(model: str, rows: NDArray[np.float32], tokens: int, packed: bool) -> bytes:

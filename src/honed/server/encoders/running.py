@@ -7,14 +7,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from honed.api.embed import TextEncoder
+from honed.api.encoder_tasks import EncoderTasks
+from honed.errors import UnsupportedError
 from honed.server.encoders.inputs import Inputs
+from honed.server.errors import refused
 from honed.server.service import ServiceProtocol
+from honed.tasks.task import EncoderTask
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 T = TypeVar("T")
+Given = TypeVar("Given")
 
 
 class Job:
@@ -34,9 +39,10 @@ class Job:
         *,
         prompt: str | None = None,
         normalize: bool | None = None,
+        dimensions: int | None = None,
     ) -> NDArray[np.float32]:
-        """[n, width] of texts, or of their token ids, that the field `name` of the request has. prompt, normalize: as
-        of `TextEncoder.embed`. ParameterError names the one that is wrong."""
+        """[n, width] of texts, or of their token ids, that the field `name` of the request has. prompt, normalize,
+        dimensions: as of `TextEncoder.embed`. ParameterError names the one that is wrong."""
 
         def split() -> Inputs:
             inputs = Inputs(self.encoder, cut=self._cut)
@@ -46,7 +52,22 @@ class Job:
 
         inputs = await asyncio.to_thread(split)
         self.tokens += inputs.tokens
-        return await self.encoder.embed_async(inputs.found, prompt=prompt, normalize=normalize)
+        return await self.encoder.embed_async(inputs.found, prompt=prompt, normalize=normalize, dimensions=dimensions)
+
+    async def results(self, name: str, task: EncoderTask[Given, T], given: Sequence[Given]) -> list[T]:
+        """What a task says of each thing that the field `name` of the request has. ParameterError for texts that are
+        too long, unless they are cut."""
+        found, tokens = await self.encoder.run_async(task, given, place=None if self._cut else name)
+        self.tokens += tokens
+        return found
+
+
+def head_of(encoder: TextEncoder, made: Callable[[EncoderTasks], T]) -> T:
+    """A task of an encoder. RequestError where it has no head for it."""
+    try:
+        return made(encoder.tasks)
+    except UnsupportedError as error:
+        raise refused(400, str(error), "model", "no_such_head") from None
 
 
 async def run(service: ServiceProtocol, model: str, work: Callable[[Job], Awaitable[T]], *, cut: bool = False) -> T:

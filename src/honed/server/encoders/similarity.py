@@ -1,7 +1,8 @@
-"""POST /v1/rerank and /v1/score: how near texts are to each other, by the cosine of their vectors.
+"""POST /v1/rerank, /v1/score and /v1/similarity: how near texts are to each other.
 
-rerank has the form of Cohere's and Jina's APIs, score that of vLLM's. Where a checkpoint has prompts for queries and
-documents, as sentence-transformers names them, they are used. Not here: cross-encoders, which read both texts together.
+A cross-encoder, whose head has one label, reads both texts together; of other encoders it is the cosine of the vectors,
+and where a checkpoint has prompts for queries and documents, as sentence-transformers names them, they are used. rerank
+has the form of Cohere's and Jina's APIs, score that of vLLM's, similarity the fields of the hub's task of that name.
 """
 
 from __future__ import annotations
@@ -16,23 +17,20 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from honed.api.embed import TextEncoder
 from honed.errors import ParameterError
 from honed.server.documented import replies
 from honed.server.encoders.inputs import listed
-from honed.server.encoders.running import Job, run
+from honed.server.encoders.running import Job, head_of, run
 from honed.server.fields import Body, Document, JsonRoute
 from honed.server.frames import json_reply
 from honed.server.request_body import Object, text_at
 from honed.server.service import ServiceProtocol
 from honed.server.stream import unless_gone
+from honed.tasks.similarity import DOCUMENT, QUERY, cosines, prompt_among
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-_QUERY = ("query",)
-_DOCUMENT = ("document", "passage", "corpus")
 
 
 class RerankBody(Body):
@@ -52,7 +50,7 @@ class RankedText(Document):
 
 
 class Ranked(Document):
-    """index: of the document in the request. relevance_score: from -1 to 1."""
+    """index: of the document in the request. relevance_score: from -1 to 1, of a cross-encoder from 0."""
 
     index: int
     relevance_score: float
@@ -84,7 +82,7 @@ class ScoreBody(Body):
 
 
 class Score(Document):
-    """From -1 to 1."""
+    """From -1 to 1, of a cross-encoder from 0."""
 
     object: Literal["score"]
     index: int
@@ -102,6 +100,31 @@ class ScoreDocument(Document):
     usage: SimilarityUsage
 
 
+class SimilarityBody(Body):
+    """Each of sentences is compared with source_sentence."""
+
+    model: str
+    source_sentence: str
+    sentences: list[str]
+
+
+class Similarity(Document):
+    """From -1 to 1."""
+
+    object: Literal["similarity"]
+    index: int
+    score: float
+
+
+class SimilarityDocument(Document):
+    """Scores in the order of the sentences."""
+
+    object: Literal["list"]
+    model: str
+    data: list[Similarity]
+    usage: SimilarityUsage
+
+
 def similarity_routes(service: ServiceProtocol) -> APIRouter:
     """The routes, over a service."""
     router = APIRouter(route_class=JsonRoute, tags=["encoders"])
@@ -114,8 +137,7 @@ def similarity_routes(service: ServiceProtocol) -> APIRouter:
         _texts("query", body.query)
 
         async def work(job: Job) -> Object:
-            query = (await _vectors(job, "query", [body.query], _QUERY))[0]
-            scores = ((await _vectors(job, "documents", texts, _DOCUMENT)) @ query).tolist()
+            scores = await _relevance(job, "documents", body.query, texts)
             order = sorted(range(len(scores)), key=lambda index: -scores[index])[: body.top_n]
             shown = body.return_documents is not False
             return {
@@ -143,12 +165,15 @@ def similarity_routes(service: ServiceProtocol) -> APIRouter:
             raise ParameterError("text_1", f"{len(first)} texts", f"must be one text, or {len(second)} as text_2 has")
 
         async def work(job: Job) -> Object:
-            one = await _vectors(job, "text_1", first, _QUERY)
-            two = await _vectors(job, "text_2", second, _DOCUMENT)
-            data = [
-                {"object": "score", "index": index, "score": value}
-                for index, value in enumerate((one * two).sum(axis=1).tolist())
-            ]
+            if job.encoder.labels is not None:
+                task = head_of(job.encoder, lambda tasks: tasks.ranking())
+                pairs = list(zip(first * (len(second) // len(first)), second, strict=True))
+                scores = await job.results("text_2", task, pairs)
+            else:
+                one = await _vectors(job, "text_1", first, QUERY)
+                two = await _vectors(job, "text_2", second, DOCUMENT)
+                scores = [cosines(one[index % len(one)], two[index : index + 1])[0] for index in range(len(two))]
+            data = [{"object": "score", "index": index, "score": value} for index, value in enumerate(scores)]
             return {
                 "id": f"score-{secrets.token_hex(12)}",
                 "object": "list",
@@ -160,7 +185,33 @@ def similarity_routes(service: ServiceProtocol) -> APIRouter:
 
         return json_reply(await unless_gone(request, run(service, body.model, work)))
 
+    @router.post("/v1/similarity", responses=replies(SimilarityDocument))
+    async def similarity(body: SimilarityBody, request: Request) -> Response:
+        """How near texts are to one, by the cosine of their vectors."""
+        body.warn_of_unknown()
+        source, others = _texts("source_sentence", body.source_sentence), _texts("sentences", body.sentences)
+
+        async def work(job: Job) -> Object:
+            one = (await job.vectors("source_sentence", source, normalize=True))[0]
+            rows = await job.vectors("sentences", others, normalize=True)
+            data = [
+                {"object": "similarity", "index": index, "score": value}
+                for index, value in enumerate(cosines(one, rows))
+            ]
+            return {"object": "list", "model": body.model, "data": data, "usage": _usage(job)}
+
+        return json_reply(await unless_gone(request, run(service, body.model, work)))
+
     return router
+
+
+async def _relevance(job: Job, name: str, query: str, documents: Sequence[str]) -> list[float]:
+    """Of each document to a query."""
+    if job.encoder.labels is not None:
+        task = head_of(job.encoder, lambda tasks: tasks.ranking())
+        return await job.results(name, task, [(query, document) for document in documents])
+    row = (await _vectors(job, "query", [query], QUERY))[0]
+    return cosines(row, await _vectors(job, name, documents, DOCUMENT))
 
 
 def _texts(name: str, given: str | Sequence[str]) -> list[str]:
@@ -172,12 +223,7 @@ def _document(index: int, given: str | Object) -> str:
 
 
 async def _vectors(job: Job, name: str, texts: Sequence[str], prompts: Sequence[str]) -> NDArray[np.float32]:
-    return await job.vectors(name, texts, prompt=_prompt(job.encoder, prompts), normalize=True)
-
-
-def _prompt(encoder: TextEncoder, names: Sequence[str]) -> str | None:
-    """The first of the names that the checkpoint has; None for its own default."""
-    return next((name for name in names if name in encoder.prompts), None)
+    return await job.vectors(name, texts, prompt=prompt_among(job.encoder.prompts, prompts), normalize=True)
 
 
 def _usage(job: Job) -> Object:

@@ -9,7 +9,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from honed.server.documented import replies
-from honed.server.encoders.embeddings import check_dimensions
 from honed.server.encoders.inputs import listed
 from honed.server.encoders.running import Job, run
 from honed.server.fields import JsonRoute
@@ -34,8 +33,7 @@ def embed_routes(service: ServiceProtocol) -> APIRouter:
         started = time.perf_counter_ns()
 
         async def work(job: Job) -> Object:
-            check_dimensions(body.dimensions, job.encoder.width)
-            rows = await job.vectors("input", items, normalize=True)
+            rows = await job.vectors("input", items, normalize=True, dimensions=body.dimensions)
             return {
                 "model": body.model,
                 "embeddings": rows.tolist(),
