@@ -30,7 +30,7 @@ from honed.compress.observed_ops import NUMPY, Step
 from honed.compress.pipeline import run_recipe
 from honed.compress.recipe import read_recipe
 from honed.compress.weights import SourceWeights
-from honed.evaluate.metrics import compare_logits
+from honed.evaluate.metrics.tokens import compare_logits
 from honed.evaluate.windows import Window, cut_windows
 from honed.models.base import Model
 from honed.models.programs import LOGITS

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from honed.api.embed import TextEncoder as TextEncoder
     from honed.api.evaluate import evaluate as evaluate
     from honed.api.evaluate_encoder import evaluate_encoder as evaluate_encoder
+    from honed.api.evaluation.task import evaluate_task as evaluate_task
     from honed.api.export import export as export
     from honed.api.generation import Generation as Generation
     from honed.api.language_model import LanguageModel as LanguageModel
@@ -42,6 +43,7 @@ _HOMES = {
     "compress": "honed.api.compress",
     "evaluate": "honed.api.evaluate",
     "evaluate_encoder": "honed.api.evaluate_encoder",
+    "evaluate_task": "honed.api.evaluation.task",
     "export": "honed.api.export",
     "load": "honed.api.load",
     "pipeline": "honed.api.pipeline",
@@ -61,6 +63,7 @@ __all__ = [
     "errors",
     "evaluate",
     "evaluate_encoder",
+    "evaluate_task",
     "export",
     "load",
     "pipeline",

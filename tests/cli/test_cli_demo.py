@@ -16,7 +16,7 @@ from honed.cli.demo import HEADER, cells, heading
 from honed.cli.output import print_table
 from honed.evaluate.bootstrap import Resampling
 from honed.evaluate.certificate import Settings, Subject, certify
-from honed.evaluate.metrics import TokenScores
+from honed.evaluate.metrics.tokens import TokenScores
 
 
 def row(label: str, speed: float, size: float, dtype: str) -> DemoRow:

@@ -8,7 +8,7 @@ import pytest
 
 from honed.evaluate.bootstrap import Resampling
 from honed.evaluate.certificate import ESTIMATES, Certificate, Settings, Subject, certify
-from honed.evaluate.metrics import TokenScores
+from honed.evaluate.metrics.tokens import TokenScores
 
 
 def scores(windows: int = 4, tokens: int = 256) -> TokenScores:

@@ -7,7 +7,7 @@ import pytest
 
 from honed.evaluate.bootstrap import Resampling
 from honed.evaluate.certificate import Certificate, Settings, Subject, certify
-from honed.evaluate.metrics import TokenScores
+from honed.evaluate.metrics.tokens import TokenScores
 from honed.evaluate.store import CertificateStore, key, write_json
 
 

@@ -1,7 +1,8 @@
-"""`honed eval`: how close a model is to its reference, on a text."""
+"""`honed eval`: how close a model is to its reference, on a text, or what both are worth at a task (`eval_task.py`)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,10 +42,31 @@ def evaluate(
     record: Annotated[
         bool, typer.Option("--record", help="Also write certificate.json into the model's directory.")
     ] = False,
+    task: Annotated[
+        Path | None, typer.Option(help="A task file (docs/how-to-evaluate.md): its metrics instead of a text's.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Of --task and --lm-eval: examples at most.")] = None,
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="Of --task: typos, case, spaces and replaced words as well.")
+    ] = False,
+    bias: Annotated[Path | None, typer.Option(help="Of --task: templates in which groups are swapped.")] = None,
+    lm_eval: Annotated[
+        str | None, typer.Option("--lm-eval", help="Tasks of lm-eval, comma between; it must be installed.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Directory for report.json and report.html.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Measure KL divergence, top-1 agreement and perplexity against a float32 reference; of an encoder, how close its
-    vectors are."""
+    vectors are; with --task, any metric of a task on your data."""
+    if task is not None or lm_eval is not None:
+        from honed.cli.eval_task import TaskOptions, evaluate_other
+
+        unused = {"text": text, "windows": windows, "window_tokens": window_tokens, "seed": seed or None}
+        unused |= {"fresh": fresh or None, "record": record or None}
+        options = TaskOptions(task, lm_eval, limit, robustness, bias, out, json)
+        evaluate_other(model, reference, run, options, unused)
+        return
+    refuse_alone({"limit": limit, "robustness": robustness or None, "bias": bias, "out": out})
     from honed.api.evaluate import evaluate_or_find
     from honed.api.evaluate_encoder import evaluate_encoder
     from honed.checkpoints.open import open_checkpoint
@@ -96,6 +118,15 @@ def evaluate(
         f"{certificate.tokens} tokens of {settings.text} in {settings.windows} windows of {settings.window_tokens}, "
         f"{settings.isa}"
     )
+
+
+def refuse_alone(given: Mapping[str, object]) -> None:
+    """ParameterError for what only a task has."""
+    from honed.errors import ParameterError
+
+    for name, value in given.items():
+        if value is not None:
+            raise ParameterError(name, str(value), "is of --task; give a task file, docs/how-to-evaluate.md has some")
 
 
 def certificate_cells(certificate: Certificate) -> list[list[str]]:

@@ -2,7 +2,7 @@
 
 With d = candidate - reference logits and p the reference's probabilities it is log(sum p exp(d - c)) - sum p (d - c)
 for any c, which stays exact where both nearly agree: no two large logarithms are subtracted. Sums are in float64.
-What a certificate says of a model is measured elsewhere (`evaluate/metrics.py`).
+What a certificate says of a model is measured elsewhere (`evaluate/metrics/tokens.py`).
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from honed.evaluate.bootstrap import BlockBootstrap, Estimate, Resampling
-from honed.evaluate.metrics import TokenScores
+from honed.evaluate.metrics.tokens import TokenScores
 
 ESTIMATES = ("perplexity", "reference_perplexity", "perplexity_ratio", "kl_mean", "kl_p99", "top1_agreement")
 """The fields of a certificate that have an interval."""

@@ -1,7 +1,7 @@
 """Runs two models side by side over windows of text and scores every prediction.
 
 Logits are scored as they come, a few rows at a time, and never kept: memory does not grow with the text. What the
-scores mean is `evaluate/metrics.py`; what is made of them is `evaluate/certificate.py`.
+scores mean is `evaluate/metrics/tokens.py`; what is made of them is `evaluate/certificate.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from honed.backends.base import PAGE_TOKENS, Backend, Batch
 from honed.backends.cache_turns import take_turn
 from honed.backends.capacity import ring_tables
 from honed.errors import HonedError, ParameterError, UnsupportedError
-from honed.evaluate.metrics import TokenScores, compare_logits
+from honed.evaluate.metrics.tokens import TokenScores, compare_logits
 from honed.evaluate.windows import Window
 
 STEP_ROWS = 64

@@ -41,9 +41,10 @@ def format_of(path: Path, parameter: str) -> str:
     return found
 
 
-def read_rows(path: Path) -> Iterator[Row]:
-    """All rows in order. SourceError where the file cannot be read, HonedError where pyarrow is needed and absent."""
-    match format_of(path, "input"):
+def read_rows(path: Path, form: str | None = None) -> Iterator[Row]:
+    """All rows in order. form: one of `FORMATS`; None: by the suffix. SourceError where the file cannot be read,
+    HonedError where pyarrow is needed and absent."""
+    match form or format_of(path, "input"):
         case "jsonl":
             return (_json_row(number, line) for number, line in _lines(path))
         case "txt":

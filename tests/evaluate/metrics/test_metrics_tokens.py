@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from honed.evaluate.metrics import compare_logits
+from honed.evaluate.metrics.tokens import compare_logits
 
 
 def log_softmax(row: list[float]) -> list[float]:
