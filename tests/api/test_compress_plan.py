@@ -56,6 +56,21 @@ def test_what_is_learned_from_is_said(llama: Path, tmp_path: Path) -> None:
     assert plan("int4-gptq", calibration_tokens=2048) == (2048, "sampled")
 
 
+@pytest.mark.parametrize("length", [{"minutes": 10}, {"steps": 3}])
+def test_training_takes_the_time_that_it_is_given_and_is_not_tried(
+    llama: Path, tmp_path: Path, length: dict[str, Any]
+) -> None:
+    passes = [{"pass": "prune_neurons", "share": 0.4}, {"pass": "distill", **length}]
+    recipe = {"passes": passes, "calibration": {"text": "built-in", "tokens": 256, "window": 32}}
+    found = plan_compress(llama, recipe, out=tmp_path / "out", threads=1)
+    assert found.memory["training"] > 0
+    if "minutes" in length:
+        assert found.seconds is not None
+        assert 600 < found.seconds < 700
+    else:
+        assert found.seconds is None
+
+
 @pytest.mark.parametrize("run", [compress, plan_compress])
 def test_too_little_memory_or_disk_is_an_error_with_figures(
     llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Any

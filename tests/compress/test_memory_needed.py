@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from honed.compress.memory_needed import MemoryNeeded, memory_needed
 from honed.compress.recipe import read_recipe
 from honed.encodings.int4 import Int4Scheme
@@ -44,3 +46,21 @@ def test_gram_matrices_are_those_of_one_block_and_of_the_widest_input() -> None:
     assert found.made == 6 * needed("int4-gptq", 4096, num_hidden_layers=1).made > 0
     assert needed("int8", 4096).made == 0
     assert found.total > found.blocks + found.activations + found.statistics + found.made
+
+
+def trained(tokens: int = 4096, **settings: Any) -> MemoryNeeded:
+    distill = {"pass": "distill", "steps": 1, "together": 2, **settings}
+    model = read_model({**SIZES, "model_type": "llama", "hidden_size": 64, "tie_word_embeddings": False})
+    recipe = read_recipe({"passes": [distill], "calibration": {"text": "sampled", "window": 32}})
+    return memory_needed(model, recipe, {}, tokens=tokens)
+
+
+def test_training_holds_weights_eight_times_and_what_goes_back_through_the_layers() -> None:
+    full, low_rank = trained(), trained(train={"method": "lora"})
+    model = read_model({**SIZES, "model_type": "llama", "hidden_size": 64, "tie_word_embeddings": False})
+    values = sum(int(np.prod(weight.shape)) for weight in model.weights().values())
+    assert full.training > 4 * 8 * values
+    assert full.training - low_rank.training == 4 * 4 * (values - values // 8)
+    assert trained(together=4).training > full.training > trained(checkpointing=True).training
+    assert full.total >= full.training
+    assert needed("int8", 4096).training == 0

@@ -182,7 +182,8 @@ def plan_compress(
 ) -> CompressPlan:
     """What `compress` would do with the same arguments, and what it takes; nothing is left behind.
 
-    timed: two blocks are tried on a few tokens, to tell how long it takes. Errors: those of `compress` that come before
+    timed: two blocks are tried on a few tokens, to tell how long it takes; that of a training which counts steps is not
+    known. Errors: those of `compress` that come before
     its first weight, those of memory and disk included.
     """
     asked = _Asked(model, recipe, out, overwrite, portable, revision, calibration, calibration_tokens, threads)
@@ -193,7 +194,15 @@ def plan_compress(
     source_bytes = sum(path.stat().st_size for path in prepared.checkpoint.files)
     seconds = None
     if flag("timed", timed):
-        seconds = seconds_of(prepared.model, prepared.recipe, list(contents.schemes), prepared.tokens, _trial(prepared))
+        from honed.compress.passes.distill import DistillSettings
+
+        # How long training takes is said by a recipe, and by nothing that could be tried.
+        minutes = [passed.minutes for passed in prepared.recipe.passes if isinstance(passed, DistillSettings)]
+        others = tuple(one for one in prepared.recipe.passes if not isinstance(one, DistillSettings))
+        tried = dataclasses.replace(prepared, recipe=prepared.recipe.model_copy(update={"passes": others}))
+        if None not in minutes:
+            seconds = seconds_of(prepared.model, tried.recipe, list(contents.schemes), tried.tokens, _trial(tried))
+            seconds += 60 * sum(filter(None, minutes))
     return CompressPlan(
         source=prepared.given_name,
         path=target,

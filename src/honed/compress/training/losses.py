@@ -13,12 +13,10 @@ import torch
 from torch import Tensor
 
 from honed.compress.training.runner import Runner
-from honed.compress.training.settings import LogitLoss
+from honed.compress.training.settings import CHUNK_BYTES, LogitLoss
 
 NO_TOKEN = -1
 """In place of a token that is to be predicted, where a window ends."""
-CHUNK_BYTES = 192 << 20
-"""Of logits that are held at a time."""
 _TOGETHER = 8
 """Rows whose softmax stays in the cache of a core."""
 

@@ -12,6 +12,8 @@ from pydantic import Field, model_validator
 from honed.compress.layer_settings import Override, Setting
 from honed.compress.settings import Settings
 
+CHUNK_BYTES = 192 << 20
+"""Of logits that are held at a time."""
 Precision = Literal["auto", "float32", "bfloat16"]
 Positive = Annotated[float, Field(gt=0)]
 
