@@ -25,7 +25,8 @@ from honed.errors import ArtifactError, HonedError, ParameterError, UnsupportedE
 from tiny_encoders import WORDS, with_tokenizer
 
 LIST = WORDS.split()
-TEMPLATE = "{% for m in messages %}{{ m.role }} {{ m.content }} {% endfor %}{% if add_generation_prompt %}assistant {% endif %}"
+TURNS = "{% for m in messages %}{{ m.role }} {{ m.content }} {% endfor %}"
+TEMPLATE = TURNS + "{% if add_generation_prompt %}assistant {% endif %}"
 FAST: dict[str, Any] = {"epochs": 4.0, "batch": 8, "rate": 2e-3}
 
 
