@@ -260,7 +260,7 @@ def test_what_cannot_be_trained(task: Any, change: dict[str, Any], message: str,
 
 def test_rounded_weights_are_not_trained(source: Path, data: tuple[Path, Path], tmp_path: Path) -> None:
     honed.compress(source, "int8", out=tmp_path / "int8")
-    with pytest.raises(UnsupportedError, match="is int8, and rounded weights are not trained"):
+    with pytest.raises(UnsupportedError, match="is int8, and rounded weights of an artifact are not trained"):
         honed.train(tmp_path / "int8", "text-classification", *data, tmp_path / "out", threads=1)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from honed.api.labelled import read_dialogues
-from honed.api.train_encoder import Prepared, Started, Told, check_dense
+from honed.api.train_encoder import Prepared, Started, Told, check_weights
 from honed.api.train_options import TrainOptions
 from honed.checkpoints.base import Checkpoint
 from honed.compress.training.examples import Example
@@ -47,7 +47,7 @@ def prepare_dialogues(checkpoint: Checkpoint, files: tuple[Path, Path], options:
         dialogue_examples(path, read_dialogues(path, messages=options.text), tokenizer, limit) for path in files
     )
     weights = SourceWeights(model, checkpoint.weight, head_apart=False)
-    check_dense(checkpoint, model, weights)
+    check_weights(checkpoint, model, weights)
     source = Started(model, weights)
 
     def run(settings: FittingSettings, folder: Path, count: int, told: Told | None) -> Fitted:

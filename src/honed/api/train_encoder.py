@@ -182,7 +182,7 @@ def config_with_labels(config: Config, kind: HeadKind, names: Sequence[str], *, 
 def _weights(
     checkpoint: Checkpoint, config: Config, known: Labels | None, names: inputs.Names, seed: int
 ) -> Mapping[str, Encoded]:
-    """Those of the checkpoint, and a head that is made where it has none for these labels. Errors: of `check_dense`."""
+    """Those of the checkpoint, and a head that is made where it has none for these labels. Errors: `check_weights`."""
     model, kind = read_any(config, checkpoint.path), head_kind(config)
     assert kind is not None
     last = family_of(config).heads[kind]
@@ -195,22 +195,28 @@ def _weights(
         if stored is None or stored.shape != weight.shape:
             stored = Dense(_made(name, weight.shape, width, seed), "float32")
         found[name] = stored
-    check_dense(checkpoint, model, found)
+    check_weights(checkpoint, model, found)
     return found
 
 
-def check_dense(checkpoint: Checkpoint, model: Model, weights: Mapping[str, Encoded]) -> None:
-    """UnsupportedError for weights that are rounded, or are products of two: what is trained is trained in full.
+def check_weights(checkpoint: Checkpoint, model: Model, weights: Mapping[str, Encoded]) -> None:
+    """UnsupportedError for an artifact with rounded weights, parts of which fit each other as they are rounded, and for
+    layers that are products of two. Other rounded weights are trained as what they decode to, and a note says so.
     FormatError for one that is not finite."""
     if factors_of(model):
         raise UnsupportedError(f"{checkpoint.path}: has layers that are products of two, and those are not trained")
+    rounded = 0
     for name, weight in weights.items():
         if weight.kind != "dense":
-            raise UnsupportedError(
-                f"{checkpoint.path}: {name} is {weight.kind}, and rounded weights are not trained; take the model that "
-                "it was made from"
-            )
+            if checkpoint.kind == "artifact":
+                raise UnsupportedError(
+                    f"{checkpoint.path}: {name} is {weight.kind}, and rounded weights of an artifact are not trained; "
+                    "take the model that it was made from"
+                )
+            rounded += 1
         check_finite(checkpoint.path, name, weight)
+    if rounded:
+        note(f"{checkpoint.path}: {rounded} weights are rounded there; they are trained as the float32 they decode to")
 
 
 def _made(name: str, shape: tuple[int, ...], spread: float, seed: int) -> Rows:

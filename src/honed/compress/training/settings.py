@@ -139,7 +139,7 @@ class FittingSettings(Settings):
     together: Annotated[int, Field(ge=1, le=1 << 20)] = 4096
     evaluate: Annotated[int, Field(ge=1)] | None = None
     patience: Annotated[int, Field(ge=1)] | None = 3
-    keep: Annotated[int, Field(ge=1)] = 200
+    keep: Annotated[int, Field(ge=1)] = 100
     seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 0
     precision: Precision = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
