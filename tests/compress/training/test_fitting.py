@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from honed.checkpoints.open import open_checkpoint
@@ -126,7 +128,12 @@ def test_a_judgement_gives_rows_in_the_order_of_the_examples() -> None:
     seen: list[list[int]] = []
     examples = made_examples("distilbert_tags")
     made = fitting("distilbert_tags", examples, together=24)
-    object.__setattr__(made._task, "score", lambda logits: seen.append([len(one) for one in logits]) or {"score": 0.5})
+
+    def score(logits: Sequence[NDArray[np.float32]]) -> dict[str, float]:
+        seen.append([len(one) for one in logits])
+        return {"score": 0.5}
+
+    object.__setattr__(made._task, "score", score)
     with torch.no_grad():
         found, value = made._judgement()
     assert seen == [[len(one.places) for one in examples]]

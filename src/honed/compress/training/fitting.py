@@ -84,7 +84,7 @@ class Fitting(Loop):
             total += float(self._loss(logits, chosen))
             counts = [len(_rows_of(one)) for one in chosen]
             rows += sum(counts)
-            for number, own in zip(part, logits.split(counts), strict=True):
+            for number, own in zip(part, torch.split(logits, counts), strict=True):
                 found[number] = own.cpu().numpy()
         scores = dict(self._task.score(found))
         return {**scores, "held out loss": total / max(rows, 1)}, -next(iter(scores.values()))
