@@ -66,6 +66,7 @@ class QuestionAnswering:
 
     def inputs(self, given: Question) -> Sequence[TextWindow]:
         """The windows of the context. An empty question or context: ParameterError."""
+        text: object
         for name, text in (("question", given.question), ("context", given.context)):
             if not isinstance(text, str) or not text.strip():
                 raise ParameterError(name, text, "must be a text that is not empty")
