@@ -57,6 +57,24 @@ def queued(backend: Gate) -> EncodeThread:
     return thread
 
 
+def test_rows_of_tokens_are_those_that_are_kept() -> None:
+    class Tokens(KnownRows):
+        def encode(self, batch: TextBatch, output: Output) -> Any:
+            chosen = np.stack([batch.tokens, np.arange(len(batch.tokens))], axis=1).astype(np.float32)
+            if output == "vocabulary":
+                assert batch.selected is not None and (np.diff(batch.selected) > 0).all()
+                return chosen[batch.selected]
+            return chosen
+
+    for output in ("tags", "vocabulary"):
+        thread = EncodeThread(Tokens(), "closed")
+        found = thread.submit_rows(texts(3, 5, 1), output, [[0, 2], None, []]).result(60)  # type: ignore[arg-type]
+        assert [rows[:, 0].tolist() for rows in found] == [[4, 4], [5] * 5, []]
+        assert np.diff(found[0][:, 1]) == [2] and np.diff(found[1][:, 1]).tolist() == [1] * 4
+        assert thread.submit_rows([], output, []).result(60) == []  # type: ignore[arg-type]
+        thread.close()
+
+
 def test_what_waits_together_runs_together() -> None:
     backend = Gate()
     thread = queued(backend)
