@@ -245,8 +245,8 @@ class Probes:
         return {
             "title": "Greedy word substitution",
             "note": "Up to four words of an example that the model has right are replaced by near ones of the data, "
-            "the weightiest first, until it decides otherwise. A near word may change what a text means: compare with the "
-            "reference, which is attacked with the same words.",
+            "the weightiest first, until it decides otherwise. A near word may change what a text means: compare with "
+            "the reference, which is attacked with the same words.",
             "tables": tables,
             "values": values,
         }
