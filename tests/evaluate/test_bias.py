@@ -67,3 +67,9 @@ def test_gaps_are_over_templates_and_compared_with_the_reference() -> None:
     assert gap.flips == (0.25, 0.0)
     wide = group_gaps("x", ours, None, Draws(), places=20)[0]
     assert wide.theirs is None and wide.change is None and wide.flips is None
+
+
+def test_the_example_that_is_shipped_is_right() -> None:
+    file = read_templates(Path(__file__).parents[2] / "examples" / "eval" / "groups.yaml")
+    texts = group_texts(file)
+    assert len(texts["women"]) == 30 and not set(texts["women"]) & set(texts["men"])
