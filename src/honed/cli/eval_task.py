@@ -65,14 +65,16 @@ def evaluate_other(
 
 def _show(report: Mapping[str, Any]) -> None:
     from honed.evaluate.metrics.registry import find_metric
+    from honed.evaluate.page import estimate_cells
 
     kind, reference = report["task"]["task"], report.get("reference")
     rows = []
     for name, found in report["metrics"].items():
         form = ".2%" if find_metric(name, kind).bounded else ".4f"
-        row = [name, *_cells(found["value"], form)]
+        row = [name, *estimate_cells(found["value"], form)]
         if reference:
-            row += [f"{found['reference']['value']:{form}}", *_cells(found["gap"], "+" + form), f"{found['p']:.3g}"]
+            row += [estimate_cells(found["reference"], form)[0], *estimate_cells(found["gap"], "+" + form)]
+            row.append(f"{found['p']:.3g}")
         rows.append(row)
     header = ["", "value", "95% interval", *(["reference", "gap", "95% interval", "p"] if reference else [])]
     against = f" against {reference['name']} in {reference['dtype']}" if reference else ""
@@ -84,10 +86,6 @@ def _show(report: Mapping[str, Any]) -> None:
                 print_table(section["title"], found["header"], found["rows"])
     data = report["data"]
     print_line(f"{data['examples']} of {data['rows']} examples of {data['name']}, {report['settings']['isa']}")
-
-
-def _cells(found: Mapping[str, float], form: str) -> list[str]:
-    return [format(found["value"], form), f"{found['low']:{form}} to {found['high']:{form}}"]
 
 
 def _lm_eval(model: str, reference: str | None, run: RunOptions, options: TaskOptions) -> None:

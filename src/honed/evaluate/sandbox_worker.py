@@ -28,7 +28,7 @@ def cut_network() -> bool:
     except (OSError, AttributeError):
         return False
     # As root without a user namespace of its own, which containers often refuse.
-    return unshare(_NEW_USER | _NEW_NETWORK) == 0 or unshare(_NEW_NETWORK) == 0
+    return bool(unshare(_NEW_USER | _NEW_NETWORK) == 0 or unshare(_NEW_NETWORK) == 0)
 
 
 def restrict(seconds: float, memory: int, file_size: int) -> None:

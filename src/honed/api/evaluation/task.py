@@ -32,7 +32,7 @@ from honed.evaluate.page import page
 from honed.evaluate.resample import Draws
 from honed.evaluate.store import check_writable, write_json
 from honed.evaluate.task_file import TaskFile, make_task, read_task
-from honed.evaluate.task_report import task_report
+from honed.evaluate.task_report import finite, task_report
 from honed.models.registry import is_encoder
 from honed.parameters import flag, function, location, takes, whole_number
 from honed.version import __version__
@@ -145,7 +145,7 @@ def evaluate_task(
             "version": __version__,
         },
     }
-    return TaskEvaluation(found)
+    return TaskEvaluation(finite(found))
 
 
 def _task(task: str | Path | Mapping[str, Any]) -> tuple[TaskFile, Path, str]:
