@@ -157,8 +157,8 @@ def _pictures(report: Json, model: str, reference: str | None) -> str:
         figures.append((caption, draw(curves)))
     if not figures:
         return ""
-    shown = (f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>" for caption, svg in figures)
-    return "<h2>Pictures</h2>" + "".join(shown)
+    drawn = (f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>" for caption, svg in figures)
+    return "<h2>Pictures</h2>" + "".join(drawn)
 
 
 def _worst(report: Json, reference: str | None) -> str:

@@ -183,8 +183,8 @@ def _explained(error: ValidationError, source: str) -> HonedError:
     if problem["type"] == "extra_forbidden":
         key = str(problem["loc"][-1])
         part = problem["loc"][0] if len(problem["loc"]) > 1 else ""
-        model: type[BaseModel] = {"data": DataSettings, "options": OptionSettings}.get(str(part), TaskFile)
-        known = list(model.model_fields)
+        parts: dict[str, type[BaseModel]] = {"data": DataSettings, "options": OptionSettings}
+        known = list(parts.get(str(part), TaskFile).model_fields)
         near = difflib.get_close_matches(key, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known keys are {', '.join(known)}"
         return ParameterError(where, problem["input"], f"is an unknown key; {hint}")

@@ -39,7 +39,7 @@ def test_the_same_rows_from_every_form(tmp_path: Path) -> None:
 
 def test_conll_columns_are_sentences(tmp_path: Path) -> None:
     text = "-DOCSTART- -X- O O\n\nEU NNP B-ORG\nrejects VBZ O\n\n\nPeter\tNNP\tB-PER\n"
-    task = {"task": "token-classification", "data": {"path": "a.conll", "columns": ["tokens", "tags"]}}
+    task: dict[str, Any] = {"task": "token-classification", "data": {"path": "a.conll", "columns": ["tokens", "tags"]}}
     found = read(tmp_path, "a.conll", text, **task)
     assert [example.inputs["tokens"] for example in found.examples] == [["EU", "rejects"], ["Peter"]]
     assert [example.reference for example in found.examples] == [["B-ORG", "O"], ["B-PER"]]

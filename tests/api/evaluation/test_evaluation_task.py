@@ -34,7 +34,7 @@ def task(directory: Path, kind: str, rows: list[dict[str, Any]], **more: Any) ->
 
 
 def test_similarity_is_the_correlation_of_cosines(encoder: Path, tmp_path: Path) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"text": a, "text_pair": b, "score": i} for i, (a, b) in enumerate(zip(texts(1, 12), texts(2, 12), strict=True))
     ]
     found = honed.evaluate_task(encoder, task(tmp_path, "similarity", rows), reference=encoder)
@@ -103,7 +103,10 @@ def test_labels_are_scored_as_continuations(tiny_llama: Path, tmp_path: Path) ->
 def test_replies_are_compared_with_references(tiny_llama: Path, tmp_path: Path) -> None:
     with honed.load(tiny_llama) as model:
         said = model.generate("the a of", max_tokens=4, temperature=0).text
-    rows = [{"q": "the a of", "references": [said, "x"]}, {"q": "was hot", "references": "nothing like it"}]
+    rows: list[dict[str, Any]] = [
+        {"q": "the a of", "references": [said, "x"]},
+        {"q": "was hot", "references": "nothing like it"},
+    ]
     settings = {"prompt": "{q}", "max_tokens": 4, "metrics": ["exact_match", "answer_f1"]}
     found = honed.evaluate_task(tiny_llama, task(tmp_path, "generation", rows, **settings))
     assert found.value("exact_match") >= 0.5

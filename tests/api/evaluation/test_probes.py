@@ -68,6 +68,7 @@ def test_gradients_are_those_of_transformers(classifier: Path, tmp_path: Path) -
 
     theirs = AutoModelForSequenceClassification.from_pretrained(classifier, dtype=torch.float32).eval()
     with honed.load(classifier, backend="pytorch") as model:
+        assert isinstance(model, honed.TextEncoder)
         backend: Any = model.backend
         given = model.tasks.texts.encode("the hot a hot of")
         found = backend.gradient_times_input(given.tokens, given.types, "classes", 1)

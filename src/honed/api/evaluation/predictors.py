@@ -26,6 +26,7 @@ from honed.evaluate.metrics.sequences import OUTSIDE
 from honed.evaluate.sandbox import Limits, run_programs
 from honed.evaluate.task_file import TaskFile
 from honed.tasks.question_answering import AnswerOptions, Question
+from honed.tasks.token_classification import TaggedToken
 
 _STEP = 32
 """Examples that are asked together, between two reports."""
@@ -155,7 +156,7 @@ def _tagged(model: TextEncoder, examples: Sequence[Example]) -> list[list[str]]:
         last = -1
         for token in tokens:
             word = int(np.searchsorted(starts, token.start, side="right")) - 1
-            if last < word < len(tags):
+            if isinstance(token, TaggedToken) and last < word < len(tags):
                 tags[word] = token.entity
                 last = word
         found.append(tags)
