@@ -2,8 +2,8 @@
 
 No network and no other processes (namespaces of its own on Linux, where the kernel gives them), a directory of its own
 that is removed, an empty environment, and limits of the kernel on time, memory, file size and processes. That is no
-jail: a program may read what the user may read. Where the network cannot be cut, nothing is run unless the caller allows
-it. Not here: what passed tests mean (`metrics/programs.py`), and the child's side (`sandbox_worker.py`).
+jail: a program may read what the user may read. Where the network cannot be cut, nothing is run unless the caller
+allows it. Not here: what passed tests mean (`metrics/programs.py`), and the child's side (`sandbox_worker.py`).
 """
 
 from __future__ import annotations

@@ -51,7 +51,10 @@ def test_a_model_against_itself_differs_in_nothing(classifier: Path, tmp_path: P
     )
     report = json.loads(json.dumps(found.report, allow_nan=False))
     for values in section(report, "Robustness")["values"].values():
-        assert values["gap"]["value"] == 0 and values["changed"] == values["reference_changed"]
+        assert values["changed"] == values["reference_changed"]
+        assert values["accuracy"]["gap"]["value"] == values["log_loss"]["gap"]["value"] == 0
+    upper = section(report, "Robustness")["values"]["upper case"]
+    assert upper["log_loss"]["drop"]["value"] != 0, "no word of it is known"
     attacks = section(report, "Greedy word substitution")["values"]
     assert attacks["model"] == attacks["reference"] and attacks["model"]
     occlusion = section(report, "Attribution by occlusion")["values"]

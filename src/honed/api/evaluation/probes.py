@@ -174,46 +174,56 @@ class Probes:
         return Example(0, {"text": text}, None, prompt, columns)
 
     def _robustness(self, ours: Answers, theirs: Answers | None) -> dict[str, Any]:
-        """The first metric on changed inputs, less the same on those as they are."""
-        metric = find_metric(self._task.metric_names[0], self._task.task)
+        """A task's first metric, and of classifiers the log-likelihood of the right label, on changed inputs."""
+        names = [self._task.metric_names[0]]
+        if self._attackable(ours.plain) and "log_loss" not in names:
+            names.append("log_loss")
+        sides = [ours] if theirs is None else [ours, theirs]
+        values: dict[str, Any] = {}
+        for kind in self._perturbed:
+            shares = [
+                float(np.mean([a != b for a, b in zip(_said(side.plain), _said(side.perturbed[kind]), strict=True)]))
+                for side in sides
+            ]
+            values[kind] = dict(zip(("changed", "reference_changed"), shares, strict=False))
+        tables = [self._drops(name, sides, values) for name in names]
+        return {
+            "title": "Robustness",
+            "note": "The same examples with changed inputs, less those as they are; the gap is what the model gains or "
+            "loses beyond its reference. Other answers: examples of which the answer changed, right or wrong.",
+            "tables": tables,
+            "values": values,
+        }
+
+    def _drops(self, name: str, sides: Sequence[Answers], values: dict[str, Any]) -> dict[str, Any]:
+        """The table of one metric; its numbers are put among the values of each kind."""
+        metric = find_metric(name, self._task.task)
         form = "+.2%" if metric.bounded else "+.4f"
         references = [example.reference for example in self._examples]
-        task = self._task.model_copy(update={"metrics": (metric.name,)})
-        sides = [ours] if theirs is None else [ours, theirs]
-        plain = [measure(task, references, side.plain)[metric.name] for side in sides]
-        rows, values = [], {}
+        task = self._task.model_copy(update={"metrics": (name,)})
+        plain = [measure(task, references, side.plain)[name] for side in sides]
+        rows = []
         for kind in self._perturbed:
-            changed = [measure(task, references, side.perturbed[kind])[metric.name] for side in sides]
+            changed = [measure(task, references, side.perturbed[kind])[name] for side in sides]
             drops = [
                 np.concatenate([after.of(w) - before.of(w) for w in weight_blocks(before.n, self._draws)])
                 for before, after in zip(plain, changed, strict=True)
             ]
             losses = [after.value - before.value for before, after in zip(plain, changed, strict=True)]
-            row = [kind, f"{changed[0].value:{form[1:]}}", *_shown(_around(losses[0], drops[0]), form)]
-            share = [
-                float(np.mean([a != b for a, b in zip(_said(side.plain), _said(side.perturbed[kind]), strict=True)]))
-                for side in sides
-            ]
-            found: dict[str, Any] = {"drop": asdict(_around(losses[0], drops[0])), "changed": share[0]}
-            row.append(f"{share[0]:.1%}")
-            if theirs is not None:
-                gaps = drops[0] - drops[1]
-                gap = _around(losses[0] - losses[1], gaps)
-                p = paired_p(gaps)
-                row += [f"{losses[1]:{form}}", f"{share[1]:.1%}", *_shown(gap, form), f"{p:.3g}"]
-                found |= {"reference_drop": losses[1], "reference_changed": share[1], "gap": asdict(gap), "p": p}
+            drop = _around(losses[0], drops[0])
+            row = [kind, f"{changed[0].value:{form[1:]}}", *_shown(drop, form), f"{values[kind]['changed']:.1%}"]
+            found: dict[str, Any] = {"drop": asdict(drop)}
+            if len(sides) == 2:
+                gap, p = _around(losses[0] - losses[1], drops[0] - drops[1]), paired_p(drops[0] - drops[1])
+                share = values[kind]["reference_changed"]
+                row += [f"{losses[1]:{form}}", f"{share:.1%}", *_shown(gap, form), f"{p:.3g}"]
+                found |= {"reference_drop": losses[1], "gap": asdict(gap), "p": p}
             rows.append(row)
-            values[kind] = found
-        header = ["inputs", metric.name, "less than before", "interval", "other answers"]
-        if theirs is not None:
-            header += ["reference", "its other answers", "model less reference", "interval", "p"]
-        return {
-            "title": "Robustness",
-            "note": "The same examples with changed inputs. Negative: worse than on those as they are; of the gap: the "
-            "model loses more than its reference. Other answers: examples of which the answer changed, right or wrong.",
-            "tables": [{"header": header, "rows": rows}],
-            "values": values,
-        }
+            values[kind][name] = found
+        header = ["inputs", name, "less plain", "interval", "other answers"]
+        if len(sides) == 2:
+            header += ["reference", "its other answers", "gap", "interval", "p"]
+        return {"header": header, "rows": rows}
 
     def _attacks(self, ours: Answers, theirs: Answers | None) -> dict[str, Any]:
         sides = [ours] if theirs is None else [ours, theirs]
