@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 import honed
 from honed.errors import ParameterError, UnsupportedError
+from honed.notes import HonedWarning
 from tiny_encoders import with_tokenizer
 
 WORDS = ["the", "a", "of", "was", "hot", "to", "and"]
@@ -135,3 +137,18 @@ def test_a_model_of_the_wrong_kind_says_so(tiny_llama: Path, encoder: Path, tmp_
         honed.evaluate_task(tiny_llama, pairs)
     with pytest.raises(UnsupportedError, match="is an encoder"):
         honed.evaluate_task(encoder, task(tmp_path, "generation", [{"references": "a"}], prompt="x"))
+
+
+def test_an_artifact_is_compared_with_its_source_as_long_as_that_is_there(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(tiny_llama, source)
+    monkeypatch.chdir(tmp_path)
+    honed.compress("source", recipe="int8", out=tmp_path / "int8")
+    path = task(tmp_path, "language-modelling", [{"text": text} for text in texts(4, 3)])
+    found = honed.evaluate_task(tmp_path / "int8", path)
+    assert found.report["reference"]["name"] == "source" and found.value("kl") > 0
+    shutil.rmtree(source)
+    with pytest.warns(HonedWarning, match="the source of .* cannot be found"):
+        assert honed.evaluate_task(tmp_path / "int8", path).report["reference"] is None

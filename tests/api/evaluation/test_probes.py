@@ -12,6 +12,7 @@ import pytest
 
 import honed
 from honed.errors import ParameterError
+from honed.notes import HonedWarning
 from tiny_encoders import with_tokenizer
 
 WORDS = ["the", "a", "of", "was", "hot", "to", "and"]
@@ -111,3 +112,10 @@ def test_a_probe_that_a_task_has_no_inputs_for_says_so(tiny_llama: Path, tmp_pat
         honed.evaluate_task(tiny_llama, data, robustness=True)
     with pytest.raises(ParameterError, match="explain = True: is for text-classification"):
         honed.evaluate_task(tiny_llama, data, explain=True)
+
+
+def test_data_that_calls_labels_otherwise_is_refused(classifier: Path, tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match=r"labels = 'bad, good': are no labels of .*, which says LABEL_0, LABEL_1"):
+        honed.evaluate_task(classifier, task(tmp_path, ["good", "bad"]))
+    with pytest.warns(HonedWarning, match="never says bad, which the data has"):
+        assert honed.evaluate_task(classifier, task(tmp_path, ["LABEL_0", "bad"])).report["metrics"]

@@ -25,6 +25,7 @@ from honed.evaluate.metrics.classification import Classified
 from honed.evaluate.metrics.sequences import OUTSIDE
 from honed.evaluate.sandbox import Limits, run_programs
 from honed.evaluate.task_file import TaskFile
+from honed.notes import note
 from honed.tasks.question_answering import AnswerOptions, Question
 from honed.tasks.token_classification import TaggedToken
 
@@ -39,6 +40,10 @@ class Asked(Protocol):
     def model(self) -> TextEncoder | LanguageModel:
         """As `honed.load` gives it."""
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What it may say of a text or a word; nothing of tasks without labels."""
+
     def predict(self, examples: Sequence[Example], report: Report) -> list[Any]:
         """A prediction for each example, in the type of the task's metrics."""
 
@@ -49,9 +54,15 @@ class Asked(Protocol):
 class _Stepwise:
     """Asks some examples at a time."""
 
-    def __init__(self, model: TextEncoder | LanguageModel, answer: Callable[[Sequence[Example]], list[Any]]) -> None:
+    def __init__(
+        self,
+        model: TextEncoder | LanguageModel,
+        answer: Callable[[Sequence[Example]], list[Any]],
+        labels: tuple[str, ...] = (),
+    ) -> None:
         self._model = model
         self._answer = answer
+        self.labels = labels
 
     @property
     def model(self) -> TextEncoder | LanguageModel:
@@ -73,11 +84,32 @@ def ask(task: TaskFile, name: str | Path, run: RunOptions) -> Asked:
     model = load(name, run)
     try:
         if isinstance(model, LanguageModel):
-            return _Stepwise(model, _of_language_model(task, model))
-        return _Stepwise(model, _of_encoder(task, model))
+            return _Stepwise(model, _of_language_model(task, model), tuple(task.labels.values()))
+        names = () if model.labels is None or model.labels.kind == "spans" else model.labels.names
+        return _Stepwise(model, _of_encoder(task, model), names)
     except BaseException:
         model.close()
         raise
+
+
+def check_labels(task: TaskFile, asked: Asked, examples: Sequence[Example]) -> None:
+    """ParameterError where the model knows none of the data's labels, so that all would be wrong, and a note where it
+    does not know some: data and models call the same thing by different names more often than not."""
+    if task.task not in ("text-classification", "token-classification") or not asked.labels:
+        return
+    found = {label for example in examples for label in example.reference} - {OUTSIDE}
+    unknown = sorted(found - set(asked.labels))
+    if not unknown:
+        return
+    known = ", ".join(asked.labels[:12])
+    if set(unknown) == found:
+        raise ParameterError(
+            "labels",
+            ", ".join(unknown[:12]),
+            f"are no labels of {asked.model.name}, which says {known}; say under labels which is which, for instance "
+            f"labels: {{{unknown[0]!r}: {asked.labels[0]}}}",
+        )
+    note(f"{asked.model.name} never says {', '.join(unknown[:12])}, which the data has; it says {known}")
 
 
 def _of_language_model(task: TaskFile, model: LanguageModel) -> Callable[[Sequence[Example]], list[Any]]:

@@ -17,15 +17,15 @@ from typing import Any, Unpack
 from honed.api.evaluate import REFERENCE_DTYPE, Progress, instruction_set
 from honed.api.evaluation.data import TaskData, read_data
 from honed.api.evaluation.language import predict_documents
-from honed.api.evaluation.predictors import ask
+from honed.api.evaluation.predictors import ask, check_labels
 from honed.api.evaluation.probes import Answers, Probes, Wanted
 from honed.api.load import check_model, load_language_model
-from honed.api.subject import checkpoint_fingerprint
+from honed.api.subject import Kind, ReadModel, checkpoint_fingerprint, open_model, open_reference
 from honed.backends.open import check_here
 from honed.backends.options import RunKeywords, RunOptions
 from honed.checkpoints.base import Manifested
 from honed.checkpoints.open import open_checkpoint
-from honed.errors import ParameterError
+from honed.errors import ParameterError, SourceError
 from honed.evaluate.bias import read_templates
 from honed.evaluate.certificate import Subject
 from honed.evaluate.page import page
@@ -33,7 +33,8 @@ from honed.evaluate.resample import Draws
 from honed.evaluate.store import check_writable, write_json
 from honed.evaluate.task_file import TaskFile, make_task, read_task
 from honed.evaluate.task_report import finite, task_report
-from honed.models.registry import is_encoder
+from honed.models.registry import is_encoder, read_encoder, read_model
+from honed.notes import note
 from honed.parameters import flag, function, location, takes, whole_number
 from honed.version import __version__
 
@@ -166,9 +167,18 @@ def _possible(task: TaskFile, compared: bool) -> TaskFile:
 
 
 def _reference(name: str) -> str | None:
-    """What an artifact was made from."""
-    checkpoint = open_checkpoint(name)
-    return str(checkpoint.manifest["source"]["name"]) if isinstance(checkpoint, Manifested) else None
+    """What an artifact was made from, as long as it is there. ArtifactError where it has changed since."""
+    config = open_checkpoint(name).config
+    try:
+        return _source(name, read_encoder) if is_encoder(config) else _source(name, read_model)
+    except SourceError as error:
+        note(f"{error}; there is no reference")
+        return None
+
+
+def _source(name: str, read: ReadModel[Kind]) -> str | None:
+    opened = open_model(name, read)
+    return open_reference(opened, None, read).name if isinstance(opened.checkpoint, Manifested) else None
 
 
 def _exact(name: str, run: RunOptions) -> RunOptions:
@@ -199,6 +209,7 @@ def _asked(
         report(f"asking {name}", done, of)
 
     with closing(ask(task, name, run)) as asked:
+        check_labels(task, asked, data.examples)
         plain = asked.predict(data.examples, progress) if said is None else said
         return probes.ask(asked, name, run, plain, progress)
 
