@@ -52,6 +52,11 @@ ROOMS = {
     "openvino": ("backends/openvino.py",),
     "gguf": ("bench/peers/gguf_model.py",),
     "compressed_tensors": (),
+    "lm_eval": ("api/evaluation/lm_eval_model.py", "cli/lm_eval.py"),
+    "sacrebleu": ("evaluate/metrics/translation.py",),
+    "rouge_score": ("evaluate/metrics/summaries.py",),
+    "sklearn": (),
+    "scipy": (),
     "honed._native": ("native.py",),
 }
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import honed
+from honed.backends.base import Batch
 from honed.errors import ParameterError
 from honed.evaluate import likelihood as module
 from honed.evaluate.likelihood import Scorer, likelihood, room
@@ -51,9 +53,14 @@ def test_a_shared_beginning_is_not_run_again_and_the_bits_are_the_same(
 ) -> None:
     with honed.load(tiny_llama, dtype="float32") as model:
         assert isinstance(model, honed.LanguageModel)
-        scorer, rows = Scorer(model.backend), []
-        forward = model.backend.forward
-        monkeypatch.setattr(model.backend, "forward", lambda batch: (rows.append(len(batch.tokens)), forward(batch))[1])
+        scorer, forward = Scorer(model.backend), model.backend.forward
+        rows: list[int] = []
+
+        def counted(batch: Batch) -> NDArray[np.float32]:
+            rows.append(len(batch.tokens))
+            return forward(batch)
+
+        monkeypatch.setattr(model.backend, "forward", counted)
         prompt = list(range(1, 21))
         pairs = [(prompt, [5]), (prompt, [6, 7]), (prompt[:10], [8]), ([3, *prompt], [5])]
         found = [scorer.score(*pair) for pair in pairs]

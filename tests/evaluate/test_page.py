@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from test_task_report import CLASSES, classes
 
 from honed.evaluate.page import page
-from honed.evaluate.task_report import task_report
+from honed.evaluate.task_report import finite, task_report
 
 HOSTILE = "<script>alert('x')</script>\" onload=\"y"
 
@@ -87,3 +88,13 @@ def test_further_sections_are_escaped_too() -> None:
     seen.feed(text)
     assert "script" not in seen.tags and text.count("<mark") == 2
     assert "--good) 60%" in text and "--bad) 30%" in text
+
+
+def test_what_is_no_number_is_said_so() -> None:
+    examples, ours, theirs = classes()
+    for example in examples:
+        object.__setattr__(example, "reference", ("yes",))  # an area needs two classes
+    found = finite(report() | task_report(CLASSES, examples, ours, theirs))
+    json.dumps(found, allow_nan=False)
+    assert found["metrics"]["roc_auc"]["value"]["value"] is None
+    assert '<td>roc_auc</td><td class="">none</td>' in page(found)

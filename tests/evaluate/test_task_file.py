@@ -70,3 +70,13 @@ def test_whatever_stands_in_a_file_is_read_or_refused_in_a_sentence(change: dict
         make_task({**GOOD, **change})
     except HonedError as error:
         assert str(error)
+
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "eval"
+
+
+@pytest.mark.parametrize(
+    "path", sorted(set(EXAMPLES.glob("*.yaml")) - {EXAMPLES / "groups.yaml"}), ids=lambda path: path.stem
+)
+def test_the_examples_that_are_shipped_are_right(path: Path) -> None:
+    assert read_task(path).metrics

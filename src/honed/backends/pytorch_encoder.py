@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from honed.models.base import EncoderModel
 from honed.models.recorded import encoding
 from honed.models.registry import read_encoder
 from honed.ops.reference import GrowingStore, Rows, Step, run
+from honed.ops.table import Embedding
 from honed.ops.values import TOKEN_TYPES, TOKENS
 
 LEAST_STEP_TOKENS = 2048
@@ -74,4 +75,21 @@ class PyTorchEncoder:
         rows = Rows.whole(ids, batch.lengths.tolist(), torch.from_numpy(batch.selected_rows).long())
         with torch.inference_mode():
             found: NDArray[np.float32] = run(graph, Step(self.weights, rows, GrowingStore()))[output].numpy()
+        return found
+
+    def gradient_times_input(
+        self, tokens: Sequence[int], types: Sequence[int], output: Output, column: int
+    ) -> NDArray[np.float32]:
+        """Of one text what each token's embedding has to do with one number of an output with a row a text: the
+        gradient times the embedding, summed over its features, [tokens]."""
+        graph = encoding(self.model, output)
+        table = next(op.table.name for op in graph.operations(Embedding) if op.ids == TOKENS)
+        # Each token has a row of its own, so that a token that stands there twice has two gradients.
+        own = self.weights[table][torch.tensor(tokens)].detach().requires_grad_()
+        ids = {TOKENS: torch.arange(len(tokens)), TOKEN_TYPES: torch.tensor(types)}
+        step = Step(self.weights, Rows.whole(ids, [len(tokens)]), GrowingStore(), {table: own})
+        with torch.enable_grad():
+            value = run(graph, step)[output][0, column]
+            (gradient,) = torch.autograd.grad(value, own)
+        found: NDArray[np.float32] = (gradient * own).sum(dim=1).detach().numpy()
         return found

@@ -47,7 +47,10 @@ def evaluate(
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Of --task and --lm-eval: examples at most.")] = None,
     robustness: Annotated[
-        bool, typer.Option("--robustness", help="Of --task: typos, case, spaces and replaced words as well.")
+        bool, typer.Option("--robustness", help="Of --task: with typos, other case and spaces, and replaced words.")
+    ] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Of --task: which words decisions rest on, and how far that moved.")
     ] = False,
     bias: Annotated[Path | None, typer.Option(help="Of --task: templates in which groups are swapped.")] = None,
     lm_eval: Annotated[
@@ -63,10 +66,12 @@ def evaluate(
 
         unused = {"text": text, "windows": windows, "window_tokens": window_tokens, "seed": seed or None}
         unused |= {"fresh": fresh or None, "record": record or None}
-        options = TaskOptions(task, lm_eval, limit, robustness, bias, out, json)
+        options = TaskOptions(task, lm_eval, limit, robustness, explain, bias, out, json)
         evaluate_other(model, reference, run, options, unused)
         return
-    refuse_alone({"limit": limit, "robustness": robustness or None, "bias": bias, "out": out})
+    refuse_alone(
+        {"limit": limit, "robustness": robustness or None, "explain": explain or None, "bias": bias, "out": out}
+    )
     from honed.api.evaluate import evaluate_or_find
     from honed.api.evaluate_encoder import evaluate_encoder
     from honed.checkpoints.open import open_checkpoint

@@ -23,6 +23,7 @@ class TaskOptions:
     lm_eval: str | None
     limit: int | None
     robustness: bool
+    explain: bool
     bias: Path | None
     out: Path | None
     json: bool
@@ -42,7 +43,17 @@ def evaluate_other(
 
     assert options.task is not None
     with progress() as report:
-        found = evaluate_task(model, options.task, reference, run, limit=options.limit, progress=report)
+        found = evaluate_task(
+            model,
+            options.task,
+            reference,
+            run,
+            limit=options.limit,
+            robustness=options.robustness,
+            explain=options.explain,
+            bias=options.bias,
+            progress=report,
+        )
     paths = [] if options.out is None else found.write(options.out)
     if options.json:
         print_json(found.report)
@@ -54,31 +65,35 @@ def evaluate_other(
 
 def _show(report: Mapping[str, Any]) -> None:
     from honed.evaluate.metrics.registry import find_metric
+    from honed.evaluate.page import estimate_cells
 
     kind, reference = report["task"]["task"], report.get("reference")
     rows = []
     for name, found in report["metrics"].items():
         form = ".2%" if find_metric(name, kind).bounded else ".4f"
-        row = [name, *_cells(found["value"], form)]
+        row = [name, *estimate_cells(found["value"], form)]
         if reference:
-            row += [f"{found['reference']['value']:{form}}", *_cells(found["gap"], "+" + form), f"{found['p']:.3g}"]
+            row += [estimate_cells(found["reference"], form)[0], *estimate_cells(found["gap"], "+" + form)]
+            row.append(f"{found['p']:.3g}")
         rows.append(row)
     header = ["", "value", "95% interval", *(["reference", "gap", "95% interval", "p"] if reference else [])]
     against = f" against {reference['name']} in {reference['dtype']}" if reference else ""
     print_table(f"{report['name']}: {report['model']['name']}{against}", header, rows)
+    for section in report["sections"]:
+        for found in section["tables"]:
+            if not found.get("texts") or found["texts"] == [1]:
+                print_line("")
+                print_table(section["title"], found["header"], found["rows"])
     data = report["data"]
     print_line(f"{data['examples']} of {data['rows']} examples of {data['name']}, {report['settings']['isa']}")
-
-
-def _cells(found: Mapping[str, float], form: str) -> list[str]:
-    return [format(found["value"], form), f"{found['low']:{form}} to {found['high']:{form}}"]
 
 
 def _lm_eval(model: str, reference: str | None, run: RunOptions, options: TaskOptions) -> None:
     from honed.api.evaluation.lm_eval_model import run_tasks
     from honed.evaluate.store import check_writable, write_json
 
-    for name, value in (("task", options.task), ("robustness", options.robustness or None), ("bias", options.bias)):
+    of_tasks = {"task": options.task, "robustness": options.robustness or None, "explain": options.explain or None}
+    for name, value in {**of_tasks, "bias": options.bias}.items():
         if value is not None:
             raise ParameterError(name, str(value), "is not for --lm-eval, which has tasks of its own; leave it out")
     assert options.lm_eval is not None

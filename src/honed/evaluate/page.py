@@ -102,8 +102,9 @@ def _metrics(report: Json) -> str:
         cells = [f"<td>{escape(name)}</td>", *_estimate(found["value"], form)]
         if compared:
             gap = found["gap"]
-            worse = gap["high"] < 0 if metric.higher else gap["low"] > 0
-            better = gap["low"] > 0 if metric.higher else gap["high"] < 0
+            known = gap["low"] is not None
+            worse = known and (gap["high"] < 0 if metric.higher else gap["low"] > 0)
+            better = known and (gap["low"] > 0 if metric.higher else gap["high"] < 0)
             mark = "bad" if worse else "good" if better else ""
             cells += [*_estimate(found["reference"], form), *_estimate(gap, "+" + form, mark)]
             cells += [
@@ -114,11 +115,17 @@ def _metrics(report: Json) -> str:
     return "".join([*lines, "</table></div>"])
 
 
+def estimate_cells(found: Json, form: str) -> list[str]:
+    """A value and its interval as texts; nothing where there is no number."""
+    if found["value"] is None:
+        return ["none", ""]
+    value = format(found["value"], form)
+    return [value, "" if found["low"] is None else f"{found['low']:{form}} to {found['high']:{form}}"]
+
+
 def _estimate(found: Json, form: str, mark: str = "") -> list[str]:
-    return [
-        f'<td class="{mark}">{found["value"]:{form}}</td>',
-        f'<td class="soft">{found["low"]:{form}} to {found["high"]:{form}}</td>',
-    ]
+    value, interval = estimate_cells(found, form)
+    return [f'<td class="{mark}">{value}</td>', f'<td class="soft">{interval}</td>']
 
 
 def _labels(name: str, rows: Sequence[Json]) -> str:
@@ -150,8 +157,8 @@ def _pictures(report: Json, model: str, reference: str | None) -> str:
         figures.append((caption, draw(curves)))
     if not figures:
         return ""
-    shown = (f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>" for caption, svg in figures)
-    return "<h2>Pictures</h2>" + "".join(shown)
+    drawn = (f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>" for caption, svg in figures)
+    return "<h2>Pictures</h2>" + "".join(drawn)
 
 
 def _worst(report: Json, reference: str | None) -> str:
@@ -166,7 +173,7 @@ def _worst(report: Json, reference: str | None) -> str:
             _shown(row["right"]),
             _shown(row["model"]),
             *([_shown(row["reference"])] if reference else []),
-            f"{row['score']:.4g}",
+            "" if row["score"] is None else f"{row['score']:.4g}",
         ]
         for row in rows
     ]

@@ -1,9 +1,9 @@
 """Runs programs that a model wrote, each in a process of its own that can harm little.
 
-No network (a namespace of its own on Linux, where the kernel gives one), a directory of its own that is removed, an
-empty environment, and limits of the kernel on time, memory, file size and processes. That is no jail: a program may
-read what the user may read. Where the network cannot be cut, nothing is run unless the caller allows it. Not here: what
-passed tests mean (`metrics/programs.py`), and the child's side (`sandbox_worker.py`).
+No network and no other processes (namespaces of its own on Linux, where the kernel gives them), a directory of its own
+that is removed, an empty environment, and limits of the kernel on time, memory, file size and processes. That is no
+jail: a program may read what the user may read. Where the network cannot be cut, nothing is run unless the caller
+allows it. Not here: what passed tests mean (`metrics/programs.py`), and the child's side (`sandbox_worker.py`).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from typing import Literal
 from honed.errors import MachineError, UnsupportedError
 
 _WORKER = Path(__file__).with_name("sandbox_worker.py")
-_CUT, _NOT_CUT, _PASSED = 87, 88, 0
-"""Statuses of the worker: it began and the program failed, the network could not be cut, all went well."""
+_PASSED, _NOT_CUT, _LATE = 0, 88, 89
+"""Statuses of the worker: all went well, the network could not be cut, the processor time was over."""
 _MOST_OUTPUT = 4000
 
 
@@ -85,7 +85,7 @@ def run_program(source: str, limits: Limits | None = None) -> Outcome:
                     "the network of a program cannot be cut here (no user namespaces), so none is run; allow it with "
                     "network: true among the options of the task, in a container without a network"
                 )
-            if process.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+            if process.returncode in (_LATE, -signal.SIGXCPU, -signal.SIGKILL):
                 problem = "time"
             said.seek(max(0, said.seek(0, os.SEEK_END) - _MOST_OUTPUT))
             text = said.read().decode("utf-8", "replace").strip()

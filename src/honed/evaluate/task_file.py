@@ -52,6 +52,9 @@ ROLES: Mapping[str, tuple[str, ...]] = {
 }
 """What a row of each kind of task must have; a column of that name unless `fields` says another."""
 OPTIONAL: Mapping[str, tuple[str, ...]] = {"text-classification": ("text_pair",)}
+"""What it may have."""
+PARAPHRASE = "paraphrase"
+"""Of any kind of task: the column that says the same in other words, for the check of robustness."""
 
 
 class _Part(BaseModel):
@@ -115,7 +118,7 @@ class TaskFile(_Part):
 
     @model_validator(mode="after")
     def _fits(self) -> TaskFile:
-        known = (*ROLES[self.task], *OPTIONAL.get(self.task, ()))
+        known = (*ROLES[self.task], *OPTIONAL.get(self.task, ()), PARAPHRASE)
         for role in self.fields:
             if role not in known:
                 near = difflib.get_close_matches(role, known, n=1)
@@ -180,8 +183,8 @@ def _explained(error: ValidationError, source: str) -> HonedError:
     if problem["type"] == "extra_forbidden":
         key = str(problem["loc"][-1])
         part = problem["loc"][0] if len(problem["loc"]) > 1 else ""
-        model: type[BaseModel] = {"data": DataSettings, "options": OptionSettings}.get(str(part), TaskFile)
-        known = list(model.model_fields)
+        parts: dict[str, type[BaseModel]] = {"data": DataSettings, "options": OptionSettings}
+        known = list(parts.get(str(part), TaskFile).model_fields)
         near = difflib.get_close_matches(key, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known keys are {', '.join(known)}"
         return ParameterError(where, problem["input"], f"is an unknown key; {hint}")

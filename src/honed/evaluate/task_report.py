@@ -5,6 +5,7 @@ Not here: asking models (`api/evaluation/`), and the page that is made of it (`p
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -49,6 +50,17 @@ def task_report(
         }
     report["worst"] = _worst(examples, measured, others, ours, theirs)
     return report
+
+
+def finite(value: Any) -> Any:
+    """JSON values, with null for what is no number: a correlation with a constant, an area of one class."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value
 
 
 def _add_classes(

@@ -39,7 +39,7 @@ def test_the_same_rows_from_every_form(tmp_path: Path) -> None:
 
 def test_conll_columns_are_sentences(tmp_path: Path) -> None:
     text = "-DOCSTART- -X- O O\n\nEU NNP B-ORG\nrejects VBZ O\n\n\nPeter\tNNP\tB-PER\n"
-    task = {"task": "token-classification", "data": {"path": "a.conll", "columns": ["tokens", "tags"]}}
+    task: dict[str, Any] = {"task": "token-classification", "data": {"path": "a.conll", "columns": ["tokens", "tags"]}}
     found = read(tmp_path, "a.conll", text, **task)
     assert [example.inputs["tokens"] for example in found.examples] == [["EU", "rejects"], ["Peter"]]
     assert [example.reference for example in found.examples] == [["B-ORG", "O"], ["B-PER"]]
@@ -73,22 +73,27 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path: Path) -> None:
         read(tmp_path, "a.csv", "txt\nx\n")
 
 
-def test_a_dataset_that_cannot_be_had_is_said(tmp_path: Path) -> None:
+def test_a_file_of_a_dataset_of_the_hub(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "rows.jsonl").write_text('{"text": "one"}\n{"text": "two"}\n')
     program = """
 from pathlib import Path
 from honed.api.evaluation.data import read_data
 from honed.errors import SourceError
 from honed.evaluate.task_file import make_task
-data = {"hub": "me/data", "file": "none.jsonl"}
-try:
-    read_data(make_task({"version": 1, "task": "language-modelling", "data": data}), Path())
-except SourceError as error:
-    print(error)
+for name in ("rows.jsonl", "none.jsonl"):
+    data = {"hub": "me/texts", "file": name, "revision": "main"}
+    try:
+        found = read_data(make_task({"version": 1, "task": "language-modelling", "data": data}), Path())
+        print([example.inputs["text"] for example in found.examples])
+    except SourceError as error:
+        print(error)
 """
-    with hub(tmp_path) as served:
+    with hub(tmp_path / "data", "me/texts") as served:
         done = served.run(program, tmp_path / "home")
-    assert "none.jsonl of the dataset me/data cannot be had" in done.stdout, done.stderr
-    assert any("/datasets/me/data" in path for path in served.requests)
+    assert "['one', 'two']" in done.stdout, done.stderr
+    assert "none.jsonl of the dataset me/texts cannot be had" in done.stdout
+    assert any("/datasets/me/texts" in path for path in served.requests)
 
 
 def test_json_values_are_kept(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 import honed
 from honed.errors import ParameterError, UnsupportedError
+from honed.notes import HonedWarning
 from tiny_encoders import with_tokenizer
 
 WORDS = ["the", "a", "of", "was", "hot", "to", "and"]
@@ -34,7 +36,7 @@ def task(directory: Path, kind: str, rows: list[dict[str, Any]], **more: Any) ->
 
 
 def test_similarity_is_the_correlation_of_cosines(encoder: Path, tmp_path: Path) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"text": a, "text_pair": b, "score": i} for i, (a, b) in enumerate(zip(texts(1, 12), texts(2, 12), strict=True))
     ]
     found = honed.evaluate_task(encoder, task(tmp_path, "similarity", rows), reference=encoder)
@@ -103,7 +105,10 @@ def test_labels_are_scored_as_continuations(tiny_llama: Path, tmp_path: Path) ->
 def test_replies_are_compared_with_references(tiny_llama: Path, tmp_path: Path) -> None:
     with honed.load(tiny_llama) as model:
         said = model.generate("the a of", max_tokens=4, temperature=0).text
-    rows = [{"q": "the a of", "references": [said, "x"]}, {"q": "was hot", "references": "nothing like it"}]
+    rows: list[dict[str, Any]] = [
+        {"q": "the a of", "references": [said, "x"]},
+        {"q": "was hot", "references": "nothing like it"},
+    ]
     settings = {"prompt": "{q}", "max_tokens": 4, "metrics": ["exact_match", "answer_f1"]}
     found = honed.evaluate_task(tiny_llama, task(tmp_path, "generation", rows, **settings))
     assert found.value("exact_match") >= 0.5
@@ -132,3 +137,18 @@ def test_a_model_of_the_wrong_kind_says_so(tiny_llama: Path, encoder: Path, tmp_
         honed.evaluate_task(tiny_llama, pairs)
     with pytest.raises(UnsupportedError, match="is an encoder"):
         honed.evaluate_task(encoder, task(tmp_path, "generation", [{"references": "a"}], prompt="x"))
+
+
+def test_an_artifact_is_compared_with_its_source_as_long_as_that_is_there(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(tiny_llama, source)
+    monkeypatch.chdir(tmp_path)
+    honed.compress("source", recipe="int8", out=tmp_path / "int8")
+    path = task(tmp_path, "language-modelling", [{"text": text} for text in texts(4, 3)])
+    found = honed.evaluate_task(tmp_path / "int8", path)
+    assert found.report["reference"]["name"] == "source" and found.value("kl") > 0
+    shutil.rmtree(source)
+    with pytest.warns(HonedWarning, match="the source of .* cannot be found"):
+        assert honed.evaluate_task(tmp_path / "int8", path).report["reference"] is None

@@ -28,7 +28,7 @@ Data = tuple[list[tuple[str, ...]], list[Classified]]
 def single(seed: int, labels: str, n: int = 60) -> Data:
     """One label an example, probabilities of few distinct values so that some are equal."""
     draw = random.Random(seed)
-    true = [(draw.choice(labels),) for _ in range(n)]
+    true: list[tuple[str, ...]] = [(draw.choice(labels),) for _ in range(n)]
     found = []
     for _ in range(n):
         raw = [draw.randint(1, 5) for _ in labels]
@@ -144,7 +144,7 @@ def test_calibration_of_a_model_that_is_surer_than_right() -> None:
 
 
 def test_what_is_missing_is_said() -> None:
-    data = ([("a",)], [Classified(("a",), {})])
+    data: Data = ([("a",)], [Classified(("a",), {})])
     for name in ("roc_auc", "log_loss", "ece"):
         with pytest.raises(UnsupportedError, match="example 1: the model gives no probabilities"):
             value(name, data)

@@ -6,11 +6,10 @@ tokens (`evaluate/compare.py`), and a certificate of a single text (`api/evaluat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from honed.api.evaluation.predictors import Report
 from honed.api.language_model import LanguageModel
 from honed.errors import HonedError, UnsupportedError
 from honed.evaluate.compare import compare
@@ -18,6 +17,9 @@ from honed.evaluate.examples import Example
 from honed.evaluate.likelihood import likelihood, room
 from honed.evaluate.metrics.language import Predicted
 from honed.evaluate.windows import WINDOW_TOKENS, Window
+
+Report = Callable[[int, int], None]
+"""Called with examples done and examples in all."""
 
 
 def predict_documents(
@@ -29,23 +31,24 @@ def predict_documents(
     """
     ours, theirs = [], []
     for number, example in enumerate(examples, 1):
-        text = example.inputs["text"]
-        ids = model.tokenizer.encode(text, add_special=False)
-        if reference is not None and reference.tokenizer.encode(text, add_special=False) != ids:
-            raise UnsupportedError(
-                f"the tokenizers of {model.name} and {reference.name} cut row {example.row} into different tokens; "
-                "they can only be compared token by token"
-            )
-        found, other = _document(model, reference, ids, text, example.row)
+        found, other = predict_document(model, reference, example)
         ours.append(found)
         theirs.append(other)
         report(number, len(examples))
     return ours, None if reference is None else [other for other in theirs if other is not None]
 
 
-def _document(
-    model: LanguageModel, reference: LanguageModel | None, ids: Sequence[int], text: str, row: int
+def predict_document(
+    model: LanguageModel, reference: LanguageModel | None, example: Example
 ) -> tuple[Predicted, Predicted | None]:
+    """The same of one document."""
+    text, row = example.inputs["text"], example.row
+    ids = model.tokenizer.encode(text, add_special=False)
+    if reference is not None and reference.tokenizer.encode(text, add_special=False) != ids:
+        raise UnsupportedError(
+            f"the tokenizers of {model.name} and {reference.name} cut row {row} into different tokens; they can only "
+            "be compared token by token"
+        )
     begin = model.tokenizer.begin_token if model.tokenizer.adds_begin_token else None
     seen = [] if begin is not None else list(ids[:1])
     size = len(text.encode()) - len(model.tokenizer.decode(seen).encode())

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from honed.api.embed import TextEncoder
+from honed.api.evaluation.language import Report, predict_document
 from honed.api.language_model import LanguageModel
 from honed.api.load import load
 from honed.backends.options import RunOptions
@@ -21,17 +22,27 @@ from honed.errors import ParameterError, UnsupportedError
 from honed.evaluate.examples import Example, filled
 from honed.evaluate.likelihood import Scorer
 from honed.evaluate.metrics.classification import Classified
+from honed.evaluate.metrics.sequences import OUTSIDE
 from honed.evaluate.sandbox import Limits, run_programs
 from honed.evaluate.task_file import TaskFile
+from honed.notes import note
+from honed.tasks.question_answering import AnswerOptions, Question
+from honed.tasks.token_classification import TaggedToken
 
-Report = Callable[[int, int], None]
-"""Called with examples done and examples in all."""
 _STEP = 32
 """Examples that are asked together, between two reports."""
 
 
 class Asked(Protocol):
     """A loaded model that answers examples of one task."""
+
+    @property
+    def model(self) -> TextEncoder | LanguageModel:
+        """As `honed.load` gives it."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What it may say of a text or a word; nothing of tasks without labels."""
 
     def predict(self, examples: Sequence[Example], report: Report) -> list[Any]:
         """A prediction for each example, in the type of the task's metrics."""
@@ -43,9 +54,19 @@ class Asked(Protocol):
 class _Stepwise:
     """Asks some examples at a time."""
 
-    def __init__(self, model: TextEncoder | LanguageModel, answer: Callable[[Sequence[Example]], list[Any]]) -> None:
-        self.model = model
+    def __init__(
+        self,
+        model: TextEncoder | LanguageModel,
+        answer: Callable[[Sequence[Example]], list[Any]],
+        labels: tuple[str, ...] = (),
+    ) -> None:
+        self._model = model
         self._answer = answer
+        self.labels = labels
+
+    @property
+    def model(self) -> TextEncoder | LanguageModel:
+        return self._model
 
     def predict(self, examples: Sequence[Example], report: Report) -> list[Any]:
         found: list[Any] = []
@@ -55,7 +76,7 @@ class _Stepwise:
         return found
 
     def close(self) -> None:
-        self.model.close()
+        self._model.close()
 
 
 def ask(task: TaskFile, name: str | Path, run: RunOptions) -> Asked:
@@ -63,11 +84,32 @@ def ask(task: TaskFile, name: str | Path, run: RunOptions) -> Asked:
     model = load(name, run)
     try:
         if isinstance(model, LanguageModel):
-            return _Stepwise(model, _of_language_model(task, model))
-        return _Stepwise(model, _of_encoder(task, model))
+            return _Stepwise(model, _of_language_model(task, model), tuple(task.labels.values()))
+        names = () if model.labels is None or model.labels.kind == "spans" else model.labels.names
+        return _Stepwise(model, _of_encoder(task, model), names)
     except BaseException:
         model.close()
         raise
+
+
+def check_labels(task: TaskFile, asked: Asked, examples: Sequence[Example]) -> None:
+    """ParameterError where the model knows none of the data's labels, so that all would be wrong, and a note where it
+    does not know some: data and models call the same thing by different names more often than not."""
+    if task.task not in ("text-classification", "token-classification") or not asked.labels:
+        return
+    found = {label for example in examples for label in example.reference} - {OUTSIDE}
+    unknown = sorted(found - set(asked.labels))
+    if not unknown:
+        return
+    known = ", ".join(asked.labels[:12])
+    if set(unknown) == found:
+        raise ParameterError(
+            "labels",
+            ", ".join(unknown[:12]),
+            f"are no labels of {asked.model.name}, which says {known}; say under labels which is which, for instance "
+            f"labels: {{{unknown[0]!r}: {asked.labels[0]}}}",
+        )
+    note(f"{asked.model.name} never says {', '.join(unknown[:12])}, which the data has; it says {known}")
 
 
 def _of_language_model(task: TaskFile, model: LanguageModel) -> Callable[[Sequence[Example]], list[Any]]:
@@ -76,6 +118,8 @@ def _of_language_model(task: TaskFile, model: LanguageModel) -> Callable[[Sequen
             return lambda examples: [texts[0] for texts in _replies(task, model, examples)]
         case "code":
             return lambda examples: _outcomes(task, _replies(task, model, examples), examples)
+        case "language-modelling":
+            return lambda examples: [predict_document(model, None, example)[0] for example in examples]
         case "text-classification":
             if task.prompt is None or len(task.labels) < 2:
                 raise ParameterError(
@@ -95,9 +139,66 @@ def _of_encoder(task: TaskFile, model: TextEncoder) -> Callable[[Sequence[Exampl
         case "similarity":
             return lambda examples: _cosines(model, examples)
         case "ranking":
-            return lambda examples: [_rank_by_vectors(model, example) for example in examples]
+            return lambda examples: [
+                model.relevance(example.inputs["query"], example.inputs["candidates"]) for example in examples
+            ]
+        case "text-classification":
+            model.tasks.text_classification()  # a model without such a head says so
+            return lambda examples: _classified(model, examples)
+        case "token-classification":
+            model.tasks.token_classification()
+            return lambda examples: _tagged(model, examples)
+        case "question-answering":
+            options = AnswerOptions(may_be_none=True)
+            model.tasks.question_answering(options)
+            return lambda examples: _answers(model, options, examples)
         case _:
-            raise UnsupportedError(f"{model.name} is an encoder without a head for {task.task}")
+            raise UnsupportedError(f"{model.name} is an encoder; {task.task} needs a model that generates")
+
+
+def _classified(model: TextEncoder, examples: Sequence[Example]) -> list[Classified]:
+    labels = model.labels
+    assert labels is not None
+    if labels.problem == "regression":
+        raise UnsupportedError(f"{model.name} gives texts values and no labels; similarity is a task of values")
+    given: list[Any] = [
+        (example.inputs["text"], example.inputs["text_pair"])
+        if "text_pair" in example.inputs
+        else example.inputs["text"]
+        for example in examples
+    ]
+    several = labels.problem == "multi_label_classification"
+    found = []
+    for ranked in model.classify(given):
+        scores = {label.label: float(label.score) for label in ranked}
+        chosen = [label for label, score in scores.items() if score > 0.5] if several else [ranked[0].label]
+        found.append(Classified(tuple(sorted(chosen)), scores))
+    return found
+
+
+def _tagged(model: TextEncoder, examples: Sequence[Example]) -> list[list[str]]:
+    """The tag of each word is that of its first token, as models are trained; of a word that has none, outside."""
+    texts = [" ".join(example.inputs["tokens"]) for example in examples]
+    found = []
+    for example, tokens in zip(
+        examples, model.run(model.tasks.token_classification("none", ignored=()), texts), strict=True
+    ):
+        starts = np.cumsum([0, *(len(word) + 1 for word in example.inputs["tokens"])])
+        tags = [OUTSIDE] * len(example.inputs["tokens"])
+        last = -1
+        for token in tokens:
+            word = int(np.searchsorted(starts, token.start, side="right")) - 1
+            if isinstance(token, TaggedToken) and last < word < len(tags):
+                tags[word] = token.entity
+                last = word
+        found.append(tags)
+    return found
+
+
+def _answers(model: TextEncoder, options: AnswerOptions, examples: Sequence[Example]) -> list[str]:
+    asked = [Question(example.inputs["question"], example.inputs["context"]) for example in examples]
+    task = model.tasks.question_answering(options)
+    return [answers[0].answer if answers else "" for answers in model.run(task, asked)]
 
 
 def _replies(task: TaskFile, model: LanguageModel, examples: Sequence[Example]) -> list[list[str]]:
@@ -155,10 +256,4 @@ def _cosines(model: TextEncoder, examples: Sequence[Example]) -> list[float]:
     texts = [example.inputs[role] for role in ("text", "text_pair") for example in examples]
     rows = model.embed(texts, normalize=True).astype(np.float64)
     found: list[float] = np.einsum("nw,nw->n", rows[: len(examples)], rows[len(examples) :]).tolist()
-    return found
-
-
-def _rank_by_vectors(model: TextEncoder, example: Example) -> list[float]:
-    rows = model.embed([example.inputs["query"], *example.inputs["candidates"]], normalize=True).astype(np.float64)
-    found: list[float] = (rows[1:] @ rows[0]).tolist()
     return found

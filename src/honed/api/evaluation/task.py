@@ -7,7 +7,7 @@ both at once. Not here: what a report holds (`evaluate/task_report.py`), and its
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import cached_property
@@ -17,22 +17,25 @@ from typing import Any, Unpack
 from honed.api.evaluate import REFERENCE_DTYPE, Progress, instruction_set
 from honed.api.evaluation.data import TaskData, read_data
 from honed.api.evaluation.language import predict_documents
-from honed.api.evaluation.predictors import Asked, ask
+from honed.api.evaluation.predictors import ask, check_labels
+from honed.api.evaluation.probes import Answers, Probes, Wanted
 from honed.api.load import check_model, load_language_model
-from honed.api.subject import checkpoint_fingerprint
+from honed.api.subject import Kind, ReadModel, checkpoint_fingerprint, open_model, open_reference
 from honed.backends.open import check_here
 from honed.backends.options import RunKeywords, RunOptions
 from honed.checkpoints.base import Manifested
 from honed.checkpoints.open import open_checkpoint
-from honed.errors import ParameterError
+from honed.errors import ParameterError, SourceError
+from honed.evaluate.bias import read_templates
 from honed.evaluate.certificate import Subject
 from honed.evaluate.page import page
 from honed.evaluate.resample import Draws
 from honed.evaluate.store import check_writable, write_json
 from honed.evaluate.task_file import TaskFile, make_task, read_task
-from honed.evaluate.task_report import task_report
-from honed.models.registry import is_encoder
-from honed.parameters import function, location, takes, whole_number
+from honed.evaluate.task_report import finite, task_report
+from honed.models.registry import is_encoder, read_encoder, read_model
+from honed.notes import note
+from honed.parameters import flag, function, location, takes, whole_number
 from honed.version import __version__
 
 REPORT, PAGE = "report.json", "report.html"
@@ -77,6 +80,9 @@ def evaluate_task(
     options: RunOptions | None = None,
     *,
     limit: int | None = None,
+    robustness: bool = False,
+    explain: bool = False,
+    bias: str | Path | None = None,
     progress: Progress | None = None,
     **given: Unpack[RunKeywords],
 ) -> TaskEvaluation:
@@ -84,8 +90,10 @@ def evaluate_task(
 
     model, reference: names as of `honed.load`. reference None: what an artifact was made from; any other model then has
     none. It runs in float32. task: a task file (docs/how-to-evaluate.md), or a mapping of the same form, whose paths
-    are relative to the present directory. limit: examples, instead of the task's own. progress: called with what is
-    done now. How the model is run may be said by keywords, or by a `honed.RunOptions` that holds them.
+    are relative to the present directory. limit: examples, instead of the task's own. robustness: the same with typos,
+    another case and other spaces, and an attack that replaces words. explain: which words decisions rest on, and how
+    far that moved. bias: a file of templates in which groups are swapped. progress: called with what is done now. How
+    the model is run may be said by keywords, or by a `honed.RunOptions` that holds them.
 
     Errors: those of `honed.load`; ParameterError and FormatError for what is wrong with task or data; UnsupportedError
     for a model that has no answer to the task, or data that a metric is not for.
@@ -96,6 +104,8 @@ def evaluate_task(
     run = RunOptions.of(options, given)
     check_here(run)
     function("progress", progress)
+    templates = None if bias is None else read_templates(location("bias", bias))
+    wanted = Wanted(flag("robustness", robustness), flag("explain", explain), templates)
     limit = None if limit is None else whole_number("limit", limit, 1)
     settings, beside, default_name = _task(task)
     data = read_data(settings, beside, limit)
@@ -103,12 +113,18 @@ def evaluate_task(
     settings = _possible(settings, other is not None)
     report = progress or (lambda stage, done, total: None)
     names = [(str(model), run), *([] if other is None else [(other, _exact(other, run))])]
-    if settings.task == "language-modelling":
-        ours, theirs = _documents(names, data, report)
-    else:
-        # The reference first: what there is to say against it is seen before the longer part.
-        answers = [_predictions(settings, name, options, data, report) for name, options in reversed(names)]
-        ours, theirs = answers[-1], answers[0] if len(names) == 2 else None
+    probes = Probes(settings, data.examples, wanted)
+    # The reference first: what it is asked of its own accord the model is asked too.
+    order = list(reversed(names))
+    documents = settings.task == "language-modelling"
+    plain = list(reversed(_documents(names, data, report))) if documents else [None] * len(order)
+    answers = []
+    for subject, said in zip(order, plain, strict=True):
+        if said is not None and not wanted.any:
+            answers.append(Answers(subject[0], said))
+            continue
+        answers.append(_asked(settings, subject, data, probes, said, report=report))
+    ours, theirs = answers[-1], answers[0] if len(answers) == 2 else None
     report("resampling", len(data.examples), len(data.examples))
     found: dict[str, Any] = {
         "format": 1,
@@ -121,7 +137,8 @@ def evaluate_task(
             "rows": data.rows,
             "examples": len(data.examples),
         },
-        **task_report(settings, data.examples, ours, theirs),
+        **task_report(settings, data.examples, ours.plain, None if theirs is None else theirs.plain),
+        "sections": probes.sections(ours, theirs),
         "task": settings.as_json(),
         "settings": {
             "draws": dataclasses.asdict(Draws(seed=settings.seed)),
@@ -129,7 +146,7 @@ def evaluate_task(
             "version": __version__,
         },
     }
-    return TaskEvaluation(found)
+    return TaskEvaluation(finite(found))
 
 
 def _task(task: str | Path | Mapping[str, Any]) -> tuple[TaskFile, Path, str]:
@@ -150,9 +167,18 @@ def _possible(task: TaskFile, compared: bool) -> TaskFile:
 
 
 def _reference(name: str) -> str | None:
-    """What an artifact was made from."""
-    checkpoint = open_checkpoint(name)
-    return str(checkpoint.manifest["source"]["name"]) if isinstance(checkpoint, Manifested) else None
+    """What an artifact was made from, as long as it is there. ArtifactError where it has changed since."""
+    config = open_checkpoint(name).config
+    try:
+        return _source(name, read_encoder) if is_encoder(config) else _source(name, read_model)
+    except SourceError as error:
+        note(f"{error}; there is no reference")
+        return None
+
+
+def _source(name: str, read: ReadModel[Kind]) -> str | None:
+    opened = open_model(name, read)
+    return open_reference(opened, None, read).name if isinstance(opened.checkpoint, Manifested) else None
 
 
 def _exact(name: str, run: RunOptions) -> RunOptions:
@@ -166,21 +192,37 @@ def _subject(name: str, run: RunOptions) -> Subject:
     return Subject(name, run.dtype, run.kv, checkpoint_fingerprint(name))
 
 
-def _predictions(
-    task: TaskFile, name: str, run: RunOptions, data: TaskData, report: Callable[[str, int, int], None]
-) -> list[Any]:
+def _asked(
+    task: TaskFile,
+    subject: tuple[str, RunOptions],
+    data: TaskData,
+    probes: Probes,
+    said: Sequence[Any] | None,
+    *,
+    report: Progress,
+) -> Answers:
+    """All that one model is asked. said: of the examples, where that is known."""
+    name, run = subject
     report(f"loading {name} ({run.dtype})", 0, len(data.examples))
-    asked: Asked
+
+    def progress(done: int, of: int) -> None:
+        report(f"asking {name}", done, of)
+
     with closing(ask(task, name, run)) as asked:
-        return asked.predict(data.examples, lambda done, of: report(f"asking {name}", done, of))
+        check_labels(task, asked, data.examples)
+        plain = asked.predict(data.examples, progress) if said is None else said
+        return probes.ask(asked, name, run, plain, progress)
 
 
-def _documents(
-    names: Sequence[tuple[str, RunOptions]], data: TaskData, report: Callable[[str, int, int], None]
-) -> tuple[Sequence[Any], Sequence[Any] | None]:
+def _documents(names: Sequence[tuple[str, RunOptions]], data: TaskData, report: Progress) -> list[Sequence[Any]]:
+    """Of the model, and of the reference where there is one."""
     report(f"loading {names[0][0]}", 0, len(data.examples))
     with load_language_model(*names[0]) as model:
         if len(names) == 1:
-            return predict_documents(model, None, data.examples, lambda done, of: report("reading", done, of))
+            return [predict_documents(model, None, data.examples, lambda done, of: report("reading", done, of))[0]]
         with load_language_model(*names[1]) as reference:
-            return predict_documents(model, reference, data.examples, lambda done, of: report("comparing", done, of))
+            ours, theirs = predict_documents(
+                model, reference, data.examples, lambda done, of: report("comparing", done, of)
+            )
+            assert theirs is not None
+            return [ours, theirs]

@@ -54,11 +54,14 @@ def label_rows(parts: Float64, labels: Sequence[str]) -> list[LabelRow]:
     """The report: a row for each label, then the three averages. parts: [n, 3 * labels], as of `averaged`."""
     sums = parts.sum(axis=0, keepdims=True)
     right, predicted, true = np.split(sums[0], 3)
-    columns = [_part(part, right, predicted, true) for part in PARTS]
-    rows = [LabelRow(label, *(float(column[i]) for column in columns), int(true[i])) for i, label in enumerate(labels)]
+    precision, recall, f1 = (_part(part, right, predicted, true) for part in PARTS)
+    rows = [
+        LabelRow(label, float(precision[i]), float(recall[i]), float(f1[i]), int(true[i]))
+        for i, label in enumerate(labels)
+    ]
     for average in AVERAGES:
-        values = [float(averaged(part, average)(sums)[0]) for part in PARTS]
-        rows.append(LabelRow(f"{average} avg", *values, int(true.sum())))
+        first, second, third = (float(averaged(part, average)(sums)[0]) for part in PARTS)
+        rows.append(LabelRow(f"{average} avg", first, second, third, int(true.sum())))
     return rows
 
 
