@@ -50,7 +50,7 @@ CONFIG: dict[str, Any] = {
     "hidden_act": "silu",
     "tie_word_embeddings": False,
 }
-WINDOWS, LENGTH, BATCH = 64, 64, 8
+WINDOWS, LENGTH = 64, 64
 PARTS = ("self_attn", "mlp")
 PACKAGES = ("llmcompressor", "gptqmodel", "auto-round", "torch", "transformers", "compressed-tensors")
 
@@ -103,7 +103,8 @@ def tiny_weights(group: int, seed: int) -> Named:
         # A scale has eight bits, so that 15 of it are exact and divide to it.
         scales = random.integers(128, 256, (rows, columns // group, 1)) / 2048 / np.sqrt(columns)
         scales = np.float32(2.0 ** np.round(np.log2(scales))) * random.integers(128, 256, scales.shape) / 128
-        steps = np.clip(2.5 * random.standard_normal((rows, columns // group, group)), -6.5, 7.5)
+        # The ends are no halves: packages round what lies between two codes in different ways.
+        steps = np.clip(2.5 * random.standard_normal((rows, columns // group, group)), -6.4, 7.4)
         places = np.argsort(random.random(steps.shape), axis=-1)[..., :2]
         np.put_along_axis(steps, places, np.broadcast_to([-7.0, 8.0], places.shape), axis=-1)
         return np.asarray(steps * scales, np.float32).reshape(rows, columns)
@@ -254,7 +255,7 @@ def peer_auto_round(model: Any, tokens: Tokens, asked: argparse.Namespace) -> No
         sym=asked.offset == "symmetric",
         layer_config={name.removesuffix(".weight"): {"bits": 16, "data_type": "float"} for name in left},
         iters=asked.iterations,
-        batch_size=BATCH,
+        batch_size=asked.batch,
         seqlen=LENGTH,
         nsamples=len(tokens),
         dataset=[torch.from_numpy(each)[None] for each in tokens],
@@ -325,7 +326,7 @@ def passes(method: str, asked: argparse.Namespace) -> list[dict[str, Any]]:
     pattern = "unstructured" if asked.pattern == "0:0" else asked.pattern
     pruned = {"pattern": pattern, "overrides": [{"modules": modules, "share": 0} for modules in left]}
     order = {"damping": 0.01, "order": asked.order}
-    learned = {"iterations": asked.iterations, "batch": BATCH, "precision": "float32", "seed": asked.seed}
+    learned = {"iterations": asked.iterations, "batch": asked.batch, "precision": "float32", "seed": asked.seed}
     found: dict[str, list[dict[str, Any]]] = {
         "nearest": [{"pass": "round_to_nearest", **stored}],
         "gptq": [{"pass": "gptq", **stored, **order}],
@@ -405,7 +406,7 @@ def factors(of: Subject, peer: Named, own: Named, *, formula: bool) -> None:
 
 
 def by_peer(of: Subject, asked: argparse.Namespace) -> Named:
-    left_out = ("method", "peer_python", "folder", "checkpoint", "text", "layers", "whole")
+    left_out = ("method", "told", "peer_python", "folder", "checkpoint", "text", "layers", "whole")
     given = [f"--{name}={value}" for name, value in vars(asked).items() if name not in left_out]
     with tempfile.TemporaryDirectory() as folder:
         of.write(Path(folder))
@@ -413,7 +414,7 @@ def by_peer(of: Subject, asked: argparse.Namespace) -> Named:
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         if done.returncode:
             sys.exit(done.stdout[-2000:] + done.stderr[-4000:])
-        asked.versions = (Path(folder) / "versions.json").read_text()
+        asked.told = (Path(folder) / "versions.json").read_text()
         return load_file(Path(folder) / "peer.safetensors")
 
 
@@ -425,7 +426,7 @@ def compare(asked: argparse.Namespace) -> None:
         """What is made of the part by the peer, by honed, and by rounding to nearest."""
         given = argparse.Namespace(**{**vars(asked), "part": part})
         found = [by_peer(of, given), ours(asked.method, of.weights, of, given)]
-        asked.told = given.versions
+        asked.told = given.told
         return [*found, ours("nearest", of.weights, of, given)]
 
     if not moves and not asked.whole:
@@ -466,6 +467,7 @@ def main() -> None:
     parser.add_argument("--pattern", choices=("0:0", "2:4"), default="0:0")
     parser.add_argument("--group", type=int, choices=(32, 64, 128), default=32)
     parser.add_argument("--iterations", type=int, default=200)
+    parser.add_argument("--batch", type=int, default=8, help=f"of auto_round; with {WINDOWS} nothing is left to chance")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--whole", action="store_true", help="not matrix by matrix")
     parser.add_argument("--checkpoint", help="its first layers instead of the tiny model")
