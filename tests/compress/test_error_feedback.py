@@ -67,6 +67,35 @@ def test_an_error_is_made_up_for_by_the_next_input() -> None:
     assert change(weight, integers(weight), gram) == pytest.approx(0.48)
 
 
+PEER_CODES = {
+    # llm-compressor 0.14 (`quantize_weight`, steps of one, damping 0.01), inputs as they lie and by activation.
+    False: [
+        [-4, -1, 2, -3, 0, 3, -2, 1],
+        [1, -2, 2, -2, 3, -1, 3, 0],
+        [-2, 4, 2, 0, -3, 3, 1, -1],
+        [3, 2, 2, 1, 0, -1, -1, -2],
+    ],
+    True: [
+        [-4, -1, 2, -3, 0, 3, -2, 1],
+        [1, -2, 2, -2, 3, 0, 3, 0],
+        [-2, 3, 1, 0, -2, 4, 1, -1],
+        [2, 2, 1, 1, 0, -1, -1, -2],
+    ],
+}
+
+
+@pytest.mark.parametrize("by_activation", [False, True])
+def test_codes_are_those_of_another_implementation(by_activation: bool) -> None:
+    row, column = np.mgrid[:4, :8]
+    weight = ((37 * row + 23 * column + 11 * row * column) % 61 - 30) / 8 + (row + 1) / 64
+    i, j = np.mgrid[:24, :8]
+    x = ((i * i + 3 * i * j + 5 * j) % 11 - 5.0) + ((i + j) % 3 == 0) * ((i * 7) % 5)
+    told = feedback(x.T @ x, damping=0.01, by_activation=by_activation)
+    found = round_with_feedback(weight.astype(np.float32), told, integers, refit=False)
+    np.testing.assert_array_equal(found.codes, PEER_CODES[by_activation])
+    assert not np.array_equal(found.codes, np.rint(weight))
+
+
 SCHEMES = [
     Int8Scheme(None),
     Int8Scheme(32),

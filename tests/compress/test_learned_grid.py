@@ -147,6 +147,49 @@ def test_moves_are_against_the_gradients_of_the_formula(offset: str) -> None:
         torch.testing.assert_close(now - then, -torch.sign(gradient) * 2.0**-9, atol=2.0**-20, rtol=0)
 
 
+PEER_STEPS = {
+    # auto-round 0.16.1 (`WrapperLinear`, `SignSGD`, torch 2.13): four steps of sixteenths that fall to zero; offsets in
+    # parts of 256, factors to the top, factors to the bottom.
+    "zero_point": (
+        "12 -2 2 -2 2 -16 26 -2 2 -26 2 -2 -2 2 2 2 -2 -18 12 2 -26 2 -2 30 2 -2 2 -2 26 -2 2 -26 "
+        "2 2 -2 30 30 -30 30 2 -2 0 -2 2 28 -2 30 30 -58 2 2 -2 30 -2 2 0 -2 30 30 -58 4 2 -2 0",
+        (0.8828125, 0.9921875),
+        (0.8828125, 0.9921875),
+    ),
+    "symmetric": (
+        "-12 2 -2 2 -2 16 -26 2 -2 26 -2 2 2 -2 -2 -2 2 18 -12 -2 26 -2 2 -30 -2 2 -2 2 -26 2 -2 26 "
+        "-2 -2 2 -30 -30 30 -30 -2 2 0 2 -2 -28 2 -30 -30 58 -2 -2 2 -30 2 -2 0 2 -30 -30 58 -4 -2 2 0",
+        (0.8828125, 0.9921875),
+        (1.0, 1.0),
+    ),
+}
+
+
+@pytest.mark.parametrize("offset", list(PEER_STEPS))
+def test_steps_are_those_of_another_implementation(offset: str) -> None:
+    row, column = np.mgrid[:2, :32]
+    steps = ((37 * row + 23 * column + 11 * row * column) % 59) / 4 - 6.9 + row / 9
+    steps[:, 5], steps[:, 17] = -7, 8  # so that both find a scale of 1 / 64
+    values = (steps / 64).astype(np.float32)
+    i, j = np.mgrid[:24, :32]
+    x = ((i * i + 3 * i * j + 5 * j) % 11 - 5.0) + ((i + j) % 3 == 0) * ((i * 7) % 5)
+    like = encode(Dense(values, "float32"), Int4Scheme(32, offset), name="w", search=False)  # type: ignore[arg-type]
+    assert isinstance(like, Int4)
+    assert float(np.abs(like.scales).max()) == 1 / 64
+    grid = LearnedGrid(values, like)
+    learned = grid.start()
+    gram = torch.from_numpy((x.T @ x).astype(np.float32))
+    for number in range(4):
+        slope = (grid.values(learned) - torch.from_numpy(values)) @ gram
+        step = (1 - number / 16) / 16
+        grid.descend(learned, slope, step, step)
+    rounding, tops, bottoms = PEER_STEPS[offset]
+    expected = np.array(rounding.split(), np.int64).reshape(2, 32)
+    np.testing.assert_array_equal(np.rint(learned.rounding.numpy()[:, 0] * 256), expected)
+    np.testing.assert_array_equal(learned.top.numpy().ravel(), tops)
+    np.testing.assert_array_equal(learned.bottom.numpy().ravel(), bottoms)
+
+
 def test_the_gradient_of_a_looked_up_scale_is_what_the_scale_does() -> None:
     """Of weights that are values of the table times a scale: only clipped ones move it, the others lie on it."""
     table = TABLES["normal_float"]

@@ -42,11 +42,14 @@ def one_layer(rows: int, width: int) -> Graph:
     return graph(FloatRows((), "x", width), Linear((0,), Weight("w", (rows, width)), None))
 
 
-def block(of: Graph, windows: int, length: int, width: int, *, noise: float = 0.0) -> BlockRows:
-    # Few directions have most of it, as in a trained model; where all have the same nothing beats the nearest codes.
-    random = np.random.default_rng(1)
-    x = random.standard_normal((windows * length, 4)) @ random.standard_normal((4, width))
-    x += 0.2 * random.standard_normal(x.shape)
+def block(
+    of: Graph, windows: int, length: int, width: int, *, noise: float = 0.0, fall: float = 0.75, seed: int = 1
+) -> BlockRows:
+    # Of full rank, with a spectrum that falls as in a trained model. Where it is flat, nearest codes are hard to beat.
+    random = np.random.default_rng(seed)
+    turn = np.linalg.qr(random.standard_normal((width, width)))[0]
+    x = random.standard_normal((windows * length, width)) * np.arange(1.0, width + 1) ** -fall @ turn
+    x /= np.sqrt(np.square(x).mean())
     changed = x + noise * random.standard_normal(x.shape)
     tokens = np.zeros((windows, length), np.int64)
     return BlockRows(of, {"x": x.astype(np.float32)}, {"x": changed.astype(np.float32)}, tokens)
@@ -64,11 +67,14 @@ def nearest(values: NDArray[np.float32], scheme: Scheme) -> Gridded:
 
 
 def test_of_two_by_two_the_best_rounding_is_found() -> None:
-    found = [of_two_by_two(seed) for seed in (0, 2, 5, 6, 9)]
+    found = np.array([of_two_by_two(seed) for seed in range(20)])
+    reached, nearest = found.T
+    assert (reached >= 1 - 1e-6).all()
+    assert (reached <= nearest + 1e-6).all()
     # Two roundings may be nearly as good, and the signs of gradients step over the difference.
-    assert all(1 - 1e-6 <= reached < 1.05 for reached, _ in found)
-    assert sum(reached < 1 + 1e-6 for reached, _ in found) >= 3
-    assert sum(nearest > 1.25 for _, nearest in found) == 3  # where errors that cancel are better
+    assert (reached < 1.2).all()
+    assert (reached < 1 + 1e-6).sum() >= 14
+    assert (nearest > 1.2).sum() >= 6  # where errors that cancel are better
 
 
 def of_two_by_two(seed: int) -> tuple[float, float]:
@@ -97,21 +103,22 @@ def of_two_by_two(seed: int) -> tuple[float, float]:
     ],
     ids=str,
 )
-@pytest.mark.parametrize("noise", [0.0, 0.02])
-def test_much_better_than_nearest_by_its_own_measure(scheme: Scheme, noise: float) -> None:
-    weight = np.random.default_rng(5).standard_normal((16, 64)).astype(np.float32)
-    rows = block(one_layer(16, 64), 6, 16, 64, noise=noise)
+@pytest.mark.parametrize(("noise", "seed"), [(0.0, 0), (0.0, 1), (0.02, 2), (0.02, 3)])
+def test_much_better_than_nearest_by_its_own_measure(scheme: Scheme, noise: float, seed: int) -> None:
+    weight = np.random.default_rng(50 + seed).standard_normal((16, 64)).astype(np.float32)
+    rows = block(one_layer(16, 64), 6, 16, 64, noise=noise, seed=seed)
     start = nearest(weight, scheme)
     found = learn(rows, {"w": weight}, {"w": start}, SCHEDULE, 1)["w"]
     assert found.scheme == scheme
-    assert error(rows, weight, found.decode()) < 0.6 * error(rows, weight, start.decode())
+    assert error(rows, weight, found.decode()) < 0.85 * error(rows, weight, start.decode())
 
 
 @pytest.mark.parametrize("step", [0.5, 1e-6])
-def test_never_worse_than_nearest_by_its_own_measure(step: float) -> None:
-    """With steps far too large, and with some that move nothing."""
+@pytest.mark.parametrize("fall", [0.0, 0.75])
+def test_never_worse_than_nearest_by_its_own_measure(step: float, fall: float) -> None:
+    """With steps far too large, and with some that move nothing; of inputs that nothing is to be gained from, too."""
     weight = np.random.default_rng(5).standard_normal((8, 32)).astype(np.float32)
-    rows = block(one_layer(8, 32), 4, 8, 32)
+    rows = block(one_layer(8, 32), 4, 8, 32, fall=fall)
     start = nearest(weight, Int4Scheme(32, "symmetric"))
     schedule = replace(SCHEDULE, iterations=3, batch=1, step=step, step_of_range=step)
     found = learn(rows, {"w": weight}, {"w": start}, schedule, 1)["w"]
@@ -142,8 +149,9 @@ def learned_block(rows: BlockRows, **changes: Any) -> tuple[dict[str, NDArray[np
     return weights, learn(rows, weights, start, replace(SCHEDULE, **changes), 1)
 
 
-def test_layers_of_a_block_are_learned_together_by_what_it_gives() -> None:
-    rows = block(two_layers(), 6, 16, 32, noise=0.02)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_layers_of_a_block_are_learned_together_by_what_it_gives(seed: int) -> None:
+    rows = block(two_layers(), 6, 16, 32, noise=0.02, seed=seed)
     weights, found = learned_block(rows)
     aim = outputs(weights, rows.source["x"])
 

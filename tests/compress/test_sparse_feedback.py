@@ -50,6 +50,26 @@ def by_definition(
     return moved, pruned
 
 
+PEER_LEFT = [
+    # llm-compressor 0.14 (`sparsify_weight` of its SparseGPT, 2:4, damping 0.01), to four places.
+    [-3.7344, 0, 0, -3.2631, 0, 2.8198, -1.6906, 0],
+    [0, -2.7694, 1.179, 0, 2.5183, 0, 3.5423, 0],
+    [-2.0781, 3.5469, 0, 0, 0, 5.7271, 0, -1.8775],
+    [2.5625, 1.9375, 0, 0, 0, 0, -1.3784, -2.4109],
+]
+
+
+def test_what_is_left_is_that_of_another_implementation() -> None:
+    row, column = np.mgrid[:4, :8]
+    weight = ((37 * row + 23 * column + 11 * row * column) % 61 - 30) / 8 + (row + 1) / 64
+    i, j = np.mgrid[:24, :8]
+    x = ((i * i + 3 * i * j + 5 * j) % 11 - 5.0) + ((i + j) % 3 == 0) * ((i * 7) % 5)
+    told = feedback(x.T @ x, damping=0.01, by_activation=False)
+    values, pruned = prune_with_feedback(weight.astype(np.float32), told, share=0.5, run=(2, 4))
+    np.testing.assert_array_equal(pruned, np.array(PEER_LEFT) == 0)
+    np.testing.assert_allclose(values, PEER_LEFT, atol=6e-5)
+
+
 def test_a_weight_that_goes_is_made_up_for_by_the_next_input() -> None:
     gram = np.array([[1.0, 0.5], [0.5, 1.0]])
     weight = np.array([[1.0, 2.0]], np.float32)

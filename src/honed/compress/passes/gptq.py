@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from pydantic import Field, model_validator
 
 from honed.compress.base import ModelState, Weights
 from honed.compress.error_feedback import Feedback, feedback, round_again, round_with_feedback
+from honed.compress.last_gram import OfLastGram
 from honed.compress.layer_schemes import LayerSchemes, choose_schemes
 from honed.compress.layer_settings import EncodingSettings
 from honed.compress.linears import HEAD, find_linears
@@ -60,28 +62,18 @@ class GptqSettings(EncodingSettings):
         return self
 
 
-class Factors:
-    """That of the Gram matrix that was asked for last: layers with one input are told of one matrix, and ask one after
-    the other. No more is held, of all blocks together."""
-
-    def __init__(self) -> None:
-        self._last: tuple[NDArray[np.float64], Feedback] | None = None
-
-    def of(self, gram: NDArray[np.float64], settings: GptqSettings) -> Feedback:
-        if self._last is None or self._last[0] is not gram:
-            self._last = None  # before the next one is made
-            found = feedback(gram, damping=settings.damping, by_activation=settings.order == "activation")
-            self._last = gram, found
-        return self._last[1]
-
-
 @dataclass(frozen=True)
 class Gptq:
     """See `compress.base.Pass`."""
 
     settings: GptqSettings
     needs: ClassVar[Needs] = Needs(frozenset({"gram"}), "blocks")
-    factors: Factors = field(default_factory=Factors, compare=False)
+    factor: OfLastGram[Feedback] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        damping, by_activation = self.settings.damping, self.settings.order == "activation"
+        make = partial(feedback, damping=damping, by_activation=by_activation)
+        object.__setattr__(self, "factor", OfLastGram(make))
 
     def apply(self, state: ModelState, observed: Observed, *, threads: int) -> ModelState:
         """`threads` has no effect on what is found."""
@@ -90,7 +82,7 @@ class Gptq:
         own = {name for name in state.weights if measured.get(name, name) in observed.linears}
         chosen = choose_schemes(state.model, state.weights, self.settings, own)
         tables = SharedTables(state.model, state.weights, chosen.schemes)
-        rounding = _Rounding(state.weights, chosen, tables, observed, measured, self.settings, self.factors, threads)
+        rounding = _Rounding(state.weights, chosen, tables, observed, measured, self.settings, self.factor, threads)
         return replace(
             state,
             weights=ChangedWeights(state.weights, rounding.weight, frozenset(chosen.schemes)),
@@ -111,7 +103,7 @@ class _Rounding:
     observed: Observed
     measured: Mapping[str, str]
     settings: GptqSettings
-    factors: Factors
+    factor: OfLastGram[Feedback]
     threads: int
 
     def weight(self, name: str) -> Encoded:
@@ -128,7 +120,7 @@ class _Rounding:
         scheme = self.tables.scheme(name, squares)
         values = self.weights[name].decode()
         refit = self.settings.groups == "moved"
-        found = self.factors.of(gram, self.settings)
+        found = self.factor(gram)
         keep_zeros = self.settings.zeros == "kept"
         rounded = round_with_feedback(values, found, plainly, refit=refit, keep_zeros=keep_zeros)
         if self.settings.sweeps == 0:

@@ -8,6 +8,7 @@ penalty. Block by block, each told of what enters it where all before it are pru
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from pydantic import Field
 
 from honed.compress.base import ModelState
 from honed.compress.lasso import Scaled, refit, scaled, solve
+from honed.compress.last_gram import OfLastGram
 from honed.compress.masks import least_of_runs
 from honed.compress.needs import Needs, Observed
 from honed.compress.pruned import Remaining, prune
@@ -38,33 +40,23 @@ class L1Settings(PruningSettings):
     refit: bool = True
 
 
-class LastInputs:
-    """Those of the Gram matrix that was asked for last: layers with one input are told of one matrix."""
-
-    def __init__(self) -> None:
-        self._last: tuple[NDArray[np.float64], Scaled] | None = None
-
-    def of(self, gram: NDArray[np.float64], damping: float) -> Scaled:
-        if self._last is None or self._last[0] is not gram:
-            self._last = None  # before the next one is made
-            self._last = gram, scaled(gram, damping=damping)
-        return self._last[1]
-
-
 @dataclass(frozen=True)
 class L1:
     """See `compress.base.Pass`."""
 
     settings: L1Settings
     needs: ClassVar[Needs] = Needs(frozenset({"gram"}), "blocks")
-    inputs: LastInputs = field(default_factory=LastInputs, compare=False)
+    inputs: OfLastGram[Scaled] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inputs", OfLastGram(partial(scaled, damping=self.settings.damping)))
 
     def apply(self, state: ModelState, observed: Observed, *, threads: int) -> ModelState:
         """`threads` has no effect."""
         settings = self.settings
 
         def choose(measured: str, values: NDArray[np.float32], share: float) -> Remaining:
-            inputs = self.inputs.of(observed.inputs().gram[measured], settings.damping)
+            inputs = self.inputs(observed.inputs().gram[measured])
             counts = inputs.size if settings.penalty == "output" else np.ones_like(inputs.size)
             found = solve(values, inputs, counts, share=share, steps=settings.steps)
             pruned, left = found.pruned, found.values

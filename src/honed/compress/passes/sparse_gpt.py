@@ -7,6 +7,7 @@ Block by block, each told of what enters it where all before it are pruned. How 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from pydantic import Field, model_validator
 
 from honed.compress.base import ModelState
 from honed.compress.error_feedback import Feedback, feedback
+from honed.compress.last_gram import OfLastGram
 from honed.compress.needs import Needs, Observed
 from honed.compress.pruned import Remaining, prune
 from honed.compress.pruning_settings import PruningSettings
@@ -39,34 +41,24 @@ class SparseGptSettings(PruningSettings):
         return self
 
 
-class LastFactor:
-    """That of the Gram matrix that was asked for last: layers with one input are told of one matrix, and ask one after
-    the other."""
-
-    def __init__(self) -> None:
-        self._last: tuple[NDArray[np.float64], Feedback] | None = None
-
-    def of(self, gram: NDArray[np.float64], settings: SparseGptSettings) -> Feedback:
-        if self._last is None or self._last[0] is not gram:
-            self._last = None  # before the next one is made
-            found = feedback(gram, damping=settings.damping, by_activation=settings.order == "activation")
-            self._last = gram, found
-        return self._last[1]
-
-
 @dataclass(frozen=True)
 class SparseGpt:
     """See `compress.base.Pass`."""
 
     settings: SparseGptSettings
     needs: ClassVar[Needs] = Needs(frozenset({"gram"}), "blocks")
-    factor: LastFactor = field(default_factory=LastFactor, compare=False)
+    factor: OfLastGram[Feedback] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        damping, by_activation = self.settings.damping, self.settings.order == "activation"
+        make = partial(feedback, damping=damping, by_activation=by_activation)
+        object.__setattr__(self, "factor", OfLastGram(make))
 
     def apply(self, state: ModelState, observed: Observed, *, threads: int) -> ModelState:
         """`threads` has no effect."""
 
         def choose(measured: str, values: NDArray[np.float32], share: float) -> Remaining:
-            found = self.factor.of(observed.inputs().gram[measured], self.settings)
+            found = self.factor(observed.inputs().gram[measured])
             return Remaining.of(*prune_with_feedback(values, found, share=share, run=self.settings.run))
 
         return prune(state, self.settings, observed, choose)
