@@ -23,6 +23,7 @@ from honed.api.train_inputs import (
 )
 from honed.checkpoints.huggingface.directory import Directory
 from honed.checkpoints.huggingface.tokenizer import read_tokenizer
+from honed.compress.training.examples import Example
 from honed.errors import ParameterError
 from honed.text.encoder_input import EncoderTexts
 from tiny_encoders import with_tokenizer
@@ -84,6 +85,15 @@ def test_a_word_has_its_tag_at_its_first_token(texts: EncoderTexts) -> None:
     rows = np.arange(20, dtype=np.float32).reshape(10, 2)
     np.testing.assert_array_equal(with_rows(example, rows).rows, rows[1:9])
     np.testing.assert_array_equal(with_aims(example, rows).aims, rows[1:9])
+
+
+def test_rows_of_an_example() -> None:
+    none, rows = np.zeros(0, np.int32), np.arange(6, dtype=np.float32).reshape(3, 2)
+    ids = np.array([2, 3, 4], np.int32)
+    text, empty = Example(ids, ids, none, np.zeros(1, np.int64)), Example(ids, ids, none, np.zeros(0, np.int64))
+    np.testing.assert_array_equal(with_rows(text, rows).rows, rows[:1])
+    np.testing.assert_array_equal(with_rows(empty, rows).rows, rows[:0])
+    np.testing.assert_array_equal(with_aims(empty, rows).aims, rows[:0])
 
 
 def test_words_of_several_tokens(tmp_path: Path) -> None:

@@ -127,12 +127,19 @@ def tag_examples(given: Sequence[Sentence], rows: Sequence[TaggedWords], names: 
 
 def with_rows(example: Example, rows: NDArray[np.float32]) -> Example:
     """With what enters its head, of all tokens or of the text."""
-    return replace(example, rows=np.ascontiguousarray(rows[example.places] if len(example.places) else rows[:1]))
+    return replace(example, rows=_of_example(example, rows))
 
 
 def with_aims(example: Example, logits: NDArray[np.float32]) -> Example:
     """With what a teacher says of all tokens or of the text."""
-    return replace(example, aims=np.ascontiguousarray(logits[example.places] if len(example.places) else logits[:1]))
+    return replace(example, aims=_of_example(example, logits))
+
+
+def _of_example(example: Example, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Those of its places; of a text, which has none, the only one; nothing of a sentence without a labelled token."""
+    if len(example.places):
+        return np.ascontiguousarray(rows[example.places])
+    return np.ascontiguousarray(rows[: min(1, len(example.targets))])
 
 
 # ---- how good results are

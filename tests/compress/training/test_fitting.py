@@ -124,6 +124,18 @@ def test_rows_that_are_known_are_not_computed() -> None:
         torch.testing.assert_close(made._logits({"nothing": torch.zeros(1)} | weights, known), expected)
 
 
+def test_a_sentence_without_a_labelled_token_is_nothing() -> None:
+    examples = made_examples("distilbert_tags")
+    none = np.zeros(0, np.int32)
+    empty = replace(examples[0], places=none, targets=none.astype(np.int64))
+    alone, among = fitting("distilbert_tags", [empty]), fitting("distilbert_tags", [empty, *examples], together=24)
+    assert alone._one_step(0.5)["loss"] == 0
+    expected = fitting("distilbert_tags", examples)._one_step(0.5)["loss"]
+    assert among._one_step(0.5)["loss"] == pytest.approx(expected, rel=1e-4)
+    with torch.no_grad():
+        assert alone._judgement()[0]["held out loss"] == 0
+
+
 def test_a_judgement_gives_rows_in_the_order_of_the_examples() -> None:
     seen: list[list[int]] = []
     examples = made_examples("distilbert_tags")

@@ -72,6 +72,8 @@ class EncoderRunner:
     def logits(self, weights: Mapping[str, Tensor], entering: Tensor) -> Tensor:
         """Of such rows: float32 [rows, labels]."""
         count, device = len(entering), entering.device
+        if not count:  # of tokens none of which has a label
+            return entering.new_zeros(0, self.labels)
         none = torch.zeros(count, dtype=torch.long, device=device)
         step = text_step(weights, Texts(none, none, (1,) * count, none), self._dtype)
         values = {self._entry: entering}
