@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from honed.api.pipeline import pipeline as pipeline
     from honed.api.pipelines.text_generation import set_seed as set_seed
     from honed.api.sensitivity import sensitivity as sensitivity
+    from honed.api.train import train as train
+    from honed.api.train_options import TrainOptions as TrainOptions
     from honed.backends.options import RunOptions as RunOptions
     from honed.runtime.options import SamplingOptions as SamplingOptions
     from honed.runtime.request import Sampling as Sampling
@@ -39,6 +41,7 @@ _HOMES = {
     "Generation": "honed.api.generation",
     "LanguageModel": "honed.api.language_model",
     "TextEncoder": "honed.api.embed",
+    "TrainOptions": "honed.api.train_options",
     "compress": "honed.api.compress",
     "evaluate": "honed.api.evaluate",
     "evaluate_encoder": "honed.api.evaluate_encoder",
@@ -47,6 +50,7 @@ _HOMES = {
     "pipeline": "honed.api.pipeline",
     "sensitivity": "honed.api.sensitivity",
     "set_seed": "honed.api.pipelines.text_generation",
+    "train": "honed.api.train",
 }
 
 __all__ = [
@@ -56,6 +60,7 @@ __all__ = [
     "Sampling",
     "SamplingOptions",
     "TextEncoder",
+    "TrainOptions",
     "__version__",
     "compress",
     "errors",
@@ -66,6 +71,7 @@ __all__ = [
     "pipeline",
     "sensitivity",
     "set_seed",
+    "train",
 ]
 
 

@@ -102,7 +102,7 @@ def check_said(stderr: str, *, told: bool) -> None:
 
 
 def test_every_verb_is_here() -> None:
-    elsewhere = {"models", "version", "serve", "bench-recipes", "sensitivity", "costs", "export"}
+    elsewhere = {"models", "version", "serve", "bench-recipes", "sensitivity", "costs", "export", "train"}
     assert set(VERBS) - {"demo", "families"} <= set(EACH) | elsewhere
 
 

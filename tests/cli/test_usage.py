@@ -13,8 +13,9 @@ NEEDED = {
     "version": [], "families": [], "serve": ["model"], "run": ["model", "rows.jsonl"],
     "recipes": [], "bench-recipes": [], "sensitivity": ["model"], "costs": [],
     "export": ["model", "-o", "out.gguf"],
+    "train": ["model", "--task", "text-generation", "--data", "a", "--validation", "b", "-o", "out"],
 }  # fmt: skip
-WITH_THREADS = ("generate", "chat", "compress", "eval", "embed", "bench", "demo", "serve", "run")
+WITH_THREADS = ("generate", "chat", "compress", "eval", "embed", "bench", "demo", "serve", "run", "train")
 HUGE = "9" * 400
 
 

@@ -27,6 +27,11 @@ def test_matrices_become_bfloat16_and_what_is_short_already_stays(
     assert to_dense(weight, DenseScheme(stored)).dtype == stored
 
 
+def test_what_is_to_be_exact_stays_in_float32() -> None:
+    assert dense_scheme(Dense(np.zeros((4, 3), np.float32), "float32"), exact=True) == DenseScheme("float32")
+    assert dense_scheme(Dense(np.zeros((4, 3), np.float16), "float16"), exact=True) == DenseScheme("float16")
+
+
 def test_what_a_pass_made_anew_keeps_the_type_of_its_source() -> None:
     half = Dense(np.ones((4, 3), np.float16), "float16")
     deferred = DeferredWeight(half, lambda: Dense(np.full((4, 3), 0.1, np.float32), "float32"))

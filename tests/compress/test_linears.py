@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from honed.compress.linears import HEAD, find_linears
+from honed.compress.linears import HEAD, find_linears, head_parts
 from honed.models.factored import FactorGroup, with_factors
-from honed.models.registry import read_model
+from honed.models.registry import FAMILIES, read_encoder, read_model
+from honed.models.samples import sample_configs
 from tiny_encoder import TinyEncoder
 from tiny_models import SIZES
 from unknown_op import odd_model
@@ -34,6 +35,29 @@ def test_an_encoder_has_no_head_and_its_pooler_is_no_layer() -> None:
     assert (found.head, found.head_name, found.tied) == (None, None, False)
     assert len(found.layers) == 2 * 6
     assert "pooler.weight" not in {weight.name for weight in found.layers}
+
+
+SAMPLE = sample_configs(FAMILIES["bert"])[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("BertForSequenceClassification", {"pooler.dense.weight", "classifier.weight"}),
+        ("BertForTokenClassification", {"classifier.weight"}),
+        ("BertForQuestionAnswering", {"qa_outputs.weight"}),
+        ("BertForMaskedLM", {"cls.predictions.transform.dense.weight"}),
+        ("BertModel", set()),
+    ],
+)
+def test_what_a_head_of_an_encoder_is_made_of_is_no_layer(name: str, parts: set[str]) -> None:
+    model = read_encoder({**SAMPLE, "architectures": [name]})
+    found = find_linears(model)
+    assert head_parts(model) == parts
+    assert len(found.layers) == 2 * 6
+    assert not {weight.name for weight in found.layers} & parts
+    assert found.tied is (name == "BertForMaskedLM")
+    assert found.head_name == (HEAD if found.tied else None)
 
 
 @pytest.mark.parametrize("added", [False, True])

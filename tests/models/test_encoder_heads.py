@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -21,8 +21,7 @@ from tiny_encoders import HEADED, golden_encoder
 
 
 def output_of(family: str) -> Output:
-    kind = next(kind for kind in ("classes", "tags", "spans", "vocabulary") if f"_{kind}" in family)
-    return RESULTS[kind]  # type: ignore[return-value]
+    return next(cast("Output", result) for kind, result in RESULTS.items() if f"_{kind}" in family)
 
 
 @pytest.mark.parametrize("family", HEADED)

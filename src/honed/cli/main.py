@@ -25,6 +25,7 @@ VERBS = {
     "run": "run_file",
     "compress": "compress",
     "export": "export",
+    "train": "train",
     "recipes": "recipes",
     "sensitivity": "sensitivity",
     "eval": "evaluate",

@@ -13,6 +13,7 @@ SUMMARIES = {
     "run": "a file of prompts or texts, resumable",
     "models": "what is in the caches, and remove it",
     "compress": "make a smaller, faster artifact of a model",
+    "train": "a head, adapters or all weights, on a labelled file",
     "export": "write a model as a GGUF file",
     "recipes": "the ways of compressing, and what each did to a model",
     "sensitivity": "what each layer costs a model when stored otherwise",

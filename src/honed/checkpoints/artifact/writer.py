@@ -180,7 +180,7 @@ def _json_files(contents: Contents, layout: Layout) -> dict[str, bytes]:
     config = dict(contents.config)
     alone = contents.own_names or contents.factored > 0
     if declared or alone:
-        ignored = dense if contents.head in declared and not contents.tied else [*dense, "lm_head"]
+        ignored = dense if contents.head in declared and not contents.tied else [*dense, _head_module(contents.config)]
         config["quantization_config"] = quantization_config(
             {each: scheme for name, scheme in declared.items() for each in _modules(name, contents.config)},
             dense_modules=tuple(each for name in ignored for each in _modules(name, contents.config)),
@@ -200,6 +200,12 @@ def _json_files(contents: Contents, layout: Layout) -> dict[str, bytes]:
     if index is not None:
         files[INDEX_FILE] = to_text(index)
     return {name: text.encode() for name, text in files.items()}
+
+
+def _head_module(config: Mapping[str, Any]) -> str:
+    """What other tools call the layer that gives a vocabulary, where it is another weight for them than for honed."""
+    family = FAMILIES.get(str(config.get("model_type")))
+    return "lm_head" if family is None or family.decoder is None else family.decoder
 
 
 def _modules(name: str, config: Mapping[str, Any]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from honed.checkpoints.huggingface.own_head import config_with_own_head
 from honed.models.encoder_heads import HeadKind
+from honed.models.encoder_layers import TABLE
 from honed.models.registry import family_of
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def config_with_head(
         return config, frozenset()
     tied, last = True, f"{family.decoder}.weight"
     if last in names:
-        found = config_with_own_head(directory, family.table, last)
+        found = config_with_own_head(directory, TABLE if TABLE in names else family.table, last)
         tied = found.get(_TIES, True)
     # Older files hold what is tied, the bias too, under the name of the last layer besides.
     return {**config, _TIES: tied}, frozenset((f"{family.decoder}.bias", last) if tied else ())

@@ -18,7 +18,7 @@ import torch
 from honed.errors import ParameterError
 
 STATE, LOG = "state.pt", "log.jsonl"
-_FORMAT = 1
+_FORMAT = 2
 
 
 class Keeping:

@@ -1,8 +1,9 @@
-"""What each op means in training: over windows of one length side by side, products in float32 or bfloat16, gradients
-throughout.
+"""What each op means in training: over windows of one length side by side, or over texts of any lengths back to back,
+products in float32 or bfloat16, gradients throughout.
 
 `ops/reference.py` is the oracle, and gives the ops that take no time. Attention is products of whole windows: on a
-processor with tiles they take a third of what torch's own attention does, and they know every attention spec.
+processor with tiles they take a third of what torch's own attention does, and they know every attention spec. Of texts
+of several lengths attention alone is padded; all else goes over the rows that there are.
 """
 
 from __future__ import annotations
@@ -28,23 +29,50 @@ from honed.ops.table import (
     Gated,
     LayerNorm,
     Linear,
+    Pool,
     RmsNorm,
     Rope,
     Route,
     Scale,
+    Select,
 )
 from honed.ops.values import TOKEN_TYPES, TOKENS, AttentionSpec, Rotary
 
 
 @dataclass(frozen=True)
+class Texts:
+    """Texts back to back. tokens, types: int64 [T]; lengths: of each, at least 1, T in all; selected: int64, those of
+    the T rows that are asked for."""
+
+    tokens: Tensor
+    types: Tensor
+    lengths: tuple[int, ...]
+    selected: Tensor
+
+
+@dataclass(frozen=True)
 class WindowStep(Step):
-    """`shape`: windows and tokens of each. dtype: that of products. maps: where attention maps are wanted, those of
+    """`shape`: windows and tokens of each; of texts the tokens of the longest. lengths: those of texts that are not all
+    as long, None for windows. places: int64 [T], where the rows of such texts stand in a table of that shape. dtype:
+    that of products. maps: where attention maps are wanted, those of
     each attention op in order, [windows, tokens, tokens], means over heads. known: what is computed once a step."""
 
     shape: tuple[int, int] = (0, 0)
     dtype: torch.dtype = torch.float32
     maps: list[Tensor] | None = None
     known: dict[object, tuple[Tensor, ...]] = field(default_factory=dict)
+    lengths: Tensor | None = None
+    places: Tensor | None = None
+
+    def spread(self, x: Tensor) -> Tensor:
+        """Rows as those of windows, with zeros behind the shorter texts."""
+        if self.places is None:
+            return x
+        return x.new_zeros(self.shape[0] * self.shape[1], x.shape[1]).index_copy(0, self.places, x)
+
+    def gathered(self, x: Tensor) -> Tensor:
+        """The inverse of `spread`."""
+        return x if self.places is None else x[self.places]
 
 
 def window_step(
@@ -61,6 +89,21 @@ def window_step(
     return WindowStep(weights, rows, GrowingStore(), shape=(windows, length), dtype=dtype, maps=maps)
 
 
+def text_step(weights: Mapping[str, Tensor], texts: Texts, dtype: torch.dtype) -> WindowStep:
+    """A step over texts."""
+    device = texts.tokens.device
+    lengths, longest = torch.tensor(texts.lengths, device=device), max(texts.lengths)
+    sequences = torch.arange(len(lengths), device=device).repeat_interleave(lengths)
+    starts = lengths.cumsum(0) - lengths
+    positions = torch.arange(len(texts.tokens), device=device) - starts[sequences]
+    rows = Rows({TOKENS: texts.tokens, TOKEN_TYPES: texts.types}, positions, sequences, texts.selected)
+    shape = (len(texts.lengths), longest)
+    if min(texts.lengths) == longest:
+        return WindowStep(weights, rows, GrowingStore(), shape=shape, dtype=dtype)
+    places = sequences * longest + positions
+    return WindowStep(weights, rows, GrowingStore(), shape=shape, dtype=dtype, lengths=lengths, places=places)
+
+
 TRAINED: Meanings[WindowStep, Tensor] = Meanings("compress/training/meanings.py")
 """The functions by op, over rows of all windows one after the other: `TRAINED.of` registers one."""
 
@@ -70,6 +113,7 @@ TRAINED.of(Add)(reference.add)
 TRAINED.of(Scale)(reference.scale)
 TRAINED.of(Combine)(reference.combine)
 TRAINED.of(Dispatch)(reference.dispatch)
+TRAINED.of(Select)(reference.select)
 
 
 @TRAINED.of(Embedding)
@@ -109,8 +153,22 @@ def _rope(op: Rope, step: WindowStep, x: Tensor) -> Tensor:
     key = ("rope", op.rotary)
     if key not in step.known:
         step.known[key] = _angles(op.rotary, step.shape[1], x.device)
-    heads = x.reshape(*step.shape, -1, op.head_dim)
-    return rotate(heads, *step.known[key], interleaved=op.rotary.interleaved).reshape(x.shape)
+    cos, sin = step.known[key]
+    heads = x.reshape(*step.shape, -1, op.head_dim) if step.places is None else x.reshape(1, len(x), -1, op.head_dim)
+    if step.places is not None:
+        cos, sin = cos[step.rows.positions], sin[step.rows.positions]
+    return rotate(heads, cos, sin, interleaved=op.rotary.interleaved).reshape(x.shape)
+
+
+@TRAINED.of(Pool)
+def _pool(op: Pool, step: WindowStep, x: Tensor) -> Tensor:
+    windows, length = step.shape
+    lengths = step.lengths if step.lengths is not None else torch.full((windows,), length, device=x.device)
+    ends = lengths.cumsum(0)
+    if op.pooling == "mean":
+        summed = x.new_zeros(windows, x.shape[1]).index_add(0, step.rows.sequences, x)
+        return summed / lengths[:, None]
+    return x[ends - lengths if op.pooling == "first" else ends - 1]
 
 
 def _angles(rotary: Rotary, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -121,6 +179,8 @@ def _angles(rotary: Rotary, length: int, device: torch.device) -> tuple[Tensor, 
 
 @TRAINED.of(Attention)
 def _attention(op: Attention, step: WindowStep, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    shape = q.shape
+    q, k, v = (step.spread(x) for x in (q, k, v))
     (windows, length), size = step.shape, op.spec.head_dim
     shared = k.shape[-1] // size
     # Query heads that share keys are rows of one product.
@@ -133,7 +193,7 @@ def _attention(op: Attention, step: WindowStep, q: Tensor, k: Tensor, v: Tensor)
     if step.maps is not None:
         step.maps.append(mixing.reshape(windows, -1, length, length).float().mean(1))
     mixed = torch.bmm(mixing, values).reshape(windows, shared, together, length, size)
-    return mixed.permute(0, 3, 1, 2, 4).reshape(q.shape)
+    return step.gathered(mixed.permute(0, 3, 1, 2, 4).reshape(q.shape)).reshape(shape)
 
 
 def _mixing(spec: AttentionSpec, step: WindowStep, queries: Tensor, keys: Tensor, together: int) -> Tensor:
@@ -169,5 +229,19 @@ def _hidden(spec: AttentionSpec, step: WindowStep, length: int, together: int, l
         unseen = distance < -(length if spec.before is None else spec.before)
         unseen |= distance > (length if spec.after is None else spec.after)
         found = torch.zeros(length, length, dtype=like.dtype, device=like.device)
-        step.known[key] = (found.masked_fill_(unseen, float("-inf")).repeat(together, 1)[None],)
+        found = found.masked_fill_(unseen, float("-inf")).repeat(together, 1)[None]
+        step.known[key] = (found if step.lengths is None else _without_ends(found, step, like),)
     return step.known[key][0]
+
+
+def _without_ends(hidden: Tensor, step: WindowStep, like: Tensor) -> Tensor:
+    """Where texts are shorter than the longest no row sees what is behind their end, but for those rows that stand
+    there, which are read by nobody: [windows * KV heads, query heads of each * tokens, tokens]."""
+    assert step.lengths is not None
+    windows, length = step.shape
+    places = torch.arange(length, device=like.device)
+    behind = places[None, :] >= step.lengths[:, None]
+    rows = behind.repeat(1, hidden.shape[1] // length)[:, :, None]
+    unseen = behind[:, None, :] & ~rows
+    per = hidden.expand(windows, -1, -1).masked_fill(unseen, float("-inf"))
+    return per.repeat_interleave(like.shape[0] // windows, 0)

@@ -1,4 +1,5 @@
-"""Runs a decoder on windows of tokens for training: rows up to its head, and logits of some of them at a time.
+"""Runs a decoder on windows of tokens, or on texts of any lengths, for training: rows up to its head, and logits of
+some of them at a time.
 
 The logits of all rows are never held: of a large vocabulary they are more than all else together.
 """
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from honed.compress.blocks import find_blocks
-from honed.compress.training.meanings import TRAINED, WindowStep, window_step
+from honed.compress.training.meanings import TRAINED, Texts, WindowStep, text_step, window_step
 from honed.errors import UnsupportedError
 from honed.models.base import Model
 from honed.models.programs import LOGITS, STEP
@@ -71,11 +72,20 @@ class Runner:
         return self._dtype.itemsize
 
     def rows(
-        self, weights: Mapping[str, Tensor], tokens: Tensor, *, layers: frozenset[int] = frozenset(), maps: bool = False
+        self,
+        weights: Mapping[str, Tensor],
+        tokens: Tensor | Texts,
+        *,
+        layers: frozenset[int] = frozenset(),
+        maps: bool = False,
     ) -> Passed:
-        """tokens [windows, tokens of each] int64; `layers` that are asked for, from 0; whether maps are."""
+        """tokens [windows, tokens of each] int64, or texts; `layers` that are asked for, from 0; whether maps are,
+        which windows have."""
         found: list[Tensor] | None = [] if maps else None
-        step = window_step(weights, tokens, self._dtype, found)
+        if isinstance(tokens, Texts):
+            step = text_step(weights, tokens, self._dtype)
+        else:
+            step = window_step(weights, tokens, self._dtype, found)
         wanted = {layer: self._ends[layer] for layer in sorted(layers)}
         kept = {self._top, *wanted.values()}
         values: dict[int, Tensor] = {}

@@ -117,6 +117,39 @@ class OptimizerSettings(Settings):
     clip: Positive = 1.0
 
 
+class HeadTraining(Settings):
+    """`fit.py`. The head alone, on rows that the encoder below it gives once."""
+
+    method: Literal["head"] = "head"
+
+
+Fitted = Annotated[HeadTraining | FullTraining | LowRankTraining | AdaptiveRankTraining, Field(discriminator="method")]
+
+
+class FittingSettings(Settings):
+    """`fit.py`: a training on labelled texts, or on dialogues. It ends after `epochs`, or before where `patience`
+    judgements in a row were no better than the best one; null for never. A step takes in `batch` texts of about one
+    length, `together` tokens at a time at most. It is judged after every `evaluate` steps, null for every epoch.
+    teacher: the share of the loss that is KL(teacher || student) at `temperature`, times its square, where there is a
+    teacher; the rest is the cross entropy of the labels.
+    """
+
+    epochs: Annotated[float, Field(gt=0, le=1000)] = 3.0
+    batch: Annotated[int, Field(ge=1, le=4096)] = 32
+    together: Annotated[int, Field(ge=1, le=1 << 20)] = 4096
+    evaluate: Annotated[int, Field(ge=1)] | None = None
+    patience: Annotated[int, Field(ge=1)] | None = 3
+    keep: Annotated[int, Field(ge=1)] = 100
+    seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 0
+    precision: Precision = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    checkpointing: bool = False
+    train: Fitted = FullTraining()
+    optimizer: OptimizerSettings = OptimizerSettings()
+    teacher: Annotated[float, Field(ge=0, le=1)] = 0.5
+    temperature: Annotated[float, Field(ge=0.1, le=20)] = 2.0
+
+
 class TrainingSettings(Settings):
     """`trainer.py`. Either `steps` or `minutes` ends the training; only with `steps` does it come to the same weights
     each time. A step takes in `batch` windows, `together` at a time. Of all windows `held_out` are kept apart, and the
