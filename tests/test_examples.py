@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -114,12 +116,12 @@ def test_mood_monitor(tmp_path: Path) -> None:
 def test_a_surge_is_told_once_it_is_more_than_chance() -> None:
     sys.path.insert(0, str(EXAMPLES))
     try:
-        from mood_monitor import Surge
+        surge_of: Any = importlib.import_module("mood_monitor").Surge
     finally:
         sys.path.pop(0)
     calm = 0
     for seed in range(6):
-        random, surge = np.random.default_rng(seed), Surge(20)
+        random, surge = np.random.default_rng(seed), surge_of(20)
         calm += sum(surge.add(bool(random.random() < 0.1)) for _ in range(400))
         assert any(surge.add(True) for _ in range(10))
     assert calm < 12
@@ -129,7 +131,9 @@ def test_recommender(tmp_path: Path) -> None:
     """With vectors that say nothing of the texts, a number of their own says what is clicked, and is learned."""
     articles, clicks = tmp_path / "articles.jsonl", tmp_path / "clicks.jsonl"
     random = np.random.default_rng(2)
-    listed = [{"id": number, "text": f"Ann {number}", "age": int(random.integers(0, 9))} for number in range(60)]
+    listed: list[dict[str, Any]] = [
+        {"id": number, "text": f"Ann {number}", "age": int(random.integers(0, 9))} for number in range(60)
+    ]
     articles.write_text("".join(json.dumps(one) + "\n" for one in listed))
     shown = [listed[int(random.integers(0, 50))] for _ in range(200)]
     clicks.write_text("".join(json.dumps({"id": one["id"], "clicked": one["age"] < 4}) + "\n" for one in shown))
