@@ -57,6 +57,24 @@ def queued(backend: Gate) -> EncodeThread:
     return thread
 
 
+def test_rows_of_tokens_are_those_that_are_kept() -> None:
+    class Tokens(KnownRows):
+        def encode(self, batch: TextBatch, output: Output) -> Any:
+            chosen = np.stack([batch.tokens, np.arange(len(batch.tokens))], axis=1).astype(np.float32)
+            if output == "vocabulary":
+                assert batch.selected is not None and (np.diff(batch.selected) > 0).all()
+                return chosen[batch.selected]
+            return chosen
+
+    for output in ("tags", "vocabulary"):
+        thread = EncodeThread(Tokens(), "closed")
+        found = thread.submit_rows(texts(3, 5, 1), output, [[0, 2], None, []]).result(60)
+        assert [rows[:, 0].tolist() for rows in found] == [[4, 4], [5] * 5, []]
+        assert np.diff(found[0][:, 1]) == [2] and np.diff(found[1][:, 1]).tolist() == [1] * 4
+        assert thread.submit_rows([], output, []).result(60) == []
+        thread.close()
+
+
 def test_what_waits_together_runs_together() -> None:
     backend = Gate()
     thread = queued(backend)
@@ -156,7 +174,7 @@ def test_any_calls_get_their_own_rows_in_their_order(calls: list[list[int]], see
     thread = EncodeThread(KnownRows(), "closed")
     draw = random.Random(seed)
     asked = [(texts(*lengths), draw.choice(["mean", "first", "last"])) for lengths in calls]
-    futures = [thread.submit(inputs, output) for inputs, output in asked]  # type: ignore[arg-type]
+    futures = [thread.submit(inputs, output) for inputs, output in asked]
     for (inputs, output), future in zip(asked, futures, strict=True):
-        np.testing.assert_array_equal(future.result(60), rows_alone(inputs, output))  # type: ignore[arg-type]
+        np.testing.assert_array_equal(future.result(60), rows_alone(inputs, output))
     thread.close()

@@ -29,4 +29,4 @@ def test_loaded_models_settings_and_devices(tiny_llama: Path) -> None:
     settings: dict[str, Any]
     for settings, named in (({"device": "cuda"}, "device"), ({"task": "paint"}, "task"), ({"model": None}, "model")):
         with pytest.raises(ParameterError, match=named):
-            honed.pipeline(**{"task": "fill-mask", "model": "x", **settings})
+            honed.pipeline(**{"task": "fill-mask", "model": "x", **settings})  # type: ignore[arg-type]

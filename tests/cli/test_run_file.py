@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+import honed
+from headed_models import headed
+
 ROWS = 60
 
 
@@ -66,3 +69,23 @@ def test_what_is_wrong_is_said_before_a_model_is_loaded(tmp_path: Path, source: 
         assert done.returncode == 2 and said in done.stderr, done.stderr
         assert "Traceback" not in done.stderr
     assert source.read_text().count("\n") == ROWS
+
+
+def test_a_task_of_a_head(tmp_path: Path) -> None:
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text("".join(json.dumps({"id": i, "text": "Ann lives in Paris"}) + "\n" for i in range(3)))
+    model = headed("bert", "ForTokenClassification")
+    words = ["-o", str(target), "--task", "ner", "--parameter", "aggregation_strategy=first"]
+    subprocess.run(command(model, source, *words), check=True, timeout=120, capture_output=True)
+    with honed.pipeline("ner", model, aggregation_strategy="first") as pipe:
+        expected = pipe("Ann lives in Paris")
+    rows = [json.loads(line) for line in target.read_text().splitlines()]
+    assert rows == [{"id": i, "text": "Ann lives in Paris", "entities": expected} for i in range(3)]
+    done = subprocess.run(
+        command(model, source, *words[:1], str(tmp_path / "b.jsonl"), "--task", "ner", "--parameter", "first"),
+        check=False,
+        timeout=120,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2 and "NAME=VALUE" in done.stderr and "Traceback" not in done.stderr

@@ -61,7 +61,7 @@ def found(
         logits = np.zeros((len(window.tokens), len(LABELS)), dtype=np.float32)
         for row, token in enumerate(window.tokens):
             spelled = made.fast.id_to_token(token)
-            logits[row, LABELS.index(label(spelled) if label else NAMED.get(spelled, "O"))] = 9.0
+            logits[row, LABELS.index(label(spelled) if label else NAMED.get(str(spelled), "O"))] = 9.0
         rows.append(logits[list(task.kept(window))])
     return task.result(text, inputs, rows)
 

@@ -137,9 +137,9 @@ class TextEncoder:
 
     @checks_names
     def relevance(self, query: str, documents: Sequence[str]) -> list[float]:
-        """How well each document answers a query. A model with a head for one label reads both together; one without a
-        head compares their vectors (from -1 to 1), with its prompts for queries and documents, if it has some."""
-        if self.labels is not None:
+        """How well each document answers a query. A model with a head for one label reads both together; any
+        other compares their vectors (from -1 to 1), with its prompts for queries and documents, if it has some."""
+        if self._tasks.has("classes"):
             return list(self.run(self._tasks.ranking(), [(query, document) for document in documents]))
         one, others = (prompt_among(self.prompts, names) for names in (QUERY, DOCUMENT))
         row = self.embed([query], normalize=True, prompt=one)[0]

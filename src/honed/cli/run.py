@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from honed.cli.declared import takes_run_options, takes_sampling_options
 from honed.errors import ParameterError
@@ -33,7 +33,16 @@ def run_file(
     ],
     *,
     task: Annotated[
-        str | None, typer.Option(help="generate or embed. [default: what the model is for]", show_default=False)
+        str | None,
+        typer.Option(
+            help="generate, embed, or a task of honed.pipeline: text-classification, zero-shot-classification, "
+            "token-classification, question-answering, fill-mask, ... [default: what the model is for]",
+            show_default=False,
+        ),
+    ] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=VALUE for such a task, as aggregation_strategy=first or top_k=3; may be repeated."),
     ] = None,
     output: Annotated[
         Path | None,
@@ -58,7 +67,7 @@ def run_file(
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hugging Face id.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document about the run.")] = False,
 ) -> None:
-    """Run a model over the rows of a file: replies to prompts, or vectors of texts.
+    """Run a model over the rows of a file: replies to prompts, vectors of texts, labels, names, answers.
 
     Each row of the output is that of the input with the result behind it, in the same order. A run that was ended in
     any way goes on where it was with the same command. A row that cannot be run has an error, and the others go on.
@@ -70,6 +79,8 @@ def run_file(
     honed run smollm2 questions.jsonl -o answers.jsonl
     honed run smollm2 table.csv --column question --max-tokens 64
     honed run minilm sentences.txt -o vectors.parquet
+    honed run my-ner articles.jsonl --task ner --parameter aggregation_strategy=simple
+    honed run my-nli mails.csv --task zero-shot-classification --parameter candidate_labels=praise,complaint
     honed run gpt-4o-mini=smollm2 batch.jsonl
     """
     import honed
@@ -91,8 +102,9 @@ def run_file(
         system=system,
         column=column,
     )
+    settings = _settings(parameter or [])
     if is_batch(input):
-        if task is not None or options != GenerateOptions():
+        if task is not None or settings or options != GenerateOptions():
             raise ParameterError("input", input.name, "is a batch file, whose bodies say how to answer; leave that out")
         job = Job(input, target, "batch", {"dtype": run.dtype, "kv": run.kv}, together=together, overwrite=overwrite)
         _tell(_run_batch(model, run, revision, job), target, json)
@@ -104,11 +116,13 @@ def run_file(
             "options": repr(options),
             "dtype": run.dtype,
             "kv": run.kv,
+            **({"settings": settings} if settings else {}),
         }
+        work = work_of(loaded, options, kind, settings)
         job = Job(input, target, kind, question, together=together, overwrite=overwrite)
         _say_resumed(job.journal)
         with progress() as report:
-            found = run_job(job, work_of(loaded, options), stop=loaded.close, report=report)
+            found = run_job(job, work, stop=loaded.close, report=report)
     _tell(found, target, json)
 
 
@@ -133,6 +147,22 @@ def _run_batch(model: str, run: RunOptions, revision: str | None, job: Job) -> R
         _say_resumed(job.journal)
         with progress() as report:
             return run_job(job, server.work, stop=server.stop, report=report, line=batch_line)
+
+
+def _settings(given: list[str]) -> dict[str, Any]:
+    """NAME=VALUE; what is JSON is read so, and everything else is a text."""
+    import json
+
+    found: dict[str, Any] = {}
+    for item in given:
+        name, equals, value = item.partition("=")
+        if not equals or not name.isidentifier():
+            raise ParameterError("parameter", item, "must be NAME=VALUE")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
 
 
 def _say_resumed(journal: Path) -> None:

@@ -66,7 +66,8 @@ class QuestionAnswering:
 
     def inputs(self, given: Question) -> Sequence[TextWindow]:
         """The windows of the context. An empty question or context: ParameterError."""
-        for name, text in (("question", given.question), ("context", given.context)):
+        texts: dict[str, object] = {"question": given.question, "context": given.context}
+        for name, text in texts.items():
             if not isinstance(text, str) or not text.strip():
                 raise ParameterError(name, text, "must be a text that is not empty")
         options = self._options

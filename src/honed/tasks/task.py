@@ -54,15 +54,16 @@ def read(texts: EncoderTexts, given: object) -> EncoderInput:
 
 def split(given: object) -> tuple[str, str | None]:
     """The text, and the one that is read behind it, if there is one."""
-    match given:
-        case str():
-            return given, None
-        case (str(first), str(second)) | [str(first), str(second)]:
-            return first, second
-        case {"text": str(first), **rest} if not rest.keys() - {"text_pair"}:
-            second = rest.get("text_pair")
-            if second is None or isinstance(second, str):
-                return first, second
+    if isinstance(given, str):
+        return given, None
+    first: object = None
+    second: object = None
+    if isinstance(given, Mapping) and not given.keys() - {"text", "text_pair"}:
+        first, second = given.get("text"), given.get("text_pair")
+    elif isinstance(given, tuple | list) and len(given) == 2 and isinstance(given[1], str):
+        first, second = given
+    if isinstance(first, str) and (second is None or isinstance(second, str)):
+        return first, second
     raise ParameterError("text", given, 'must be a text, or a pair as {"text": ..., "text_pair": ...}')
 
 

@@ -135,7 +135,7 @@ class TokenClassification:
                 span = window.spans[row]
                 assert span is not None
                 start, end = span
-                token = self._fast.id_to_token(window.tokens[row])
+                token = self._fast.id_to_token(window.tokens[row]) or ""
                 unknown = token == self._unknown
                 if self._marks_words:
                     continues = window.words[row] is not None and window.words[row] == last

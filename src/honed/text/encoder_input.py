@@ -154,7 +154,8 @@ class EncoderTexts:
         """parts: what stands before, or None, and the part of the text. owned: counted in the whole text."""
         before, part = parts
         with no_panic("tokenizer"):
-            found = self._fast.post_process(*((part, None) if before is None else (before, part)), True)
+            one, two = (part, None) if before is None else (before, part)
+            found = self._fast.post_process(one, two, True)
         passed = 0 if before is None else len(before.ids)
         texts = accumulate(not added for added in found.special_tokens_mask)
         here = [not added and count > passed for added, count in zip(found.special_tokens_mask, texts, strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -49,7 +50,13 @@ def test_a_text_has_the_same_bits_whatever_stands_beside_it() -> None:
         assert together == [ours(text, top_k=None) for text in TEXTS]
         assert list(ours(iter(TEXTS), top_k=None)) == together
         read: list[int] = []
-        results = ours(read.append(number) or "Ann" for number in range(1000))  # type: ignore[func-returns-value]
+
+        def given() -> Iterator[str]:
+            for number in range(1000):
+                read.append(number)
+                yield "Ann"
+
+        results = ours(given())
         next(results)
         assert len(read) < 600
 

@@ -49,6 +49,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def ours(directory: Path) -> Iterator[TextGenerationPipeline]:
     with honed.pipeline("text-generation", model=directory, dtype="float32", threads=1) as made:
+        assert isinstance(made, TextGenerationPipeline)
         yield made
 
 

@@ -74,6 +74,7 @@ def test_labels_of_the_caller() -> None:
         assert one["label"] == record["labels"][0] and one["score"] == record["scores"][0]
         assert sorted(one["probs"]) == sorted(record["scores"])
     assert reply["labels"] == ["dog", "fox"]
+    more: dict[str, Any]
     for more in ({"hypothesis_template": "no"}, {"labels": []}, {"input": {"text": "a", "text_pair": "b"}}):
         assert post(path, "/v1/classify", **{"input": "a", "labels": ["x"], **more})[0] == 400
 

@@ -1,5 +1,5 @@
-"""What is made of a row: a reply to its prompt, or the vector of its text. A row that cannot be run has an error for a
-result, and the others go on."""
+"""What is made of a row: a reply to its prompt, the vector of its text, or what a task of `honed.pipeline` says of it
+(`task_work.py`). A row that cannot be run has an error for a result, and the others go on."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from honed.api.embed import TextEncoder
 from honed.api.language_model import LanguageModel
+from honed.api.offline.task_work import ROWS, task_work, usual_task
+from honed.api.pipelines.table import ALIASES
 from honed.errors import HonedError, MachineError, ParameterError, quoted
 from honed.records import dataclass
 from honed.runtime.options import SamplingOptions
@@ -20,6 +22,7 @@ TASKS = {"generate": LanguageModel, "embed": TextEncoder}
 ADDED = {
     "generate": ("output", "finish_reason", "prompt_tokens", "completion_tokens", "error"),
     "embed": ("embedding", "error"),
+    **{task: (*row.adds, "error") for task, row in ROWS.items()},
 }
 """Fields of the results of each task."""
 _TEXTS = {"generate": ("messages", "prompt", "text"), "embed": ("text", "prompt", "sentence", "input")}
@@ -44,20 +47,39 @@ class GenerateOptions:
 def task_of(model: LanguageModel | TextEncoder, task: str | None) -> str:
     """The task that is asked for, or the one that a model is for. ParameterError where it cannot do it."""
     kind = next(name for name, made in TASKS.items() if isinstance(model, made))
-    if task is not None and task not in TASKS:
-        raise ParameterError("task", task, f"must be one of {', '.join(TASKS)}")
-    if task is not None and task != kind:
+    if task is None:
+        return (usual_task(model) or kind) if isinstance(model, TextEncoder) else kind
+    named = {"text-generation": "generate"}.get(task) or ALIASES.get(task, task)
+    if named in ROWS:
+        return named
+    if named not in TASKS:
+        raise ParameterError("task", task, f"must be one of {', '.join((*TASKS, *ROWS))}")
+    if named != kind:
         raise ParameterError("task", task, f"{model.name} is for {kind}")
-    return kind
+    return named
 
 
-def work_of(model: LanguageModel | TextEncoder, options: GenerateOptions) -> Work:
-    """The work of a model on one row."""
-    run = (lambda row, fields: _reply(model, options, row, fields)) if isinstance(model, LanguageModel) else None
-    if run is None:
-        assert isinstance(model, TextEncoder)
+def work_of(
+    model: LanguageModel | TextEncoder,
+    options: GenerateOptions,
+    task: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Work:
+    """The work of a model on one row. task: as `task_of` gives it. settings: what calls of its pipeline take; generate
+    and embed have none. Errors: those of `honed.pipeline` where the model cannot do the task."""
+    run: Work
+    if task in ROWS:
+        assert task is not None
+        made = task_work(model, task, settings or {}, options.column)
+        run = lambda row, fields: made(fields)  # noqa: E731 - as those below
+    elif settings:
+        raise ParameterError("parameter", next(iter(settings)), "generate and embed have options of their own")
+    elif isinstance(model, LanguageModel):
+        generator = model
+        run = lambda row, fields: _reply(generator, options, row, fields)  # noqa: E731
+    else:
         encoder = model
-        run = lambda row, fields: _vector(encoder, options, fields)  # noqa: E731 - the other half is above
+        run = lambda row, fields: _vector(encoder, options, fields)  # noqa: E731
 
     def guarded(row: int, fields: Mapping[str, Any]) -> dict[str, Any]:
         try:

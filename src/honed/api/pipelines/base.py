@@ -39,8 +39,8 @@ class Pipeline(Generic[Model]):
     def __init__(self, model: Model, settings: Mapping[str, Any]) -> None:
         """settings: parameters of `call` where a call does not give them. ParameterError for others."""
         self.model: Model = model
-        known = [*inspect.signature(self.call).parameters, *(() if self.also is None else self.also.__annotations__)]
-        known = [*(name for name in known if name not in ("given", "args")), *_UNUSED]
+        more: Iterable[str] = () if self.also is None else self.also.__annotations__
+        known = [name for name in (*inspect.signature(self.call).parameters, *more, *_UNUSED) if name != "given"]
         for name, value in settings.items():
             if name not in known:
                 raise ParameterError(name, value, answer(name, known))

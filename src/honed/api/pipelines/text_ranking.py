@@ -1,6 +1,6 @@
 """Documents by how well they answer a query: names and results are those of a cross-encoder of sentence-transformers.
 
-A model with a head for one label reads query and document together; one without a head compares their vectors.
+A model with a head for one label reads query and document together; any other compares their vectors.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class TextRankingPipeline(EncoderPipeline):
     task = "text-ranking"
 
     def check(self, model: TextEncoder) -> None:
-        if model.labels is not None:
+        if model.tasks.has("classes"):
             model.tasks.ranking()
 
     @checks_names
@@ -36,7 +36,7 @@ class TextRankingPipeline(EncoderPipeline):
         "score"}, the best first; corpus_id counts documents from 0.
 
         top_k: so many of them (None: all). return_documents: each with its "text". A score is from 0 to 1 of a
-        cross-encoder (as it is where its config says so), from -1 to 1 of an encoder without a head.
+        cross-encoder (as it is where its config says so), from -1 to 1 of any other encoder.
         """
         most = None if top_k is None else whole_number("top_k", top_k, 1)
         shown = flag("return_documents", return_documents)

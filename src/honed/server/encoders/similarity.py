@@ -165,7 +165,7 @@ def similarity_routes(service: ServiceProtocol) -> APIRouter:
             raise ParameterError("text_1", f"{len(first)} texts", f"must be one text, or {len(second)} as text_2 has")
 
         async def work(job: Job) -> Object:
-            if job.encoder.labels is not None:
+            if job.encoder.tasks.has("classes"):
                 task = head_of(job.encoder, lambda tasks: tasks.ranking())
                 pairs = list(zip(first * (len(second) // len(first)), second, strict=True))
                 scores = await job.results("text_2", task, pairs)
@@ -207,7 +207,7 @@ def similarity_routes(service: ServiceProtocol) -> APIRouter:
 
 async def _relevance(job: Job, name: str, query: str, documents: Sequence[str]) -> list[float]:
     """Of each document to a query."""
-    if job.encoder.labels is not None:
+    if job.encoder.tasks.has("classes"):
         task = head_of(job.encoder, lambda tasks: tasks.ranking())
         return await job.results(name, task, [(query, document) for document in documents])
     row = (await _vectors(job, "query", [query], QUERY))[0]
