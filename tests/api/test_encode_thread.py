@@ -173,7 +173,8 @@ def test_closing_before_the_first_call() -> None:
 def test_any_calls_get_their_own_rows_in_their_order(calls: list[list[int]], seed: int) -> None:
     thread = EncodeThread(KnownRows(), "closed")
     draw = random.Random(seed)
-    asked = [(texts(*lengths), draw.choice(["mean", "first", "last"])) for lengths in calls]
+    outputs: list[Output] = ["mean", "first", "last"]
+    asked = [(texts(*lengths), draw.choice(outputs)) for lengths in calls]
     futures = [thread.submit(inputs, output) for inputs, output in asked]
     for (inputs, output), future in zip(asked, futures, strict=True):
         np.testing.assert_array_equal(future.result(60), rows_alone(inputs, output))

@@ -10,7 +10,8 @@ import pytest
 from honed.bench.encoders.contender import EncodePlan
 from honed.bench.encoders.workload import EncodeWorkload
 from honed.bench.peers.base import PeerError
-from honed.bench.peers.encoder_pytorch import PytorchEncoderPeer, open_runner, rectangle
+from honed.bench.peers.encoder_pytorch import PytorchEncoderPeer, open_runner
+from honed.bench.peers.encoder_rectangle import rectangle
 from tiny_encoders import LENGTHS, golden_encoder
 
 TEXTS = ((1, 2, 3), (4,))
