@@ -49,7 +49,7 @@ def test_an_artifact_with_a_head_smoothed_apart_is_the_same_model(model: Path, t
     ("out", "fields", "named"),
     [
         ("m.bin", {}, "must end in .gguf"),
-        ("m.gguf", {"tensor_type": "Q4_K"}, "tensor_type"),
+        ("m.gguf", {"tensor_type": "Q5_K"}, "tensor_type"),
         ("m.gguf", {"overwrite": 1}, "overwrite"),
         ("none/m.gguf", {}, "make it first"),
     ],

@@ -37,8 +37,7 @@ def test_vectors_are_those_of_embed(source: Path) -> None:
 def test_logits_of_a_head_are_those_of_transformers(asked: str, tmp_path: Path) -> None:
     directory = with_tokenizer(f"distilbert_{asked}", tmp_path / "model", sentences=False)
     texts = golden_encoder(f"distilbert_{asked}").texts
-    with pytest.warns(UserWarning, match="pooled"):
-        runner = open_runner({"model": str(directory), "asked": asked, "options": options()})
+    runner = open_runner({"model": str(directory), "asked": asked, "options": options()})
     found = runner.numbers(runner.encode([text.tokens.tolist() for text in texts]))
     for own, text in zip(found, texts, strict=True):
         assert text.logits is not None

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from engine_rest import settle
 from hash_backend import VOCABULARY, HashBackend
@@ -36,6 +37,20 @@ SEEDED = {"temperature": 1.0, "seed": 3, "max_tokens": 40}
 @pytest.fixture
 def backend() -> HashBackend:
     return HashBackend(pages=32)
+
+
+class Unhurried(HashBackend):
+    """Takes a while for a step, so that whoever reads a stream keeps up with it on a fast machine too."""
+
+    def forward(self, batch: Batch) -> NDArray[np.float32]:
+        time.sleep(0.002)
+        return super().forward(batch)
+
+
+@pytest.fixture
+def unhurried() -> Iterator[LanguageModel]:
+    with LanguageModel("hash", Unhurried(pages=32), tokenizer()) as made:
+        yield made
 
 
 @pytest.fixture
@@ -57,7 +72,8 @@ def test_text_is_the_decoding_of_the_tokens(model: LanguageModel) -> None:
     assert generation.prompt_tokens == 5
 
 
-def test_a_stream_joined_is_the_text(model: LanguageModel) -> None:
+def test_a_stream_joined_is_the_text(unhurried: LanguageModel) -> None:
+    model = unhurried
     with model.stream("hello", temperature=1.0, seed=3) as stream:
         pieces = list(stream)
     assert stream.generation is not None
@@ -184,7 +200,8 @@ def test_bad_arguments_are_named(model: LanguageModel, arguments: dict[str, obje
         model.generate("a", **arguments)  # type: ignore[arg-type]
 
 
-def test_a_closed_model_says_so(model: LanguageModel) -> None:
+def test_a_closed_model_says_so(unhurried: LanguageModel) -> None:
+    model = unhurried
     stream = model.stream("a")
     next(stream)
     model.close()

@@ -132,7 +132,8 @@ def _encoder(family: Family, config: Config, source: Path | str) -> EncoderModel
 
 def is_encoder(config: Config) -> bool:
     """Whether a config names an encoder that is known here."""
-    return config.get("model_type") in ENCODERS
+    kind = config.get("model_type")
+    return isinstance(kind, str) and kind in ENCODERS
 
 
 def family_of(config: Config, source: Path | str = "config") -> Family:
